@@ -1,0 +1,24 @@
+"""Deep margin-sensitive representation learning (DMSRL) as composable hooks for pytorch-adapt."""
+
+from .adapter import DMSRL
+from .components import dmsrl_components
+from .hooks import DMSRLHook, LevelFeaturesHook, MarginMetricHook, MIMinimizationHook, ProgressHook, PseudoLabelHook
+from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
+from .recipes import Recipe
+from .version import __version__
+
+__all__ = [
+    "DMSRL",
+    "DMSRLHook",
+    "LevelFeaturesHook",
+    "MIMinimizationHook",
+    "MarginMetricHook",
+    "MarginMetricLoss",
+    "MultiLevelBackbone",
+    "ProgressHook",
+    "PrototypeLabeler",
+    "PseudoLabelHook",
+    "Recipe",
+    "__version__",
+    "dmsrl_components",
+]

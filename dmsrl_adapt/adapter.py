@@ -1,0 +1,88 @@
+"""Adapter: the whole method for upstream's framework wrappers."""
+
+from typing import Any
+
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.adapters.utils import with_opt
+from pytorch_adapt.containers import KeyEnforcer, MultipleContainers, Optimizers
+
+from . import keys
+from .hooks import DMSRLHook
+from .recipes import Recipe, get_recipe
+
+OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
+
+
+class DMSRL(BaseAdapter):
+    """Wraps `DMSRLHook` for a plain loop (`training_step`, `inference`) and for upstream's Ignite wrapper.
+
+    |Container|Required keys|
+    |---|---|
+    |models|`G`, `C`, and `margin_metric`, `mi_critic` where the recipe has those parts|
+    |optimizers|the same; those that are not given are made: Adam with learning rate 1e-3, or for the published recipe
+    SGD with learning rate 0.01, momentum 0.9 and weight decay 5e-4, and 1.0 for its class centres|
+    |misc|`training_progress`, and `pseudo_labeler` where the recipe has one|
+
+    Under the Ignite wrapper the ramps run over the wrapper's iterations, unless `dmsrl_components` was given
+    `total_steps`.
+
+    Args:
+        *args: upstream's containers `models`, `optimizers`, `lr_schedulers`, `misc`, in this order.
+        hook_kwargs: arguments of `DMSRLHook`, for one `{"recipe": "published"}`.
+        **kwargs: the containers by name, and upstream's other arguments.
+
+    Raises:
+        KeyError: a container lacks a key, or has one that the recipe does not know.
+        ValueError: unknown recipe.
+
+    Example:
+        >>> from pytorch_adapt.containers import Misc, Models
+        >>> from dmsrl_adapt import dmsrl_components
+        >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
+        >>> models = Models({"G": torch.nn.Linear(4, 8), "C": torch.nn.Linear(8, 3), **parts.models})
+        >>> adapter = DMSRL(models=models, misc=Misc(parts.misc))
+        >>> adapter.inference(torch.zeros(2, 4))["logits"].shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, *args: Any, hook_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        self.recipe = get_recipe((hook_kwargs or {}).get("recipe", "default"))
+        super().__init__(*args, hook_kwargs=hook_kwargs, **kwargs)
+
+    @property
+    def hook_cls(self) -> type[DMSRLHook]:
+        """The hook that the adapter wraps."""
+        return DMSRLHook
+
+    def init_hook(self, hook_kwargs: dict[str, Any]) -> None:
+        """Makes the hook; called by the base class once the containers are complete."""
+        self.hook = self.hook_cls(opts=with_opt(list(self.optimizers.keys())), **hook_kwargs)
+
+    def get_key_enforcer(self) -> KeyEnforcer:
+        """Gives the keys that the recipe needs in each container."""
+        models = [keys.G, keys.C, *self.recipe.model_keys]
+        return KeyEnforcer(models=models, optimizers=models, misc=self.recipe.misc_keys)
+
+    def get_default_containers(self) -> MultipleContainers:
+        """Gives an optimizer for every module, to be replaced by those that the user gives."""
+        optimizers = default_optimizers(self.recipe)
+        return MultipleContainers(optimizers=Optimizers(optimizers))
+
+    def before_training_starts_default(self, framework: Any) -> None:
+        """Tells the ramps how long the run is, where nobody else has."""
+        super().before_training_starts_default(framework)
+        progress = self.misc[keys.TRAINING_PROGRESS]
+        if not progress.is_given and hasattr(framework, "get_training_length"):
+            progress.set_total_steps(framework.get_training_length()[1])
+
+
+def default_optimizers(recipe: Recipe) -> dict[str, OptimizerChoice]:
+    """Gives class and arguments of an optimizer for every trained module of the recipe, by module key."""
+    is_published = recipe.margin == "centers"
+    sgd: OptimizerChoice = (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4})
+    usual: OptimizerChoice = sgd if is_published else (torch.optim.Adam, {"lr": 1e-3, "weight_decay": 5e-4})
+    optimizers = dict.fromkeys((keys.G, keys.C, *recipe.model_keys), usual)
+    if is_published:
+        optimizers[keys.MARGIN_METRIC] = (torch.optim.SGD, {"lr": 1.0})
+    return optimizers

@@ -1,0 +1,67 @@
+"""The modules that DMSRL needs besides G and C."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from . import keys
+from .layers import (
+    AdversarialMILoss,
+    ArgmaxLabeler,
+    CosineMarginLoss,
+    MarginMetricLoss,
+    PrototypeLabeler,
+    TrainingProgress,
+)
+from .recipes import Recipe, get_recipe
+
+
+@dataclass(frozen=True)
+class Components:
+    """Modules by the key under which hooks look for them.
+
+    models: trained modules, for upstream's `Models`.
+    misc: modules with buffers only, for upstream's `Misc`.
+    """
+
+    models: dict[str, nn.Module]
+    misc: dict[str, nn.Module]
+
+
+def dmsrl_components(
+    feature_dim: int,
+    num_classes: int,
+    num_target: int,
+    recipe: str | Recipe = "default",
+    total_steps: int | None = None,
+) -> Components:
+    """Gives the modules that a recipe needs besides G and C, ready for `DMSRL`, `DMSRLHook` or the single hooks.
+
+    Args:
+        feature_dim: D, length of the features that G gives.
+        num_classes: K.
+        num_target: number of samples in the target data set, over which `target_sample_idx` runs.
+        recipe: "default", "published" or a `Recipe`; the same as for the hook or adapter.
+        total_steps: training steps of the whole run, for the ramps; None leaves it to `TrainingProgress`.
+
+    Raises:
+        ValueError: unknown recipe, or a size below 1.
+
+    Example:
+        >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
+        >>> sorted(parts.models), sorted(parts.misc)
+        (['margin_metric', 'mi_critic'], ['pseudo_labeler', 'training_progress'])
+    """
+    recipe = get_recipe(recipe)
+    models: dict[str, nn.Module] = {}
+    misc: dict[str, nn.Module] = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps)}
+    if recipe.margin is not None:
+        margin = CosineMarginLoss if recipe.margin == "cosine" else MarginMetricLoss
+        models[keys.MARGIN_METRIC] = margin(num_classes, feature_dim)
+    if recipe.mi is not None:
+        models[keys.MI_CRITIC] = AdversarialMILoss(feature_dim, num_classes if recipe.mi == "conditional" else None)
+    if recipe.labeler is not None:
+        misc[keys.PSEUDO_LABELER] = (
+            ArgmaxLabeler() if recipe.labeler == "argmax" else PrototypeLabeler(num_classes, feature_dim, num_target)
+        )
+    return Components(models, misc)

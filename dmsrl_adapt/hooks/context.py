@@ -1,0 +1,22 @@
+"""Reading the context: a missing key is one error that names the hook, what it wants and what is there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import keys
+from ..layers import ramp
+
+
+def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
+    """Gives `inputs[key]`. Raises `KeyError` naming the hook, the key and the keys that are there."""
+    if key not in inputs:
+        raise KeyError(f"{type(hook).__name__} needs {key!r} in the context, got {sorted(inputs)}")
+    return inputs[key]
+
+
+def read_ramp(inputs: Mapping[str, Any], is_ramped: bool) -> float:
+    """Gives the ramp at the context's progress; 1 where it is not ramped or the context has no progress."""
+    progress = inputs.get(keys.PROGRESS, 1.0)
+    if not 0 <= progress <= 1:
+        raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
+    return ramp(progress) if is_ramped else 1.0

@@ -1,0 +1,92 @@
+"""Hook: the whole method in one training step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_adapt.hooks import (
+    ChainHook,
+    CLossHook,
+    FeaturesAndLogitsHook,
+    MCCHook,
+)
+from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
+from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
+from pytorch_adapt.layers import MCCLoss
+from pytorch_adapt.weighters import BaseWeighter, SumWeighter
+
+from .. import keys
+from ..recipes import Recipe, get_recipe
+from .context import read
+from .margin_metric import MarginMetricHook
+from .mi_minimization import MIMinimizationHook
+from .progress import ProgressHook
+from .pseudo_label import PseudoLabelHook
+
+
+class DMSRLHook(BaseWrapperHook):
+    """One training step of DMSRL, optimizer included: classification, category margin, mutual information.
+
+    Modules: `G`, `C`, and those that `dmsrl_components` gives for the recipe. Reads: `src_imgs`, `src_labels`,
+    `target_imgs`, `target_sample_idx`; `progress` where a loop gives its own. Writes: features and logits of both
+    domains, `progress`, and pseudo labels where the recipe has a labeller. Loss: `total_loss`, a dict of the weighted
+    parts and their `total`. The step is counted in `training_progress` once the optimizers have stepped.
+
+    Args:
+        opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...).
+        recipe: "default", "published" or a `Recipe`; the same as for `dmsrl_components`.
+        weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
+        reducer: makes numbers of losses of single samples; None for their mean.
+        pre: hooks before features are computed, for example `LevelFeaturesHook`.
+        post: hooks after the losses of the recipe; give their weights in `weighter`.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing; the error names the hook and the key.
+        ValueError: bad input, or an unknown recipe.
+
+    Reference:
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
+    """
+
+    def __init__(
+        self,
+        opts: Sequence[torch.optim.Optimizer] | Sequence[str],
+        recipe: str | Recipe = "default",
+        weighter: BaseWeighter | None = None,
+        reducer: BaseHook | None = None,
+        pre: Sequence[BaseHook] = (),
+        post: Sequence[BaseHook] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.recipe = get_recipe(recipe)
+        # the recipe's hooks check the batch, so they come before anything that would fail on it less clearly
+        parts = [ProgressHook(advance=False), *pre, FeaturesAndLogitsHook(), *recipe_hooks(self.recipe), CLossHook()]
+        weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
+        step = OptimizerHook(ChainHook(*parts, *post), list(opts), weighter, reducer)
+        self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        for key in (keys.G, keys.C, *self.recipe.model_keys, *self.recipe.misc_keys):
+            read(self, inputs, key)
+        for key in (*map(keys.imgs, keys.DOMAINS), keys.SRC_LABELS):
+            read(self, inputs, key)
+        result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
+        inputs[keys.TRAINING_PROGRESS].advance()
+        return result
+
+
+def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
+    """Gives the hooks of a recipe's parts, in the order in which they read from one another."""
+    hooks: list[BaseHook] = []
+    if recipe.labeler is not None:
+        hooks.append(PseudoLabelHook())
+    if recipe.margin is not None:
+        hooks.append(MarginMetricHook(ramp=recipe.margin_ramp))
+    if recipe.mi is not None:
+        hooks.append(MIMinimizationHook(conditional=recipe.mi == "conditional", ramp=recipe.mi_ramp))
+    if recipe.confusion_weight > 0:
+        hooks.append(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)))
+    return hooks

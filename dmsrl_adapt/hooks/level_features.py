@@ -1,0 +1,66 @@
+"""Hook: global and local features of both domains with one forward pass each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor
+
+from .. import keys
+from ..layers.multi_level_backbone import CORNERS
+from .context import read
+
+
+class LevelFeaturesHook(BaseHook):
+    """Writes the fused feature and every level of a `MultiLevelBackbone`, with one forward pass for each domain.
+
+    It belongs into `pre=[...]`, so that the hooks after it find the features. Upstream's own features hook computes the
+    fused feature alone; with this one the levels come for free.
+
+    Modules: `G` (models; a `MultiLevelBackbone`, wrapped for distributed training or not). Reads: `src_imgs`,
+    `target_imgs`. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as `src_imgs_level_global`, shape
+    (N, level_dims["global"]), for each level. No losses.
+
+    Args:
+        levels: names of the levels to write.
+        domains: domains to compute.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing, or G has no level of that name.
+        TypeError: G does not give levels.
+    """
+
+    def __init__(
+        self, levels: Sequence[str] = ("global", *CORNERS), domains: Sequence[str] = keys.DOMAINS, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.levels, self.domains = tuple(levels), tuple(domains)
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        backbone = read(self, inputs, keys.G)
+        outputs = {}
+        for domain in self.domains:
+            fused, levels = self._forward(backbone, read(self, inputs, keys.imgs(domain)))
+            outputs[keys.features(domain)] = fused
+            for name in self.levels:
+                outputs[keys.level(domain, name)] = read(self, levels, name)
+        return outputs, {}
+
+    def _forward(self, backbone: Any, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        try:
+            result: tuple[Tensor, dict[str, Tensor]] = backbone(images, return_levels=True)
+        except TypeError as error:
+            if "return_levels" not in str(error):
+                raise
+            came = type(backbone).__name__
+            raise TypeError(f"G must be a MultiLevelBackbone to give levels, got {came}") from error
+        return result
+
+    def _loss_keys(self) -> list[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        levels = [keys.level(domain, name) for domain in self.domains for name in self.levels]
+        return [*map(keys.features, self.domains), *levels]

@@ -1,0 +1,69 @@
+"""Hook: less mutual information between features and domain."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_adapt.hooks import FeaturesAndLogitsHook, FeaturesHook
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor
+
+from .. import keys
+from ..layers import class_probs
+from ..layers.checks import check_labels
+from .context import read, read_ramp
+
+
+class MIMinimizationHook(BaseHook):
+    """Lowers the mutual information between features and domain by a critic behind gradient reversal.
+
+    Modules: `G` and, in the conditional form, `C` (for features and logits that are missing), `mi_critic` (models;
+    `AdversarialMILoss`). Reads: `src_imgs_features`, `target_imgs_features`; in the conditional form `src_labels` and
+    `target_imgs_features_logits`; `progress` where ramped. Writes: the features and logits it had to compute.
+    Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
+    `mi_estimator_loss` in this form.
+
+    Args:
+        conditional: lower I(feature; domain | class), with a critic made with `num_classes`; False for the published
+            I(feature; domain).
+        strength: factor >= 0 on the gradient that reaches the features.
+        ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing.
+        ValueError: from the layer, on wrong shapes, labels out of range, NaN features.
+    """
+
+    def __init__(self, conditional: bool = True, strength: float = 1.0, ramp: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if strength < 0:
+            raise ValueError(f"strength must be at least 0, got {strength}")
+        self.conditional, self.strength, self.ramp = conditional, strength, ramp
+        f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
+        self.f_hook = f_hook(domains=list(keys.DOMAINS))
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        loss_fn = read(self, inputs, keys.MI_CRITIC)
+        outputs = self.f_hook(inputs, losses)[0]
+        context = {**inputs, **outputs}
+        features = [context[keys.features(domain)] for domain in keys.DOMAINS]
+        domains = torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
+        probs = self._class_probs(context, len(features[0])) if self.conditional else None
+        strength = self.strength * read_ramp(inputs, self.ramp)
+        return outputs, {keys.MI_LOSS: loss_fn(torch.cat(features), domains, probs, strength)}
+
+    def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:
+        """Source labels as certain, target classes as the classifier sees them; shape (N, K)."""
+        target = class_probs(context[keys.logits(keys.TARGET)])
+        labels = read(self, context, keys.SRC_LABELS)
+        check_labels(labels, num_source, target.shape[1], name=keys.SRC_LABELS)
+        return torch.cat([F.one_hot(labels, target.shape[1]).to(target), target])
+
+    def _loss_keys(self) -> list[str]:
+        return [keys.MI_LOSS]
+
+    def _out_keys(self) -> list[str]:
+        return list(self.f_hook.out_keys)

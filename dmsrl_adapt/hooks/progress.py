@@ -1,0 +1,42 @@
+"""Hook: how far training has come."""
+
+from typing import Any
+
+from pytorch_adapt.hooks.base import BaseHook
+
+from .. import keys
+from .context import read
+
+
+class ProgressHook(BaseHook):
+    """Writes the training progress, 0..1, for the ramps of the hooks that follow. Belongs into `pre=[...]`.
+
+    A `progress` that is already in the context, put there by a loop of one's own, is left as it is. Without either,
+    ramped hooks work at full strength from the first step.
+
+    Modules: `training_progress` (misc; `TrainingProgress`). Writes: `progress`.
+
+    Args:
+        advance: count the step at once. `DMSRLHook` counts a step only when it has succeeded and sets this to False.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+    """
+
+    def __init__(self, advance: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.advance = advance
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        if keys.PROGRESS in inputs:
+            return {}, {}
+        progress = read(self, inputs, keys.TRAINING_PROGRESS)
+        value = progress()
+        if self.advance:
+            progress.advance()
+        return {keys.PROGRESS: value}, {}
+
+    def _loss_keys(self) -> list[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        return [keys.PROGRESS]

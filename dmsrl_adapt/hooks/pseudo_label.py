@@ -1,0 +1,56 @@
+"""Hook: pseudo labels for the target batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytorch_adapt.hooks import FeaturesAndLogitsHook
+from pytorch_adapt.hooks.base import BaseHook
+
+from .. import keys
+from ..layers import class_probs
+from ..layers.checks import check_features, check_labels
+from .context import read
+
+
+class PseudoLabelHook(BaseHook):
+    """Labels the target batch, after the labeller has learnt from the labelled source batch; then lets it learn from
+    the target samples it trusts.
+
+    Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
+    `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
+    `target_sample_idx`. Writes: `target_pseudo_labels` (int64 (N,), -1 = rejected), `target_pseudo_weights` (float32
+    (N,), 0..1), and the features and logits it had to compute. No losses.
+
+    Args:
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing, for one `target_sample_idx`, which upstream's `TargetDataset` supplies.
+        ValueError: from the labeller, on wrong shapes, labels or indices out of range, NaN features.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.f_hook = FeaturesAndLogitsHook(domains=list(keys.DOMAINS))
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        labeler = read(self, inputs, keys.PSEUDO_LABELER)
+        sample_idx, labels = (read(self, inputs, key) for key in (keys.TARGET_SAMPLE_IDX, keys.SRC_LABELS))
+        outputs = self.f_hook(inputs, losses)[0]
+        context = {**inputs, **outputs}
+        source, target = (context[keys.features(domain)] for domain in keys.DOMAINS)
+        probs = class_probs(context[keys.logits(keys.TARGET)])
+        # all checks before the labeller changes: a refused batch leaves no trace
+        check_features(source, source.shape[-1], name=keys.features(keys.SRC))
+        check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
+        result = labeler(target, sample_idx=sample_idx, class_probs=probs)
+        labeler.update(source, labels)
+        labeler.update(target, result.labels, result.weights)
+        return {**outputs, keys.TARGET_PSEUDO_LABELS: result.labels, keys.TARGET_PSEUDO_WEIGHTS: result.weights}, {}
+
+    def _loss_keys(self) -> Sequence[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        return [*self.f_hook.out_keys, keys.TARGET_PSEUDO_LABELS, keys.TARGET_PSEUDO_WEIGHTS]

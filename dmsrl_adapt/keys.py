@@ -1,0 +1,46 @@
+"""The names under which hooks find and leave things in the context, each spelled once.
+
+Upstream names (`src_imgs`, `target_sample_idx`, `G`, `C`, ...) are those of pytorch-adapt.
+"""
+
+SRC = "src"
+TARGET = "target"
+DOMAINS = (SRC, TARGET)
+
+SRC_LABELS = "src_labels"
+TARGET_SAMPLE_IDX = "target_sample_idx"
+TARGET_PSEUDO_LABELS = "target_pseudo_labels"
+TARGET_PSEUDO_WEIGHTS = "target_pseudo_weights"
+PROGRESS = "progress"
+
+G = "G"
+C = "C"
+MARGIN_METRIC = "margin_metric"
+MI_CRITIC = "mi_critic"
+PSEUDO_LABELER = "pseudo_labeler"
+TRAINING_PROGRESS = "training_progress"
+
+MARGIN_METRIC_LOSS = "margin_metric_loss"
+MI_LOSS = "mi_loss"
+CLASSIFICATION_LOSS = "src_c_loss"
+CONFUSION_LOSS = "mcc_loss"
+
+
+def imgs(domain: str) -> str:
+    """`src` -> `src_imgs`."""
+    return f"{domain}_imgs"
+
+
+def features(domain: str) -> str:
+    """`src` -> `src_imgs_features`."""
+    return f"{domain}_imgs_features"
+
+
+def logits(domain: str) -> str:
+    """`src` -> `src_imgs_features_logits`."""
+    return f"{domain}_imgs_features_logits"
+
+
+def level(domain: str, name: str) -> str:
+    """`src`, `global` -> `src_imgs_level_global`."""
+    return f"{domain}_imgs_level_{name}"

@@ -1,0 +1,26 @@
+"""The mathematics: functions of tensors, and modules that hold constants and state."""
+
+from .adversarial_mi_loss import AdversarialMILoss
+from .argmax_labeler import ArgmaxLabeler
+from .class_probs import class_probs
+from .cosine_margin_loss import CosineMarginLoss
+from .faiss_search import nearest
+from .margin_metric_loss import MarginMetricLoss
+from .multi_level_backbone import MultiLevelBackbone
+from .prototype_labeler import PrototypeLabeler
+from .pseudo_labels import PseudoLabels
+from .training_progress import TrainingProgress, ramp
+
+__all__ = [
+    "AdversarialMILoss",
+    "ArgmaxLabeler",
+    "CosineMarginLoss",
+    "MarginMetricLoss",
+    "MultiLevelBackbone",
+    "PrototypeLabeler",
+    "PseudoLabels",
+    "TrainingProgress",
+    "class_probs",
+    "nearest",
+    "ramp",
+]

@@ -1,0 +1,42 @@
+"""Argument checks shared by the layers: one error that says what was wanted and what came."""
+
+import torch
+from torch import Tensor
+
+
+def check_features(features: Tensor, feature_dim: int, name: str = "features") -> None:
+    """Raises `ValueError` unless `features` is a finite floating tensor of shape (N, feature_dim)."""
+    if not isinstance(features, Tensor) or not features.is_floating_point():
+        came = features.dtype if isinstance(features, Tensor) else type(features).__name__
+        raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    if features.ndim != 2 or features.shape[1] != feature_dim:
+        raise ValueError(f"{name} must have shape (N, {feature_dim}), got {tuple(features.shape)}")
+    finite = torch.isfinite(features)
+    if not finite.all():
+        bad, total = int((~finite).sum()), finite.numel()
+        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values of {total}")
+
+
+def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> None:
+    """Raises unless `labels` is an integer tensor of shape (size,) with values lowest..num_classes-1."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
+        came = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"{name} must be an integer tensor, got {came}")
+    check_range(labels, size, lowest, num_classes - 1, name)
+
+
+def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
+    """Raises unless `weights` is a floating tensor of shape (size,) with values 0..1."""
+    if not isinstance(weights, Tensor) or not weights.is_floating_point():
+        came = weights.dtype if isinstance(weights, Tensor) else type(weights).__name__
+        raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    check_range(weights, size, 0, 1, name)
+
+
+def check_range(values: Tensor, size: int, lowest: float, highest: float, name: str) -> None:
+    """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
+    if values.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},), got {tuple(values.shape)}")
+    if size and not ((values >= lowest) & (values <= highest)).all():
+        low, high = values.min().item(), values.max().item()
+        raise ValueError(f"{name} must be in {lowest}..{highest}, got values from {low} to {high}")

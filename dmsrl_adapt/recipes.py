@@ -1,0 +1,111 @@
+"""Recipes: which parts the method is made of, and how much each counts."""
+
+from dataclasses import dataclass, replace
+
+from . import keys
+
+PARTS = ("margin", "mi", "prototypes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of DMSRL as a whole. Frozen: make a variant with `dataclasses.replace` or `without`.
+
+    Args:
+        margin: "cosine" for `CosineMarginLoss`, "centers" for `MarginMetricLoss`, None for no metric learning.
+        margin_weight: weight of `margin_metric_loss`.
+        margin_ramp: let that weight rise with training.
+        mi: "conditional" on the class or "marginal", None for no mutual information term.
+        mi_weight: weight of `mi_loss`, for critic and features alike.
+        mi_ramp: let the reversed gradient rise with training.
+        labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
+        confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
+        confusion_temperature: its softmax temperature.
+    """
+
+    margin: str | None
+    margin_weight: float
+    margin_ramp: bool
+    mi: str | None
+    mi_weight: float
+    mi_ramp: bool
+    labeler: str | None
+    confusion_weight: float
+    confusion_temperature: float
+
+    def __post_init__(self) -> None:
+        margins, kinds, labelers = ("cosine", "centers"), ("conditional", "marginal"), ("prototypes", "argmax")
+        for name, allowed in (("margin", margins), ("mi", kinds), ("labeler", labelers)):
+            if getattr(self, name) not in (*allowed, None):
+                raise ValueError(f"{name} must be one of {allowed} or None, got {getattr(self, name)!r}")
+        for name in ("margin_weight", "mi_weight", "confusion_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.confusion_temperature <= 0:
+            raise ValueError(f"confusion_temperature must be positive, got {self.confusion_temperature}")
+
+    def without(self, part: str) -> "Recipe":
+        """Gives the recipe with "margin", "mi" or "prototypes" taken out, for ablations."""
+        if part not in PARTS:
+            raise ValueError(f"part must be one of {PARTS}, got {part!r}")
+        if part == "prototypes":
+            return replace(self, labeler=None)
+        return replace(self, margin=None) if part == "margin" else replace(self, mi=None)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of every loss that the recipe makes, by loss key."""
+        weights = {keys.CLASSIFICATION_LOSS: 1.0}
+        if self.margin is not None:
+            weights[keys.MARGIN_METRIC_LOSS] = self.margin_weight
+        if self.mi is not None:
+            weights[keys.MI_LOSS] = self.mi_weight
+        if self.confusion_weight > 0:
+            weights[keys.CONFUSION_LOSS] = self.confusion_weight
+        return weights
+
+    @property
+    def model_keys(self) -> list[str]:
+        """Keys of the trained modules the recipe needs besides G and C."""
+        return [key for key, part in ((keys.MARGIN_METRIC, self.margin), (keys.MI_CRITIC, self.mi)) if part is not None]
+
+    @property
+    def misc_keys(self) -> list[str]:
+        """Keys of the modules without trained parameters the recipe needs."""
+        return [keys.TRAINING_PROGRESS, *([keys.PSEUDO_LABELER] if self.labeler is not None else [])]
+
+
+PUBLISHED = Recipe(
+    margin="centers",
+    margin_weight=0.01,
+    margin_ramp=True,
+    mi="marginal",
+    mi_weight=0.01,
+    mi_ramp=False,
+    labeler="argmax",
+    confusion_weight=0.0,
+    confusion_temperature=1.0,
+)
+
+DEFAULT = Recipe(
+    margin="cosine",
+    margin_weight=0.2,
+    margin_ramp=False,
+    mi="conditional",
+    mi_weight=1.0,
+    mi_ramp=True,
+    labeler="prototypes",
+    confusion_weight=0.5,
+    confusion_temperature=2.5,
+)
+
+RECIPES = {"default": DEFAULT, "published": PUBLISHED}
+
+
+def get_recipe(recipe: str | Recipe) -> Recipe:
+    """Gives the recipe of that name, or the recipe itself. Raises `ValueError` for an unknown name."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe must be one of {tuple(RECIPES)} or a Recipe, got {recipe!r}")
+    return RECIPES[recipe]
