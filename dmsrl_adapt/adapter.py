@@ -8,6 +8,7 @@ from pytorch_adapt.adapters.utils import with_opt
 from pytorch_adapt.containers import KeyEnforcer, MultipleContainers, Optimizers
 
 from . import keys
+from .checkpoints import allow_upstream_checkpoints
 from .hooks import DMSRLHook
 from .recipes import Recipe, get_recipe
 
@@ -47,6 +48,7 @@ class DMSRL(BaseAdapter):
     """
 
     def __init__(self, *args: Any, hook_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        allow_upstream_checkpoints()
         self.recipe = get_recipe((hook_kwargs or {}).get("recipe", "default"))
         super().__init__(*args, hook_kwargs=hook_kwargs, **kwargs)
 

@@ -1,0 +1,29 @@
+# To be sourced at the repository's root by POSIX sh. After `use_environment EXTRA`, $PYTHON is a Python that has the
+# project and that extra: of the virtual environment that is active, else of .venv, which is made where it is missing.
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+use_environment() {
+    PYTHON=${PYTHON:-python3}
+    command -v "$PYTHON" >/dev/null || fail "no '$PYTHON' found; install Python 3.10 or newer, or set PYTHON to it"
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        fail "Python 3.10 or newer is needed, '$PYTHON' is $("$PYTHON" -V 2>&1); set PYTHON to a newer one"
+    if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]; then
+        if [ ! -x .venv/bin/python ]; then
+            "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
+                fail "'$PYTHON' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
+            "$PYTHON" -m venv .venv
+        fi
+        PYTHON=$PWD/.venv/bin/python
+    fi
+    # one stamp for each extra, so that a second run does not ask the package index again
+    stamp=$("$PYTHON" -c 'import sys; print(sys.prefix)')/.dmsrl_adapt-$1
+    if ! cmp -s setup.cfg "$stamp"; then
+        echo "Installing dmsrl_adapt[$1] and what it needs (with PyTorch some GB, a few minutes) ..."
+        "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
+        cp setup.cfg "$stamp"
+    fi
+}
