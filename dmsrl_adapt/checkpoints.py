@@ -16,5 +16,5 @@ def allow_upstream_checkpoints() -> None:
     containers: list[Any] = [Models, Optimizers, LRSchedulers, Misc]
     dtypes = {type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")}
     # the functions that make an array and a number again have moved between numpy's releases
-    makers = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
+    makers: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
     torch.serialization.add_safe_globals([*containers, np.ndarray, np.dtype, *dtypes, *makers])

@@ -1,0 +1,1 @@
+"""Comparisons of DMSRL with the other methods of pytorch-adapt: `python -m benchmarks run|report|list|speed`."""

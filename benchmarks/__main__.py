@@ -1,0 +1,14 @@
+"""Entry point of `python -m benchmarks`."""
+
+import os
+import sys
+import warnings
+
+if __name__ == "__main__":
+    # torchmetrics 0.9.3, which pytorch-adapt pins, warns of its own import at every start
+    quiet = "pkg_resources is deprecated"
+    warnings.filterwarnings("ignore", message=quiet)
+    os.environ.setdefault("PYTHONWARNINGS", f"ignore:{quiet}:UserWarning")
+    from .cli import main
+
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The command line: run, report, list."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from .grid import OwnTask, Run, do_all
+from .methods import methods
+from .report import write_report
+from .results import as_text, by_task_and_method, read_results, table
+from .tasks import DataError, DataPlace, families, task_names
+from .training import Plan
+
+METHODS = "source_only,dann,mcd,mcc,dmsrl_published,dmsrl,target_supervised"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Gives the command line's parser."""
+    cli = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare DMSRL with other methods.")
+    commands = cli.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="train, score, and report; without arguments the embedded task")
+    run.add_argument("--tasks", default="embedded", help="names, separated by commas; `list` shows them")
+    run.add_argument("--methods", default=METHODS, help="names, separated by commas (default: %(default)s)")
+    run.add_argument("--seeds", default="0,1,2", help="numbers, separated by commas (default: %(default)s)")
+    run.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+    run.add_argument(
+        "--score-on", choices=("test", "validation"), default="test", help="part of the target to score on"
+    )
+    run.add_argument("--network", default="small", help='"small", "frozen" (own images), or the name of a timm model')
+    run.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
+    run.add_argument("--data-dir", type=Path, help="folder of .npz data sets (default: $DMSRL_ADAPT_DATA)")
+    run.add_argument("--download", action="store_true", help="fetch digits that the folder lacks")
+    own = run.add_argument_group("your own data, instead of --tasks: folders of class folders, or .npz files")
+    own.add_argument("--source", type=Path, help="labelled source")
+    own.add_argument("--target", type=Path, help="target; labels, where it has them, are for scoring only")
+    own.add_argument("--target-test", type=Path, help="scoring part (default: 30 %% of the target)")
+    own.add_argument("--size", type=int, default=32, help="side to which own images are resized (default: %(default)s)")
+    run.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
+    report = commands.add_parser("report", help="table and pictures of a folder of results")
+    report.add_argument("folder", type=Path)
+    commands.add_parser("list", help="show tasks and methods")
+    return cli
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Does what the arguments say; gives the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        return {"run": run, "report": report, "list": show}[options.command](options)
+    except (DataError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Trains what is missing, prints the tables, writes the report."""
+    plan = Plan(steps=positive(options.steps, "--steps"), score_on=options.score_on, network=plan_network(options))
+    names, seeds = options.methods.split(","), [int(seed) for seed in options.seeds.split(",")]
+    unknown = sorted(set(names) - methods().keys())
+    if unknown:
+        raise ValueError(f"there are no methods {unknown}; there are {', '.join(methods())}")
+    runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]
+    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
+    place = DataPlace(Path(folder) if folder else None, options.download)
+    reports = do_all(runs, plan, place, options.out, options.jobs)
+    done = {report.task for report in reports}
+    for task, of_task in by_task_and_method(read_results(options.out)).items():
+        if task in done:
+            print(f"\n{task}: target, in %, last step first\n{as_text(table(of_task))}")
+    if any(not report.error for report in reports):
+        print(f"\nReport and pictures: {write_report(options.out)}")
+    failed = [report for report in reports if report.error]
+    for one in failed:
+        print(f"\nfailed: {one.task} {one.run.method} seed {one.run.seed}: {one.error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
+    """Gives the tasks that the options name. Raises `ValueError` for unknown ones."""
+    if options.source or options.target:
+        if not (options.source and options.target):
+            raise ValueError("--source and --target go together")
+        size = 128 if options.network == "frozen" else options.size
+        return [OwnTask(options.source, options.target, options.target_test, positive(size, "--size"), options.network)]
+    names = options.tasks.split(",")
+    unknown = sorted(set(names) - set(task_names()))
+    if unknown:
+        raise ValueError(f"there are no tasks {unknown}; there are {', '.join(task_names())}")
+    return list(names)
+
+
+def plan_network(options: argparse.Namespace) -> str:
+    """The network to train: on frozen features there is a bottleneck only, whatever its name."""
+    return "small" if options.network == "frozen" else str(options.network)
+
+
+def positive(value: int, name: str) -> int:
+    """Gives the value. Raises `ValueError` below 1."""
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value
+
+
+def report(options: argparse.Namespace) -> int:
+    """Writes table and pictures of a folder of results."""
+    print(write_report(options.folder))
+    return 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """Prints the names of tasks and methods."""
+    for family in families():
+        print(f"{(family.__doc__ or '').splitlines()[0]}\n  {', '.join(family.NAMES)}\n  licence: {family.LICENCE}\n")
+    print(f"Methods: {', '.join(methods())}")
+    return 0

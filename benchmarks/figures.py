@@ -1,0 +1,183 @@
+"""The pictures of a report."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.manifold import TSNE
+
+from .results import Result, by_task_and_method, headline, run_path
+
+FLOOR, CEILING = "source_only", "target_supervised"
+COLOURS = {FLOOR: "#9a9a9a", CEILING: "#4d4d4d", "dmsrl": "#d62728", "dmsrl_published": "#ff9896"}
+OTHERS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2", "#7f7f7f", "#393b79", "#637939")
+Runs = dict[str, list[Result]]
+Panel = tuple[str, dict[str, np.ndarray]]
+
+
+def colours(methods: list[str]) -> dict[str, str]:
+    """Gives every method a colour, the same in all pictures of a report."""
+    others = [name for name in sorted(methods) if name not in COLOURS]
+    return {**COLOURS, **{name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}}
+
+
+def last(runs: list[Result], metric: str) -> np.ndarray:
+    """Scores of the last step over seeds, in per cent."""
+    return 100 * np.array([run[metric]["last"] for run in runs], dtype=float)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes a picture and closes it."""
+    figure.savefig(path, dpi=130, bbox_inches="tight")
+    plt.close(figure)
+    return path
+
+
+def plain(axes: Axes) -> None:
+    """Takes away what carries no information."""
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def bars(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
+    """One bar a method: mean over seeds, its standard deviation, and a dot a seed."""
+    metric = next(iter(methods.values()))[0]["metric"]
+    names = sorted(methods, key=lambda name: headline(methods[name], metric))
+    figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
+    for row, name in enumerate(names):
+        scores = last(methods[name], metric)
+        spread = scores.std(ddof=1) if len(scores) > 1 else 0
+        axes.barh(row, scores.mean(), xerr=spread, color=palette[name], height=0.7, error_kw={"capsize": 3, "lw": 1.2})
+        axes.plot(scores, np.full(len(scores), row), "o", color="black", ms=2.5, alpha=0.6)
+        axes.text(scores.mean() + spread + 0.8, row, f"{scores.mean():.1f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel(f"target {metric.replace('_', ' ')} after the last step, %")
+    seeds = max(len(runs) for runs in methods.values())
+    axes.set_title(f"{task}: mean, standard deviation and each of {seeds} seeds", fontsize=10)
+    plain(axes)
+    return save(figure, path)
+
+
+def learning_curves(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
+    """Score over training steps: mean over seeds, band of one standard deviation, names at the line's end."""
+    metric = next(iter(methods.values()))[0]["metric"]
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    ends = []
+    for name, runs in methods.items():
+        steps = [point["step"] for point in runs[0]["curve"]]
+        scores = 100 * np.array([[point[metric] for point in run["curve"]] for run in runs], dtype=float)
+        mean, spread = scores.mean(0), scores.std(0)
+        style = "--" if name in (FLOOR, CEILING) else "-"
+        axes.plot(steps, mean, style, color=palette[name], lw=2)
+        axes.fill_between(steps, mean - spread, mean + spread, color=palette[name], alpha=0.12, lw=0)
+        ends.append((mean[-1], name))
+    label_ends(axes, sorted(ends), palette)
+    axes.set_xlabel("training step")
+    axes.set_ylabel(f"target {metric.replace('_', ' ')}, %")
+    axes.set_title(f"{task}: mean and standard deviation over seeds", fontsize=10)
+    plain(axes)
+    return save(figure, path)
+
+
+def label_ends(axes: Axes, ends: list[tuple[float, str]], palette: dict[str, str]) -> None:
+    """Writes names beside the ends of lines, lowest first, moved apart where they would lie upon each other."""
+    low, high = axes.get_ylim()
+    place = -np.inf
+    for value, name in ends:
+        place = max(value, place + (high - low) * 0.05)
+        axes.annotate(
+            name, (1.01, place), xycoords=("axes fraction", "data"), color=palette[name], va="center", fontsize=9
+        )
+
+
+def confusion(task: str, method: str, runs: list[Result], path: Path) -> Path:
+    """Confusion matrix over all seeds: share of a class's samples, a row a true class."""
+    matrix = np.sum([run["confusion"] for run in runs], axis=0)
+    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    classes = runs[0]["classes"]
+    side = 1.8 + 0.42 * len(classes)
+    figure, axes = plt.subplots(figsize=(side, side))
+    axes.imshow(shares, cmap="Reds", vmin=0, vmax=100)
+    for row, column in np.ndindex(shares.shape):
+        if shares[row, column] >= 0.5:
+            colour = "white" if shares[row, column] > 55 else "black"
+            axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    turn = 45 if max(map(len, classes)) > 2 else 0
+    axes.set_xticks(range(len(classes)), classes, rotation=turn, ha="right" if turn else "center")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"{task}, {method}: % of a true class's target samples", fontsize=10)
+    return save(figure, path)
+
+
+def embeddings(task: str, panels: list[Panel], classes: list[str], path: Path) -> Path:
+    """t-SNE of source and target features, a panel a method: colour for the class, ring or dot for the domain."""
+    figure, all_axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 5.2), squeeze=False)
+    palette = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
+    for axes, (title, arrays) in zip(all_axes[0], panels, strict=True):
+        features = np.concatenate([arrays["source_features"], arrays["target_features"]]).astype(np.float32)
+        places = TSNE(init="pca", perplexity=min(30, len(features) // 4), random_state=0).fit_transform(features)
+        cut = len(arrays["source_features"])
+        source, target = palette(arrays["source_labels"] % palette.N), palette(arrays["target_labels"] % palette.N)
+        axes.scatter(*places[:cut].T, s=22, facecolors="none", edgecolors=source, lw=0.7, alpha=0.6)
+        axes.scatter(*places[cut:].T, s=9, c=target, lw=0)
+        axes.set_title(title, fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    handles = [Line2D([], [], marker="o", ls="", color=palette(k % palette.N)) for k in range(len(classes))]
+    ring = Line2D([], [], marker="o", ls="", markerfacecolor="none", color="black", markersize=7)
+    dot = Line2D([], [], marker="o", ls="", color="black", markersize=4)
+    names = [*classes, "source", "target"]
+    figure.legend([*handles, ring, dot], names, loc="lower center", ncols=min(len(names), 12), frameon=False)
+    figure.suptitle(f"{task}: features of both domains, colours are the true classes (t-SNE)", fontsize=11)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    return save(figure, path)
+
+
+def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> list[tuple[str, Path]]:
+    """Draws the pictures of a task that has target labels; gives a caption and the path of each."""
+    palette = colours(list(methods))
+    drawn = [("Last-step score", bars(task, methods, palette, folder / f"{task}-bars.png"))]
+    drawn.append(("Learning curves", learning_curves(task, methods, palette, folder / f"{task}-curves.png")))
+    ours = next((name for name in ("dmsrl", "dmsrl_published") if name in methods), None)
+    if ours:
+        path = confusion(task, ours, methods[ours], folder / f"{task}-confusion.png")
+        drawn.append((f"Confusion matrix of {ours}", path))
+    panels = embedding_panels(task, methods, source, ours)
+    if panels:
+        classes: list[Any] = next(iter(methods.values()))[0]["classes"]
+        path = embeddings(task, panels, classes, folder / f"{task}-embedding.png")
+        drawn.append(("Features before and after adaptation", path))
+    return drawn
+
+
+def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -> list[Panel]:
+    """Gives the features kept from source-only training ("before") and from our method ("after")."""
+    panels = []
+    for name, moment in ((FLOOR, "before: "), (ours, "after: ")):
+        for run in methods.get(name or "", []):
+            path = run_path(source, task, run["method"], run["seed"]).with_suffix(".npz")
+            if path.is_file():
+                with np.load(path, allow_pickle=False) as arrays:
+                    score = 100 * run[run["metric"]]["last"]
+                    panels.append((f"{moment}{name}, {score:.1f} %", dict(arrays)))
+                break
+    return panels
+
+
+def pictures(results: list[Result], source: Path, folder: Path) -> dict[str, list[tuple[str, Path]]]:
+    """Draws the pictures of all tasks whose targets have labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        task: pictures_of_task(task, dict(methods), source, folder)
+        for task, methods in by_task_and_method(results).items()
+        if all(run["confusion"] is not None for runs in methods.values() for run in runs)
+    }

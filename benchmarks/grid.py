@@ -1,0 +1,100 @@
+"""A grid of runs over the cores of a machine: what is done is not done again, what fails does not stop the rest."""
+
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from .methods import get_method
+from .results import headline, is_done, make_result, write_result
+from .tasks import DataPlace, Task, load_task
+from .tasks.own_data import load_own
+from .training import Plan, train
+
+
+@dataclass(frozen=True)
+class OwnTask:
+    """A task of one's own: arguments of `load_own`."""
+
+    source: Path
+    target: Path
+    target_test: Path | None
+    size: int
+    network: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the grid.
+
+    keeps_embedding: write some features beside the result, for pictures.
+    """
+
+    task: str | OwnTask
+    method: str
+    seed: int
+    keeps_embedding: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a run went; error is None where it went well."""
+
+    run: Run
+    task: str
+    score: float | None = None
+    error: str | None = None
+
+
+@lru_cache(maxsize=2)
+def task_of(task: str | OwnTask, place: DataPlace) -> Task:
+    """Gives the task of a run, read once a process."""
+    if isinstance(task, str):
+        return load_task(task, place)
+    return load_own(task.source, task.target, task.target_test, task.size, task.network)
+
+
+def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
+    """Does one run, unless its result is there, and writes its result."""
+    name = run.task if isinstance(run.task, str) else f"{run.task.source.stem}-{run.task.target.stem}"
+    torch.set_num_threads(1)
+    try:
+        method = get_method(run.method)
+        if is_done(folder, name, method, run.seed, plan):
+            return Report(run, name)
+        task = task_of(run.task, place)
+        outcome = train(task, method, run.seed, plan)
+        result = make_result(task, method, run.seed, plan, outcome)
+        write_result(folder, result, outcome.embedding if run.keeps_embedding else None)
+        return Report(run, name, headline([result], task.metric))
+    except Exception as error:
+        return Report(run, name, error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+
+
+def do_all(runs: list[Run], plan: Plan, place: DataPlace, folder: Path, jobs: int | None = None) -> list[Report]:
+    """Does the runs, `jobs` at a time (None: one a core), with a progress bar; gives the reports of all."""
+    jobs = min(jobs or os.cpu_count() or 1, len(runs))
+    reports: Iterable[Report]
+    if jobs == 1:
+        reports = (do_run(run, plan, place, folder) for run in runs)
+    else:
+        work = (delayed(do_run)(run, plan, place, folder) for run in runs)
+        reports = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(work)
+    return list(with_progress(reports, runs))
+
+
+def with_progress(reports: Iterable[Report], runs: list[Run]) -> Iterator[Report]:
+    """Passes the reports on under a bar that names the method and seed just done and the time left."""
+    form = "{desc} |{bar}| {n}/{total} runs, {elapsed} gone, {remaining} left"
+    with tqdm(total=len(runs), bar_format=form, desc="training") as bar:
+        for report in reports:
+            state = "failed" if report.error else "kept" if report.score is None else f"{100 * report.score:.1f} %"
+            bar.set_description_str(f"{report.task} {report.run.method} seed {report.run.seed}: {state}")
+            bar.update()
+            yield report

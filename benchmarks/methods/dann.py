@@ -1,0 +1,34 @@
+"""DANN: domain-adversarial training (Ganin et al., JMLR 2016, arXiv 1505.07818), alone and with MCC."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_adapt.adapters import DANN
+from pytorch_adapt.hooks import GradientReversalHook, MCCHook
+from pytorch_adapt.layers import MCCLoss
+from pytorch_adapt.models import Discriminator
+from pytorch_adapt.weighters import SumWeighter
+
+from dmsrl_adapt.layers import ramp
+
+from .method import CRITIC_WIDTH, Method, Setup, Trainable
+
+
+def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
+    """Gives upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
+    G = setup.feature_extractor()
+    models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
+    reversal = GradientReversalHook(weight=0.0, apply_to=["src_imgs_features", "target_imgs_features"])
+    mcc = [MCCHook(loss_fn=MCCLoss(T=settings["mcc_temperature"]))] if "mcc_weight" in settings else []
+    weights = {"src_domain_loss": 0.5, "target_domain_loss": 0.5}
+    if mcc:
+        weights["mcc_loss"] = settings["mcc_weight"]
+    hook_kwargs = {"gradient_reversal": reversal, "post_g": mcc, "weighter": SumWeighter(weights=weights)}
+    adapter = DANN(**setup.containers(models), hook_kwargs=hook_kwargs)
+    return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
+
+
+METHODS = (
+    Method("dann", build, {"reversal": 0.3}),
+    Method("dann_mcc", build, {"reversal": 0.3, "mcc_weight": 0.5, "mcc_temperature": 2.5}),
+)

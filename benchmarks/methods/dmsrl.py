@@ -1,0 +1,35 @@
+"""DMSRL: the default and the published recipe, and the default with one part taken out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from dmsrl_adapt import DMSRL, Recipe, dmsrl_components
+from dmsrl_adapt.recipes import DEFAULT, PUBLISHED
+
+from .method import Method, Setup, Trainable
+
+
+def build(setup: Setup, settings: Mapping[str, Any], recipe: Recipe) -> Trainable:
+    """Gives our adapter for a recipe; class centres, where it has them, keep their own optimizer."""
+    G = setup.feature_extractor(local=settings["local"])
+    parts = dmsrl_components(G.feature_dim, setup.num_classes, setup.num_target, recipe, total_steps=setup.steps)
+    own = frozenset({"margin_metric"}) if recipe.margin == "centers" else frozenset[str]()
+    containers = setup.containers({"G": G, "C": setup.classifier(G), **parts.models}, parts.misc, own)
+    return Trainable(DMSRL(**containers, hook_kwargs={"recipe": recipe}))
+
+
+def variant(name: str, recipe: Recipe, local: str | None) -> Method:
+    """Gives a method that differs from the others in recipe and local features alone."""
+    return Method(name, partial(build, recipe=recipe), {"local": local, **asdict(recipe)})
+
+
+METHODS = (
+    variant("dmsrl", DEFAULT, local="corners"),
+    variant("dmsrl_published", PUBLISHED, local="corners"),
+    variant("dmsrl-margin", DEFAULT.without("margin"), local="corners"),
+    variant("dmsrl-mi", DEFAULT.without("mi"), local="corners"),
+    variant("dmsrl-prototypes", DEFAULT.without("prototypes"), local="corners"),
+    variant("dmsrl-local", DEFAULT, local=None),
+)

@@ -1,0 +1,91 @@
+"""What a method is, and what it is given: the same networks, optimizers and schedule for all."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
+from torch import nn
+
+from ..networks import FeatureExtractor, feature_extractor
+
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 5e-4
+LAST_LEARNING_RATE = 0.05  # share of the first, reached by half a cosine
+CRITIC_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One run's problem, as a method sees it.
+
+    shape: of one input, (C, H, W) or (D,).
+    network: name for `feature_extractor`.
+    """
+
+    shape: tuple[int, ...]
+    num_classes: int
+    num_target: int
+    steps: int
+    network: str = "small"
+
+    def feature_extractor(self, local: str | None = None) -> FeatureExtractor:
+        """Gives a fresh G."""
+        return feature_extractor(self.shape, self.network, local)
+
+    def classifier(self, G: FeatureExtractor) -> nn.Module:
+        """Gives a fresh C for G."""
+        return nn.Linear(G.feature_dim, self.num_classes)
+
+    def containers(
+        self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
+        """Gives the containers of an adapter: Adam and a cosine schedule for every model but those in `own`, which keep
+        the optimizer that the method brings."""
+        shared = [key for key in models if key not in own]
+        adam = (torch.optim.Adam, {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY})
+        cosine = (torch.optim.lr_scheduler.LambdaLR, {"lr_lambda": self.learning_rate_share})
+        return {
+            "models": Models(dict(models)),
+            "misc": Misc(dict(misc or {})),
+            "optimizers": Optimizers(dict.fromkeys(shared, adam)),
+            "lr_schedulers": LRSchedulers(dict.fromkeys(shared, cosine)),
+        }
+
+    def learning_rate_share(self, step: int) -> float:
+        """Half a cosine from 1 to the last learning rate."""
+        cosine = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
+        return LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * cosine
+
+
+def nothing(progress: float) -> None:
+    """What most methods do between steps."""
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A method made for a problem.
+
+    adapter: upstream's adapter.
+    on_progress: called before every step with the training progress, 0..1.
+    """
+
+    adapter: BaseAdapter
+    on_progress: Callable[[float], None] = nothing
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the comparison.
+
+    settings: everything that was chosen, as the result file shows it.
+    is_supervised: train on the target's labels instead of the source's: a ceiling.
+    """
+
+    name: str
+    build: Callable[[Setup, Mapping[str, Any]], Trainable]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_supervised: bool = False

@@ -1,0 +1,37 @@
+"""A report on a folder of results: `report.md` and its pictures."""
+
+from pathlib import Path
+
+from .figures import pictures
+from .results import Result, as_text, by_task_and_method, read_results, table
+
+HEAD = """# Results
+
+Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on the part
+of the target that is kept for scoring; `selected` is the headline score at the step that a label-free validator
+({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is a method's median time
+for a training step as a ratio to DANN's in the same folder.
+"""
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `report.md` and its pictures into a folder of results. Raises `ValueError` where it holds none."""
+    results = read_results(folder)
+    if not results:
+        raise ValueError(f"{folder} holds no results; `python -m benchmarks run --out {folder}` makes some")
+    drawn = pictures(results, folder, folder / "figures")
+    sections = [HEAD.format(selector=results[0]["selector"])]
+    for task, methods in by_task_and_method(results).items():
+        sections.append(f"## {task}\n\n{notes(methods)}\n\n{as_text(table(methods), is_markdown=True)}\n")
+        sections += [f"![{caption}]({path.relative_to(folder)})\n" for caption, path in drawn.get(task, [])]
+    path = folder / "report.md"
+    path.write_text("\n".join(sections))
+    return path
+
+
+def notes(methods: dict[str, list[Result]]) -> str:
+    """Gives what the table's numbers were made with."""
+    runs = [run for of_method in methods.values() for run in of_method]
+    titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
+    values = {title: ", ".join(sorted({str(run[key]) for run in runs})) for key, title in titles.items()}
+    return " ".join(f"{title}: {value}." for title, value in values.items())

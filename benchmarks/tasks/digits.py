@@ -1,0 +1,73 @@
+"""MNIST, USPS and MNIST-M, every ordered pair, as 20 x 20 RGB images."""
+
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .images import encoded_images, read_arrays, to_images
+from .task import DataError, DataPlace, Split, Task
+
+DOMAINS = ("mnist", "usps", "mnistm")
+NAMES = tuple(f"{source}-{target}" for source, target in permutations(DOMAINS, 2))
+LICENCE = "MNIST: CC BY-SA 3.0; USPS: none stated; MNIST-M: none stated, made from MNIST and BSDS500"
+SIZE = 20
+TRAIN, VALIDATION, TEST = 6000, 2000, 4000
+
+
+def load(name: str, place: DataPlace) -> Task:
+    """Gives 6,000 source, 6,000 target training, 2,000 validation and 4,000 scoring images; of a smaller target
+    training set three quarters are for training."""
+    source, target = name.split("-")
+    pools = {domain: read_domain(domain, "train", place) for domain in (source, target)}
+    # MNIST-M is made of MNIST's digits: none may be in both domains
+    rows = pools["mnistm"][1] if "mnistm" in pools else None
+    if rows is not None and "mnist" in pools:
+        kept = torch.ones(len(pools["mnist"][0]), dtype=torch.bool)
+        kept[rows] = False
+        pools["mnist"] = (pools["mnist"][0].take(kept), None)
+    train = shuffled(pools[target][0], 8)
+    cut = min(TRAIN, len(train) * 3 // 4)
+    rest = torch.arange(cut, min(cut + VALIDATION, len(train)))
+    return Task(
+        name,
+        classes=tuple("0123456789"),
+        source=shuffled(pools[source][0], 7, TRAIN),
+        target_train=train.take(torch.arange(cut)),
+        target_validation=train.take(rest),
+        target_test=shuffled(read_domain(target, "test", place)[0], 9, TEST),
+        licence=LICENCE,
+    )
+
+
+def shuffled(split: Split, seed: int, at_most: int | None = None) -> Split:
+    """Gives the samples in a fixed random order, `at_most` of them."""
+    order = np.random.RandomState(seed).permutation(len(split))[:at_most]
+    return split.take(torch.as_tensor(order))
+
+
+def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor | None]:
+    """Gives the "train" or "test" images of a domain and, of MNIST-M where known, the MNIST rows they are made of."""
+    file = f"{domain}_{part}.npz"
+    if place.download and (place.folder is None or not (place.folder / file).is_file()):
+        return download_domain(domain, part == "train", place), None
+    path = place.file(file, "Or let torchvision and pytorch-adapt fetch the digits: add --download.")
+    arrays = read_arrays(path, ("images", "jpeg_bytes", "offsets", "labels", "mnist_index"))
+    if "labels" not in arrays or not arrays.keys() & {"images", "jpeg_bytes"}:
+        raise DataError(f"{path} must hold labels and images, or jpeg_bytes and offsets, got {sorted(arrays)}")
+    images = arrays["images"] if "images" in arrays else encoded_images(arrays, str(path))
+    pairs = torch.as_tensor(arrays["mnist_index"]) if "mnist_index" in arrays else None
+    return Split(to_images(images, SIZE), torch.as_tensor(arrays["labels"])), pairs
+
+
+def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
+    """Gives a domain through torchvision's or pytorch-adapt's own download."""
+    from pytorch_adapt.datasets import MNISTM
+    from torchvision.datasets import MNIST, USPS
+
+    folder = str(place.folder or Path.home() / ".cache" / "dmsrl_adapt")
+    data_set = {"mnist": MNIST, "usps": USPS, "mnistm": MNISTM}[domain](folder, train=is_train, download=True)
+    images, labels = zip(*((np.asarray(image), int(label)) for image, label in data_set), strict=True)
+    return Split(to_images(np.stack(images), SIZE), torch.as_tensor(labels))

@@ -1,0 +1,48 @@
+"""Facial expressions: FER2013 (web images) and muxspace (press photographs), 48 x 48, five expressions."""
+
+import numpy as np
+import torch
+
+from .images import encoded_images, read_arrays, to_images
+from .task import DataPlace, Shares, Split, Task
+
+NAMES = ("fer2013-muxspace", "muxspace-fer2013")
+LICENCE = "FER2013: none stated (Goodfellow et al., 2013); muxspace/facial_expressions: Apache-2.0"
+EXPRESSIONS = ("anger", "happiness", "neutral", "sadness", "surprise")
+SIZE = 48
+HOW = "See benchmarks/README.md for the format."
+
+
+def load(name: str, place: DataPlace) -> Task:
+    """Gives the task, scored by balanced accuracy: of muxspace 94 % is neutral or happy. No person is in two parts."""
+    if name == "fer2013-muxspace":
+        source, _ = read_domain("fer2013_train", place)
+        parts = person_disjoint(*read_domain("muxspace", place))
+    else:
+        source, _ = read_domain("muxspace", place)
+        train, validation, rest = Shares(0.8, 0.2).cut(read_domain("fer2013_train", place)[0])
+        assert not len(rest)
+        parts = (train, validation, read_domain("fer2013_test", place)[0])
+    return Task(name, EXPRESSIONS, source, *parts, metric="balanced_accuracy", licence=LICENCE)
+
+
+def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
+    """Gives the images of the five expressions and, where known, the person in each."""
+    path = place.file(f"{name}.npz", HOW)
+    arrays = read_arrays(path, ("jpeg_bytes", "offsets", "labels", "classes", "subject"))
+    numbers = {expression: number for number, expression in enumerate(EXPRESSIONS)}
+    labels = np.array([numbers.get(expression, -1) for expression in arrays["classes"].tolist()])[arrays["labels"]]
+    kept = np.flatnonzero(labels >= 0)
+    images = to_images(encoded_images(arrays, str(path)), SIZE)
+    subjects = arrays["subject"][kept] if "subject" in arrays else None
+    return Split(images[torch.as_tensor(kept)], torch.as_tensor(labels[kept])), subjects
+
+
+def person_disjoint(pool: Split, subjects: np.ndarray | None) -> tuple[Split, Split, Split]:
+    """Gives parts of about 50 : 20 : 30 of the persons."""
+    if subjects is None:
+        return Shares().cut(pool)
+    persons = np.random.RandomState(0).permutation(np.unique(subjects))
+    groups = np.split(persons, [round(len(persons) * share) for share in (0.5, 0.7)])
+    first, second, third = (pool.take(torch.as_tensor(np.isin(subjects, group))) for group in groups)
+    return first, second, third

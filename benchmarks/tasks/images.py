@@ -1,0 +1,66 @@
+"""From files and arrays to image tensors of one size."""
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from .task import DataError
+
+# refuse what would fill the memory when decoded
+Image.MAX_IMAGE_PIXELS = 100_000_000
+
+
+def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
+    """Gives RGB images, uint8 (N, 3, size, size), of grey (N, H, W) or colour (N, H, W, 3) ones with values 0..255."""
+    pixels = torch.as_tensor(np.ascontiguousarray(images)).float()
+    if pixels.ndim == 3:
+        pixels = pixels[:, None].expand(-1, 3, -1, -1)
+    elif pixels.ndim == 4 and pixels.shape[3] == 3:
+        pixels = pixels.permute(0, 3, 1, 2)
+    else:
+        raise DataError(f"images must have shape (N, H, W) or (N, H, W, 3), got {tuple(pixels.shape)}")
+    if size is not None and tuple(pixels.shape[2:]) != (size, size):
+        pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+    return pixels.clamp(0, 255).round().byte().contiguous()
+
+
+def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarray:
+    """Gives an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, on black where it is transparent.
+
+    With `size` it is resized to size x size. Raises `DataError` naming the image where it cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            return np.asarray(upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as an image: {error}") from error
+
+
+def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Gives those of `keys` that an .npz file has. Raises `DataError` where it is no such file, or holds pickles."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in keys if key in arrays}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as .npz: {error}") from error
+    except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
+        raise DataError(f"{path} is damaged: {error}") from error
+
+
+def encoded_images(arrays: dict[str, np.ndarray], name: str, size: int | None = None) -> np.ndarray:
+    """Gives the images of `jpeg_bytes` and `offsets`, uint8 (N, H, W, 3), all of one size or resized to `size`."""
+    raw, offsets = arrays["jpeg_bytes"].tobytes(), arrays["offsets"]
+    decoded = [
+        decode(raw[start:end], f"image {row} of {name}", size) for row, (start, end) in enumerate(pairwise(offsets))
+    ]
+    if len({image.shape for image in decoded}) > 1:
+        raise DataError(f"{name} holds images of different sizes; name one with --size")
+    return np.stack(decoded)

@@ -1,0 +1,118 @@
+"""Data of one's own: a folder of class folders, or an .npz file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..frozen_features import frozen_features
+from .images import decode, encoded_images, read_arrays, to_images
+from .task import DataError, Shares, Split, Task
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a path holds.
+
+    split: samples; labels where the data has them.
+    classes: names of the classes, None where the data has numbers only.
+    """
+
+    split: Split
+    classes: tuple[str, ...] | None
+
+
+def load_own(source: Path, target: Path, target_test: Path | None, size: int, network: str) -> Task:
+    """Gives the task of adapting from `source` to `target`.
+
+    Without `target_test` 30 % of the target are kept for scoring. Images are resized to size x size; with the network
+    "frozen" they become frozen features. Target labels, where present, are used for scoring only.
+    """
+    pools = [read_pool(path, size) for path in (source, target, *([target_test] if target_test else []))]
+    if pools[0].split.labels is None:
+        raise DataError(f"the source {source} must have labels: `labels` or `y` in an .npz, or class folders")
+    classes = common_classes(pools, (source, target, target_test))
+    shapes = {tuple(pool.split.inputs.shape[1:]) for pool in pools}
+    if len(shapes) > 1:
+        raise DataError(f"source and target must have inputs of one shape, got {sorted(shapes)}")
+    splits = [with_frozen_features(pool.split) if network == "frozen" else pool.split for pool in pools]
+    if target_test is None:
+        parts = Shares(0.6, 0.1).cut(splits[1])
+    else:
+        train, validation, _ = Shares(0.85, 0.15).cut(splits[1])
+        parts = (train, validation, splits[2])
+    return Task(f"{source.stem}-{target.stem}", classes, splits[0], *parts)
+
+
+def read_pool(path: Path, size: int) -> Pool:
+    """Gives what is at `path`. Raises `DataError` where that is neither a folder of class folders nor an .npz file."""
+    if path.is_dir():
+        return read_folder(path, size)
+    if path.suffix == ".npz" and path.is_file():
+        return read_npz(path, size)
+    raise DataError(
+        f"{path} must be a folder of class folders or an .npz file" + ("" if path.exists() else "; it is missing")
+    )
+
+
+def read_folder(path: Path, size: int) -> Pool:
+    """Gives the images below `path`, one folder a class; other files are passed over."""
+    classes = tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    files = [
+        (file, number)
+        for number, name in enumerate(classes)
+        for file in sorted((path / name).rglob("*"))
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    ]
+    if not files:
+        raise DataError(f"{path} must hold class folders with images, found {len(classes)} folders and no image")
+    images = np.stack([decode(file, str(file), size) for file, _ in files])
+    return Pool(Split(to_images(images), torch.as_tensor([number for _, number in files])), classes)
+
+
+def read_npz(path: Path, size: int) -> Pool:
+    """Gives the arrays of an .npz: `images`, or `jpeg_bytes` and `offsets`, or `X`; `labels` or `y`; `classes`."""
+    arrays = read_arrays(path, KEYS)
+    if "X" in arrays:
+        if arrays["X"].ndim != 2 or not np.issubdtype(arrays["X"].dtype, np.number):
+            raise DataError(f"X of {path} must have shape (N, D), got {arrays['X'].shape} of {arrays['X'].dtype}")
+        inputs = torch.as_tensor(arrays["X"].astype(np.float32))
+        if not torch.isfinite(inputs).all():
+            raise DataError(f"X of {path} must be finite, it holds NaN or infinite values")
+    elif "images" in arrays:
+        inputs = to_images(arrays["images"], size)
+    elif {"jpeg_bytes", "offsets"} <= arrays.keys():
+        inputs = to_images(encoded_images(arrays, str(path), size))
+    else:
+        raise DataError(f"{path} must hold images, or jpeg_bytes and offsets, or X, got {sorted(arrays)}")
+    labels = arrays.get("labels", arrays.get("y"))
+    if labels is not None and (labels.shape != (len(inputs),) or not np.issubdtype(labels.dtype, np.integer)):
+        raise DataError(f"labels of {path} must be {len(inputs)} integers, got {labels.shape} of {labels.dtype}")
+    names = tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else None
+    return Pool(Split(inputs, None if labels is None else torch.as_tensor(labels.astype(np.int64))), names)
+
+
+def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[str, ...]:
+    """Gives the class names that all pools share. Raises `DataError` where they differ or labels do not fit them."""
+    named = {pool.classes for pool in pools if pool.classes is not None}
+    if len(named) > 1:
+        first, second, *_ = sorted(named)
+        only = sorted(set(first) ^ set(second))
+        raise DataError(f"source and target must have the same classes in one order; not in both: {only or 'none'}")
+    labels = [pool.split.labels for pool in pools]
+    count = 1 + max(int(part.max()) for part in labels if part is not None and len(part))
+    classes = named.pop() if named else tuple(map(str, range(count)))
+    for part, path in zip(labels, paths, strict=False):
+        if part is not None and len(part) and not 0 <= int(part.min()) <= int(part.max()) < len(classes):
+            low, high = int(part.min()), int(part.max())
+            raise DataError(f"labels of {path} must be in 0..{len(classes) - 1}, got values from {low} to {high}")
+    return classes
+
+
+def with_frozen_features(split: Split) -> Split:
+    """Gives the samples as features of the frozen network; feature vectors stay as they are."""
+    return Split(frozen_features(split.inputs), split.labels) if split.inputs.ndim == 4 else split

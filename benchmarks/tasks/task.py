@@ -1,0 +1,89 @@
+"""What a task is: a labelled source, an unlabelled target, and parts of the target kept for scoring."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+METRICS = ("accuracy", "balanced_accuracy")
+
+
+class DataError(ValueError):
+    """Data that is missing or not as it should be; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples held in memory.
+
+    inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D).
+    labels: int64 (N,), 0..K-1, or None where nobody knows them.
+    """
+
+    inputs: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Tensor) -> "Split":
+        """Gives the samples at `rows`, int64 or bool."""
+        return Split(self.inputs[rows], None if self.labels is None else self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A source and a target domain. Labels of the target's training part serve the supervised ceiling and scoring only.
+
+    target_validation chooses settings, target_test scores; no sample is in two parts.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    source: Split
+    target_train: Split
+    target_validation: Split
+    target_test: Split
+    metric: str = "accuracy"
+    licence: str = "unknown"
+
+    @property
+    def has_images(self) -> bool:
+        """Whether inputs are images, not feature vectors."""
+        return self.source.inputs.ndim == 4
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where data sets are looked for.
+
+    folder: holds the .npz files; None where none was named.
+    download: fetch what the folder lacks, where the owner offers a download.
+    """
+
+    folder: Path | None = None
+    download: bool = False
+
+    def file(self, name: str, how: str) -> Path:
+        """Gives the path of a file in the folder. Raises `DataError` saying how to get it where it is not there."""
+        path = None if self.folder is None else self.folder / name
+        if path is None or not path.is_file():
+            looked = "no folder was named" if path is None else f"it is not in {self.folder}"
+            raise DataError(f"{name} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA. {how}")
+        return path
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How a target with one pool of samples is cut into parts."""
+
+    train: float = 0.5
+    validation: float = 0.2
+    seed: int = field(default=0)
+
+    def cut(self, pool: Split) -> tuple[Split, Split, Split]:
+        """Gives train, validation and test parts of a shuffled pool."""
+        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
+        first, second = round(len(pool) * self.train), round(len(pool) * (self.train + self.validation))
+        return pool.take(order[:first]), pool.take(order[first:second]), pool.take(order[second:])

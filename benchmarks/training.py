@@ -1,0 +1,182 @@
+"""The one training loop: every method on every task, scored while it trains."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.validators import IMValidator
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
+from torch import Tensor
+
+from .methods import Method, Setup
+from .tasks import Split, Task
+
+SELECTOR = "IMValidator"
+WARM_UP = 5  # steps left out of the timing
+EMBEDDED = 500  # samples of a domain whose features are kept for pictures
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train and score, the same for all methods.
+
+    score_on: "test", or "validation" for choosing settings.
+    """
+
+    steps: int = 400
+    batch_size: int = 64
+    scorings: int = 8
+    score_on: str = "test"
+    network: str = "small"
+
+
+@dataclass
+class Outcome:
+    """What came out of a run.
+
+    curve: one dict a scoring, with step, accuracy, balanced_accuracy, selector and the loss parts.
+    predictions: classes of the scored samples after the last step, int64.
+    embedding: features and labels of some samples of both domains, for pictures.
+    """
+
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    embedding: dict[str, np.ndarray] = field(default_factory=dict)
+    seconds_per_step: float = 0.0
+
+
+def to_inputs(samples: Tensor) -> Tensor:
+    """Images scaled to -1..1; feature vectors as they are."""
+    return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples
+
+
+def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Gives rows of a data set for ever, every sample once a pass, the last incomplete batch left out."""
+    size = min(batch_size, count)
+    while True:
+        yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
+
+
+def batches(task: Task, batch_size: int, is_supervised: bool, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Gives training batches under upstream's keys. For the ceiling the labelled target takes the source's place."""
+    generator = torch.Generator().manual_seed(seed)
+    source = task.target_train if is_supervised else task.source
+    rows = [row_batches(len(split), batch_size, generator) for split in (source, task.target_train)]
+    for i, j in zip(*rows, strict=True):
+        yield {
+            "src_imgs": to_inputs(source.inputs[i]),
+            "src_labels": labels_of(source)[i],
+            "src_domain": torch.zeros(len(i)),
+            "src_sample_idx": i,
+            "target_imgs": to_inputs(task.target_train.inputs[j]),
+            "target_domain": torch.ones(len(j)),
+            "target_sample_idx": j,
+        }
+
+
+def labels_of(split: Split) -> Tensor:
+    """Gives the labels. Raises `ValueError` where the data has none."""
+    if split.labels is None:
+        raise ValueError("this method needs labels that the data does not have")
+    return split.labels
+
+
+@torch.no_grad()
+def infer(adapter: BaseAdapter, inputs: Tensor, domain: int, batch_size: int = 500) -> dict[str, Tensor]:
+    """Gives features, logits and predicted probabilities ("preds"), as upstream's validators take them."""
+    adapter.models.eval()
+    parts = []
+    for part in inputs.split(batch_size):
+        parts.append(adapter.inference(to_inputs(part), domain=torch.full((len(part),), domain)))
+    adapter.models.train()
+    outputs = {key: torch.cat([part[key] for part in parts]) for key in ("features", "logits")}
+    return {**outputs, "preds": outputs["logits"].softmax(1)}
+
+
+def accuracies(truth: Tensor | None, predicted: Tensor) -> dict[str, float | None]:
+    """Accuracy and balanced accuracy, 0..1; None without labels."""
+    if truth is None:
+        return {"accuracy": None, "balanced_accuracy": None}
+    with np.errstate(all="ignore"):
+        balanced = balanced_accuracy_score(truth, predicted)
+    return {"accuracy": float(accuracy_score(truth, predicted)), "balanced_accuracy": float(balanced)}
+
+
+def train(task: Task, method: Method, seed: int, plan: Plan, on_step: Callable[[int], None] | None = None) -> Outcome:
+    """Trains a method and scores it on the way; the same seed gives the same network, batches and result."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    shape = tuple(task.source.inputs.shape[1:])
+    setup = Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network)
+    adapter, on_progress = (trained := method.build(setup, method.settings)).adapter, trained.on_progress
+    scored = task.target_test if plan.score_on == "test" else task.target_validation
+    stops = set(np.linspace(0, plan.steps, plan.scorings + 1).round().astype(int)[1:])
+    outcome, seconds = Outcome(), []
+    adapter.models.train()
+    for step, batch in enumerate(batches(task, plan.batch_size, method.is_supervised, seed), start=1):
+        on_progress((step - 1) / plan.steps)
+        start = time.perf_counter()
+        losses = adapter.training_step(batch)
+        seconds.append(time.perf_counter() - start)
+        adapter.lr_schedulers.step("per_step")
+        if step in stops:
+            outcome.curve.append({"step": step, **score(adapter, task, scored), "losses": losses})
+        if on_step:
+            on_step(step)
+        if step == plan.steps:
+            break
+    outcome.seconds_per_step = statistics.median(seconds[WARM_UP:] or seconds)
+    outcome.predictions = infer(adapter, scored.inputs, 1)["logits"].argmax(1).numpy()
+    outcome.embedding = embedding(adapter, task, scored)
+    return outcome
+
+
+def score(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, Any]:
+    """Gives accuracy on the scored part, and the label-free score on the target's training part."""
+    predicted = infer(adapter, scored.inputs, 1)["logits"].argmax(1)
+    seen = infer(adapter, task.target_train.inputs[:2000], 1)
+    return {**accuracies(scored.labels, predicted), "selector": float(IMValidator()(target_train=seen))}
+
+
+def embedding(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, np.ndarray]:
+    """Gives features and labels of some source samples and some scored target samples."""
+    arrays = {}
+    for domain, (name, split) in enumerate((("source", task.source), ("target", scored))):
+        rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:EMBEDDED]
+        some = split.take(rows)
+        arrays[f"{name}_features"] = infer(adapter, some.inputs, domain)["features"].numpy().astype(np.float16)
+        arrays[f"{name}_labels"] = np.full(len(some), -1) if some.labels is None else some.labels.numpy()
+    return arrays
+
+
+def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
+    """Gives accuracies of the last step, of the step that the selector picks and of the best step (oracle)."""
+    scored = task.target_test if plan.score_on == "test" else task.target_validation
+    picked = {
+        "last": outcome.curve[-1],
+        "selected": max(outcome.curve, key=lambda point: point["selector"]),
+        "oracle": max(outcome.curve, key=lambda point: point[task.metric] or 0.0),
+    }
+    result: dict[str, Any] = {
+        metric: {name: point[metric] for name, point in picked.items()} for metric in ("accuracy", "balanced_accuracy")
+    }
+    result["per_class_accuracy"] = result["confusion"] = None
+    if scored.labels is not None:
+        matrix = confusion_matrix(scored.labels, outcome.predictions, labels=range(len(task.classes)))
+        result["confusion"] = matrix.tolist()
+        result["per_class_accuracy"] = class_accuracies(matrix, task.classes)
+    return result
+
+
+def class_accuracies(matrix: np.ndarray, classes: tuple[str, ...]) -> Mapping[str, float | None]:
+    """Share of every class's samples that are right; None for a class without samples."""
+    counts = matrix.sum(1)
+    return {
+        name: float(matrix[number, number] / counts[number]) if counts[number] else None
+        for number, name in enumerate(classes)
+    }
