@@ -1,6 +1,6 @@
 """DMSRL in a plain PyTorch loop, on real digits: clean ones with labels, ones on a noisy bright ground without.
 
-    python examples/plain_loop.py [steps]
+python examples/plain_loop.py [steps]
 """
 
 import sys
