@@ -1,4 +1,4 @@
-"""The command line: run, report, list."""
+"""The command line: run, report, list, speed."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from .grid import OwnTask, Run, do_all
 from .methods import methods
 from .report import write_report
 from .results import as_text, by_task_and_method, read_results, table
+from .speed import write_speed
 from .tasks import DataError, DataPlace, families, task_names
 from .training import Plan
 
@@ -39,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
     report = commands.add_parser("report", help="table and pictures of a folder of results")
     report.add_argument("folder", type=Path)
+    speed = commands.add_parser("speed", help="time of a training step as a ratio to DANN's")
+    speed.add_argument("--network", default="resnet18", help="name of a timm model (default: %(default)s)")
+    speed.add_argument("--size", type=int, default=64, help="side of the images in pixels (default: %(default)s)")
+    speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
+    speed.add_argument("--rounds", type=int, default=20, help="counted steps a method (default: %(default)s)")
+    speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
     commands.add_parser("list", help="show tasks and methods")
     return cli
 
@@ -47,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run, "report": report, "list": show}[options.command](options)
+        return {"run": run, "report": report, "list": show, "speed": speed}[options.command](options)
     except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -105,6 +112,15 @@ def positive(value: int, name: str) -> int:
 def report(options: argparse.Namespace) -> int:
     """Writes table and pictures of a folder of results."""
     print(write_report(options.folder))
+    return 0
+
+
+def speed(options: argparse.Namespace) -> int:
+    """Measures, prints and writes the ratios."""
+    sizes = [positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")]
+    measured = write_speed(options.out, options.network, *sizes)
+    rows = sorted(measured.items(), key=lambda item: item[1])
+    print(as_text([["method", "step / DANN's"], *([name, f"{ratio:.2f}"] for name, ratio in rows)]))
     return 0
 
 
