@@ -56,9 +56,10 @@ def write_speed(folder: Path, network: str, size: int, batch_size: int, rounds: 
     """Measures, writes `speed-{device}.json` into a folder and gives the ratios."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     seconds = step_times(network, size, batch_size, rounds, device)
+    ratio = ratios(seconds)
     result = {
         "baseline": BASELINE,
-        "ratio": ratios(seconds),
+        "ratio": ratio,
         "median_seconds": {name: statistics.median(own) for name, own in seconds.items()},
         "settings": {"network": network, "size": size, "batch_size": batch_size, "rounds": rounds},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -68,4 +69,4 @@ def write_speed(folder: Path, network: str, size: int, batch_size: int, rounds: 
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"speed-{device.type}.json").write_text(json.dumps(result, indent=1) + "\n")
-    return dict(result["ratio"])
+    return ratio
