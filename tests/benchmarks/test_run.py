@@ -1,0 +1,170 @@
+"""Runs: every method trains, results say what they must, what is done stays done, failures stay alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import grid
+from benchmarks.cli import main
+from benchmarks.methods import get_method, methods
+from benchmarks.results import is_done, make_result, read_results, table, write_result
+from benchmarks.tasks import DataPlace, Split, Task, load_task
+from benchmarks.training import Plan, batches, train
+
+FIELDS = {"task", "method", "seed", "metric", "score_on", "accuracy", "balanced_accuracy", "per_class_accuracy"}
+FIELDS |= {"confusion", "classes", "selector", "seconds_per_step", "steps", "settings", "versions", "commit", "curve"}
+PLAN = Plan(steps=6, batch_size=16, scorings=2)
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    whole = load_task("embedded", DataPlace())
+    parts = ("source", "target_train", "target_validation", "target_test")
+    return replace(whole, **{part: getattr(whole, part).take(torch.arange(80)) for part in parts})
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Task:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+
+    def domain(shift: float) -> Split:
+        return Split(torch.randn(60, 6, generator=generator) + 3 * torch.eye(3, 6)[labels] + shift, labels)
+
+    target = [domain(1.0) for _ in range(3)]
+    return Task("vectors", ("a", "b", "c"), domain(0.0), *target)
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_method_trains_on_images_and_on_feature_vectors(name: str, task: Task, vectors: Task) -> None:
+    for one in (task, vectors):
+        method = get_method(name)
+        outcome = train(one, method, seed=0, plan=PLAN)
+        result = json.loads(json.dumps(make_result(one, method, 0, PLAN, outcome)))
+        assert result.keys() == FIELDS
+        assert [point["step"] for point in result["curve"]] == [3, 6]
+        for metric in ("accuracy", "balanced_accuracy"):
+            assert result[metric].keys() == {"last", "selected", "oracle"}
+            assert all(0 <= value <= 1 for value in result[metric].values())
+        assert result["accuracy"]["oracle"] >= result["accuracy"]["last"] == result["curve"][-1]["accuracy"]
+        assert result["accuracy"]["last"] == pytest.approx(np.trace(result["confusion"]) / len(one.target_test))
+        assert np.isfinite(next(iter(outcome.curve[-1]["losses"].values()))["total"])
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(vectors: Task) -> None:
+    first, again, other = (train(vectors, get_method("dmsrl"), seed, PLAN) for seed in (0, 0, 1))
+    assert first.curve == again.curve
+    assert first.curve != other.curve
+
+
+def test_the_ceiling_trains_on_target_labels_and_no_other_method_sees_them(task: Task) -> None:
+    ceiling = next(batches(task, 16, is_supervised=True, seed=0))
+    assert torch.equal(ceiling["src_labels"], task.target_train.labels[ceiling["src_sample_idx"]])
+    usual = next(batches(task, 16, is_supervised=False, seed=0))
+    assert torch.equal(usual["src_labels"], task.source.labels[usual["src_sample_idx"]])
+    assert not any("target" in key and "label" in key for key in usual)
+    assert [name for name, method in methods().items() if method.is_supervised] == ["target_supervised"]
+
+
+def test_all_methods_share_network_optimizer_and_schedule(vectors: Task) -> None:
+    from benchmarks.methods import Setup
+
+    setup = Setup((6,), 3, 60, steps=10)
+    for name, method in methods().items():
+        adapter = method.build(setup, method.settings).adapter
+        group = adapter.optimizers["G"].param_groups[0]
+        assert (group["lr"], group["weight_decay"]) == (1e-3, 5e-4), name
+        assert sum(p.numel() for p in adapter.models["G"].parameters()) == 6 * 256 + 3 * 256, name
+        assert "G" in adapter.lr_schedulers
+
+
+def test_dann_reverses_by_the_published_schedule(vectors: Task) -> None:
+    from benchmarks.methods import Setup
+
+    method = get_method("dann")
+    trained = method.build(Setup((6,), 3, 60, steps=10), method.settings)
+    reversal = trained.on_progress.__closure__[0].cell_contents
+    for progress, wanted in ((0.0, 0.0), (0.5, 0.3 * 0.98661), (1.0, 0.3 * 0.99991)):
+        trained.on_progress(progress)
+        assert reversal.fn.weight.item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_finished_run_is_kept_and_a_changed_one_is_done_again(vectors: Task, tmp_path: Path) -> None:
+    method = get_method("mcc")
+    write_result(tmp_path, make_result(vectors, method, 0, PLAN, train(vectors, method, 0, PLAN)))
+    assert is_done(tmp_path, "vectors", method, 0, PLAN)
+    assert not is_done(tmp_path, "vectors", method, 1, PLAN)
+    assert not is_done(tmp_path, "vectors", method, 0, replace(PLAN, steps=7))
+    changed = replace(method, settings={**method.settings, "weight": 1.0})
+    assert not is_done(tmp_path, "vectors", changed, 0, PLAN)
+    (tmp_path / "vectors__mcc__seed0.json").write_text("{ torn")
+    assert not is_done(tmp_path, "vectors", method, 0, PLAN)
+    with pytest.raises(ValueError, match=r"vectors__mcc__seed0\.json is damaged"):
+        read_results(tmp_path)
+
+
+def test_the_command_line_trains_reports_and_skips_what_is_done(
+    feature_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
+    command += ["--methods", "source_only,dann,dmsrl", "--seeds", "0,1", "--steps", "4"]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "step / DANN's" in printed.out and "dmsrl" in printed.out
+    assert "6/6 runs" in printed.err
+    report = (out / "report.md").read_text()
+    pictures = [line.split("(")[1][:-1] for line in report.splitlines() if line.startswith("![")]
+    assert len(pictures) == 4
+    assert all((out / picture).stat().st_size > 5000 for picture in pictures)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    assert main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.json")} == before
+
+
+def test_a_failing_run_stops_no_other_and_is_named(
+    feature_npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = grid.get_method
+
+    def broken(name: str) -> object:
+        if name == "mcc":
+            raise RuntimeError("the floor gave way")
+        return usual(name)
+
+    monkeypatch.setattr(grid, "get_method", broken)
+    out = tmp_path / "out"
+    command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
+    assert main([*command, "--methods", "mcc,source_only", "--seeds", "0", "--steps", "2"]) == 1
+    assert "failed: vectors-vectors mcc seed 0: RuntimeError: the floor gave way" in capsys.readouterr().err
+    assert [result["method"] for result in read_results(out)] == ["source_only"]
+
+
+def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tmp_path: Path) -> None:
+    blind, out = tmp_path / "blind.npz", tmp_path / "out"
+    np.savez(blind, X=np.load(feature_npz)["X"])
+    command = ["run", "--source", str(feature_npz), "--target", str(blind), "--out", str(out), "--jobs", "1"]
+    assert main([*command, "--methods", "dmsrl", "--seeds", "0", "--steps", "2"]) == 0
+    (result,) = read_results(out)
+    assert result["accuracy"] == {"last": None, "selected": None, "oracle": None}
+    assert result["confusion"] is None
+    assert np.isfinite(result["curve"][-1]["selector"])
+    assert table({"dmsrl": [result]})[1][1] == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "magic"], "no methods ['magic']"),
+        (["--tasks", "magic"], "no tasks ['magic']"),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
+        (["--source", "here"], "--source and --target go together"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,149 @@
+"""Tasks: parts are disjoint, formats are read as they are, bad data is one clear error."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.tasks import DataError, DataPlace, Shares, Split, load_task, task_names
+from benchmarks.tasks.embedded import PARTS
+from benchmarks.tasks.images import decode, encoded_images, to_images
+from benchmarks.tasks.own_data import load_own
+
+from .conftest import encode
+
+
+def rows_as_bytes(split: Split) -> set[bytes]:
+    return {row.numpy().tobytes() for row in split.inputs}
+
+
+def test_names_cover_digits_pacs_and_faces() -> None:
+    names = task_names()
+    assert len(names) == len(set(names))
+    assert {"embedded", "mnist-usps", "pacs-sketch-photo", "fer2013-muxspace"} <= set(names)
+    assert sum(name.startswith("pacs-") for name in names) == 12
+
+
+def test_embedded_uses_every_digit_once_and_is_the_same_at_every_call() -> None:
+    first, second = (load_task("embedded", DataPlace()) for _ in range(2))
+    assert sum(PARTS) == 1797
+    assert [len(part) for part in (first.source, first.target_train, first.target_validation, first.target_test)] == [
+        898,
+        900,
+        360,
+        987,
+    ]
+    assert torch.equal(first.target_test.inputs, second.target_test.inputs)
+    parts = [rows_as_bytes(part) for part in (first.target_train, first.target_validation, first.target_test)]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+
+
+def test_embedded_target_is_a_photo_crop_minus_the_digit() -> None:
+    task = load_task("embedded", DataPlace())
+    assert task.source.inputs.float().std() > task.target_test.inputs.float().std()
+    # the corners of a digit are black, so there the target shows the photograph as it is
+    assert (task.source.inputs[:, :, 0, 0] == 0).float().mean() > 0.9
+    assert task.target_test.inputs[:, :, 0, 0].float().std() > 20
+
+
+def test_missing_data_names_the_file_and_both_ways_to_get_it() -> None:
+    with pytest.raises(DataError, match=r"mnist_train.npz is needed.*--data-dir.*DMSRL_ADAPT_DATA.*--download"):
+        load_task("mnist-usps", DataPlace())
+    with pytest.raises(DataError, match="no task 'nonsense'"):
+        load_task("nonsense", DataPlace())
+
+
+@pytest.mark.parametrize("name", ["mnist-mnistm", "mnistm-mnist", "mnist-usps"])
+def test_digit_parts_are_disjoint_and_domains_share_no_digit(name: str, data_dir: Path) -> None:
+    task = load_task(name, DataPlace(data_dir))
+    assert len(task.source) == 6000
+    assert tuple(task.source.inputs.shape[1:]) == (3, 20, 20)
+    train, validation = rows_as_bytes(task.target_train), rows_as_bytes(task.target_validation)
+    assert len(train & validation) <= 2  # USPS holds a few identical scans
+    if name == "mnistm-mnist":
+        pairs = np.load(data_dir / "mnistm_train.npz")["mnist_index"]
+        images = np.load(data_dir / "mnist_train.npz")["images"][pairs[:300]]
+        assert not rows_as_bytes(Split(to_images(images, 20), None)) & train
+
+
+def test_pacs_and_faces_load_with_disjoint_parts(data_dir: Path) -> None:
+    task = load_task("fer2013-muxspace", DataPlace(data_dir))
+    assert task.metric == "balanced_accuracy"
+    assert tuple(task.source.inputs.shape[1:]) == (3, 48, 48)
+    assert len(task.classes) == int(task.source.labels.max()) + 1 == 5
+    train, test = rows_as_bytes(task.target_train), rows_as_bytes(task.target_test)
+    assert not train & test
+
+
+def test_shares_cut_a_pool_into_disjoint_parts_of_the_right_size() -> None:
+    pool = Split(torch.arange(100.0)[:, None], torch.arange(100))
+    parts = Shares(0.5, 0.2).cut(pool)
+    assert [len(part) for part in parts] == [50, 20, 30]
+    assert sorted(torch.cat([part.labels for part in parts]).tolist()) == list(range(100))
+
+
+def test_class_folders_and_arrays_of_the_same_images_agree(class_folders: Path, pixels: np.ndarray) -> None:
+    task = load_own(class_folders, class_folders, class_folders, size=12, network="small")
+    assert task.classes == ("bright", "dark")
+    assert rows_as_bytes(task.source) == rows_as_bytes(Split(to_images(pixels), None))
+    bright = task.source.inputs.float().mean((1, 2, 3)) > 120
+    assert torch.equal(bright, task.source.labels == 0)
+
+
+def test_feature_vectors_are_read_and_a_target_may_lack_labels(feature_npz: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "blind.npz", X=np.load(feature_npz)["X"])
+    task = load_own(feature_npz, tmp_path / "blind.npz", None, size=32, network="small")
+    assert task.source.inputs.dtype == torch.float32
+    assert task.target_test.labels is None
+    assert len(task.target_train) + len(task.target_validation) + len(task.target_test) == 24
+
+
+def test_encoded_images_of_an_npz_are_decoded(pixels: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    files = [encode(image) for image in pixels]
+    offsets = np.cumsum([0, *map(len, files)])
+    arrays = {"jpeg_bytes": np.frombuffer(b"".join(files), dtype=np.uint8), "offsets": offsets}
+    assert np.array_equal(encoded_images(arrays, "test"), pixels)
+
+
+def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
+    image = np.zeros((4, 8, 3), dtype=np.uint8)
+    image[:, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter
+    turned = decode(encode(image, exif=exif), "turned")
+    assert turned.shape == (8, 4, 3)
+    assert turned[0].mean() == 255 and turned[-1].mean() == 0
+    assert decode(encode(np.full((2, 2, 4), 128, np.uint8)), "alpha").shape == (2, 2, 3)
+    assert decode(encode(np.full((2, 2), 128, np.uint8)), "grey").shape == (2, 2, 3)
+
+
+def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: Path, feature_npz: Path) -> None:
+    def fails(pattern: str, source: Path, target: Path = feature_npz) -> None:
+        with pytest.raises(DataError, match=pattern):
+            load_own(source, target, None, size=12, network="small")
+
+    fails("missing", tmp_path / "nowhere")
+    (tmp_path / "text.npz").write_text("no zip at all")
+    fails("text.npz cannot be read", tmp_path / "text.npz")
+    np.savez(tmp_path / "keys.npz", foo=np.zeros(3))
+    fails(r"must hold images, or jpeg_bytes and offsets, or X", tmp_path / "keys.npz")
+    np.savez(tmp_path / "short.npz", X=np.zeros((3, 5)), y=np.zeros(2, int))
+    fails(r"must be 3 integers, got \(2,\)", tmp_path / "short.npz")
+    np.savez(tmp_path / "nan.npz", X=np.full((3, 5), np.nan), y=np.zeros(3, int))
+    fails("must be finite", tmp_path / "nan.npz")
+    np.savez(tmp_path / "blind.npz", X=np.zeros((3, 5)))
+    fails("must have labels", tmp_path / "blind.npz")
+    np.savez(tmp_path / "wide.npz", X=np.zeros((3, 6)), y=np.zeros(3, int))
+    fails("one shape", tmp_path / "wide.npz")
+    np.savez(tmp_path / "pickle.npz", X=np.array([{}], dtype=object))
+    fails("pickle.npz", tmp_path / "pickle.npz")
+    (tmp_path / "empty" / "class").mkdir(parents=True)
+    fails("found 1 folders and no image", tmp_path / "empty")
+    (tmp_path / "broken" / "class").mkdir(parents=True)
+    (tmp_path / "broken" / "class" / "a.png").write_bytes(b"not a png")
+    fails("a.png cannot be read as an image", tmp_path / "broken")
+    (tmp_path / "other" / "third").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "other" / "third" / "a.png")
+    fails("not in both: .*bright.*dark.*third", class_folders, tmp_path / "other")
