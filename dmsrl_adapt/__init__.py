@@ -2,7 +2,15 @@
 
 from .adapter import DMSRL
 from .components import dmsrl_components
-from .hooks import DMSRLHook, LevelFeaturesHook, MarginMetricHook, MIMinimizationHook, ProgressHook, PseudoLabelHook
+from .hooks import (
+    DMSRLHook,
+    LevelFeaturesHook,
+    MarginMetricHook,
+    MIMinimizationHook,
+    ProgressHook,
+    PseudoLabelHook,
+    RandomStyleHook,
+)
 from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
 from .recipes import Recipe
 from .version import __version__
@@ -18,6 +26,7 @@ __all__ = [
     "ProgressHook",
     "PrototypeLabeler",
     "PseudoLabelHook",
+    "RandomStyleHook",
     "Recipe",
     "__version__",
     "dmsrl_components",

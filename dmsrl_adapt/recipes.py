@@ -1,10 +1,11 @@
 """Recipes: which parts the method is made of, and how much each counts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from . import keys
 
-PARTS = ("margin", "mi", "prototypes")
+PARTS = ("margin", "mi", "prototypes", "style", "confusion")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Recipe:
         labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
         confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
         confusion_temperature: its softmax temperature.
+        style_probability: share of the source images shown in a random style, 0 for none.
     """
 
     margin: str | None
@@ -32,6 +34,7 @@ class Recipe:
     labeler: str | None
     confusion_weight: float
     confusion_temperature: float
+    style_probability: float
 
     def __post_init__(self) -> None:
         margins, kinds, labelers = ("cosine", "centers"), ("conditional", "marginal"), ("prototypes", "argmax")
@@ -43,14 +46,21 @@ class Recipe:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.confusion_temperature <= 0:
             raise ValueError(f"confusion_temperature must be positive, got {self.confusion_temperature}")
+        if not 0 <= self.style_probability <= 1:
+            raise ValueError(f"style_probability must be in 0..1, got {self.style_probability}")
 
     def without(self, part: str) -> "Recipe":
-        """Gives the recipe with "margin", "mi" or "prototypes" taken out, for ablations."""
-        if part not in PARTS:
+        """Gives the recipe with one of `PARTS` taken out, for ablations."""
+        taken_out: dict[str, Callable[[], Recipe]] = {
+            "margin": lambda: replace(self, margin=None),
+            "mi": lambda: replace(self, mi=None),
+            "prototypes": lambda: replace(self, labeler=None),
+            "style": lambda: replace(self, style_probability=0.0),
+            "confusion": lambda: replace(self, confusion_weight=0.0),
+        }
+        if part not in taken_out:
             raise ValueError(f"part must be one of {PARTS}, got {part!r}")
-        if part == "prototypes":
-            return replace(self, labeler=None)
-        return replace(self, margin=None) if part == "margin" else replace(self, mi=None)
+        return taken_out[part]()
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -85,6 +95,7 @@ PUBLISHED = Recipe(
     labeler="argmax",
     confusion_weight=0.0,
     confusion_temperature=1.0,
+    style_probability=0.0,
 )
 
 DEFAULT = Recipe(
@@ -97,6 +108,7 @@ DEFAULT = Recipe(
     labeler="prototypes",
     confusion_weight=0.5,
     confusion_temperature=2.5,
+    style_probability=0.5,
 )
 
 RECIPES = {"default": DEFAULT, "published": PUBLISHED}

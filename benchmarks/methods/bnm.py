@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytorch_adapt.hooks import BNMHook
+from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Trainable, with_style
 from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives upstream's hook after the classifier's loss."""
-    return classifier(setup, [BNMHook()], {"bnm_loss": settings["weight"]})
+    return classifier(setup, settings, [BNMHook()], SumWeighter(weights={"bnm_loss": settings["weight"]}))
 
 
-METHODS = (Method("bnm", build, {"weight": 1.0}),)
+METHODS = with_style(Method("bnm", build, {"weight": 1.0}))

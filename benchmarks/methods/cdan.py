@@ -11,7 +11,7 @@ from pytorch_adapt.weighters import SumWeighter
 
 from dmsrl_adapt.layers import ramp
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable
+from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_style
 
 COMBINED = [f"{d}_imgs_features_AND_{d}_imgs_features_logits_combined" for d in ("src", "target")]
 
@@ -25,8 +25,9 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     reversal = GradientReversalHook(weight=0.0, apply_to=COMBINED)
     weighter = SumWeighter(weights={"src_domain_loss": 0.5, "target_domain_loss": 0.5})
     containers = setup.containers(models, {"feature_combiner": combiner})
-    adapter = CDANNE(**containers, hook_kwargs={"gradient_reversal": reversal, "weighter": weighter})
+    hook_kwargs = {"pre": setup.pre_hooks(settings), "gradient_reversal": reversal, "weighter": weighter}
+    adapter = CDANNE(**containers, hook_kwargs=hook_kwargs)
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
-METHODS = (Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}),)
+METHODS = with_style(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}))

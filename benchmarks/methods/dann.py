@@ -11,7 +11,7 @@ from pytorch_adapt.weighters import SumWeighter
 
 from dmsrl_adapt.layers import ramp
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable
+from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_style
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
@@ -23,12 +23,12 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     weights = {"src_domain_loss": 0.5, "target_domain_loss": 0.5}
     if mcc:
         weights["mcc_loss"] = settings["mcc_weight"]
-    hook_kwargs = {"gradient_reversal": reversal, "post_g": mcc, "weighter": SumWeighter(weights=weights)}
-    adapter = DANN(**setup.containers(models), hook_kwargs=hook_kwargs)
+    hook_kwargs = {"pre": setup.pre_hooks(settings), "post_g": mcc, "weighter": SumWeighter(weights=weights)}
+    adapter = DANN(**setup.containers(models), hook_kwargs={**hook_kwargs, "gradient_reversal": reversal})
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
-METHODS = (
+METHODS = with_style(
     Method("dann", build, {"reversal": 0.3}),
     Method("dann_mcc", build, {"reversal": 0.3, "mcc_weight": 0.5, "mcc_temperature": 2.5}),
 )

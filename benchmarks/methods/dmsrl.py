@@ -31,5 +31,7 @@ METHODS = (
     variant("dmsrl-margin", DEFAULT.without("margin"), local="corners"),
     variant("dmsrl-mi", DEFAULT.without("mi"), local="corners"),
     variant("dmsrl-prototypes", DEFAULT.without("prototypes"), local="corners"),
+    variant("dmsrl-style", DEFAULT.without("style"), local="corners"),
+    variant("dmsrl-confusion", DEFAULT.without("confusion"), local="corners"),
     variant("dmsrl-local", DEFAULT, local=None),
 )

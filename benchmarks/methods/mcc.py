@@ -5,15 +5,16 @@ from typing import Any
 
 from pytorch_adapt.hooks import MCCHook
 from pytorch_adapt.layers import MCCLoss
+from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Trainable, with_style
 from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives upstream's hook after the classifier's loss."""
     hook = MCCHook(loss_fn=MCCLoss(T=settings["temperature"]))
-    return classifier(setup, [hook], {"mcc_loss": settings["weight"]})
+    return classifier(setup, settings, [hook], SumWeighter(weights={"mcc_loss": settings["weight"]}))
 
 
-METHODS = (Method("mcc", build, {"weight": 0.5, "temperature": 2.5}),)
+METHODS = with_style(Method("mcc", build, {"weight": 0.5, "temperature": 2.5}))

@@ -7,15 +7,19 @@ from pytorch_adapt.adapters import MCD
 from pytorch_adapt.layers import MultipleModels
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Trainable, with_style
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives upstream's adapter with two classifiers."""
     G = setup.feature_extractor()
     C = MultipleModels(setup.classifier(G), setup.classifier(G))
-    weighters = {f"{phase}_weighter": SumWeighter() for phase in "xyz"}
-    return Trainable(MCD(**setup.containers({"G": G, "C": C}), hook_kwargs={**weighters, "repeat": settings["repeat"]}))
+    hook_kwargs = {"repeat": settings["repeat"], **{f"{phase}_weighter": SumWeighter() for phase in "xyz"}}
+    # only the first two phases see the source
+    hook_kwargs |= {f"pre_{phase}": setup.pre_hooks(settings) for phase in "xy"}
+    return Trainable(
+        MCD(**setup.containers({"G": G, "C": C}), hook_kwargs={**hook_kwargs, "repeat": settings["repeat"]})
+    )
 
 
-METHODS = (Method("mcd", build, {"repeat": 4}),)
+METHODS = with_style(Method("mcd", build, {"repeat": 4}))

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
+from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
+
+from dmsrl_adapt import RandomStyleHook
+from dmsrl_adapt.recipes import DEFAULT
 
 from ..networks import FeatureExtractor, feature_extractor
 
@@ -39,6 +43,11 @@ class Setup:
     def classifier(self, G: FeatureExtractor) -> nn.Module:
         """Gives a fresh C for G."""
         return nn.Linear(G.feature_dim, self.num_classes)
+
+    def pre_hooks(self, settings: Mapping[str, Any]) -> list[BaseHook]:
+        """Gives what every method can have before its features: our random style, where its settings say so."""
+        probability = settings.get("style_probability", 0.0)
+        return [RandomStyleHook(probability)] if probability > 0 else []
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
@@ -89,3 +98,9 @@ class Method:
     build: Callable[[Setup, Mapping[str, Any]], Trainable]
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_supervised: bool = False
+
+
+def with_style(*methods: Method) -> tuple[Method, ...]:
+    """Gives each method as its authors have it, and once more with the random style of our default recipe."""
+    style = {"style_probability": DEFAULT.style_probability}
+    return (*methods, *(replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods))

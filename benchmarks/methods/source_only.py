@@ -1,27 +1,26 @@
 """Training on the source alone (the floor), and on the labelled target (the ceiling)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_adapt.adapters import Classifier
 from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Trainable, with_style
 
 
-def classifier(setup: Setup, post: list[BaseHook], weights: Mapping[str, float]) -> Trainable:
+def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHook], weighter: SumWeighter) -> Trainable:
     """Gives upstream's `Classifier` with hooks after the source's cross entropy."""
     G = setup.feature_extractor()
     containers = setup.containers({"G": G, "C": setup.classifier(G)})
-    return Trainable(
-        Classifier(**containers, hook_kwargs={"post": post, "weighter": SumWeighter(weights=dict(weights))})
-    )
+    hook_kwargs = {"pre": setup.pre_hooks(settings), "post": post, "weighter": weighter}
+    return Trainable(Classifier(**containers, hook_kwargs=hook_kwargs))
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives cross entropy and nothing else."""
-    return classifier(setup, [], {})
+    return classifier(setup, settings, [], SumWeighter())
 
 
-METHODS = (Method("source_only", build), Method("target_supervised", build, is_supervised=True))
+METHODS = (*with_style(Method("source_only", build)), Method("target_supervised", build, is_supervised=True))

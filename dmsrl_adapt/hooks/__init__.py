@@ -6,6 +6,7 @@ from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
+from .random_style import RandomStyleHook
 
 __all__ = [
     "DMSRLHook",
@@ -14,4 +15,5 @@ __all__ = [
     "MarginMetricHook",
     "ProgressHook",
     "PseudoLabelHook",
+    "RandomStyleHook",
 ]

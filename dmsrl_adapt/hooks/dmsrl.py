@@ -22,6 +22,7 @@ from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
+from .random_style import RandomStyleHook
 
 
 class DMSRLHook(BaseWrapperHook):
@@ -37,7 +38,8 @@ class DMSRLHook(BaseWrapperHook):
         recipe: "default", "published" or a `Recipe`; the same as for `dmsrl_components`.
         weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
         reducer: makes numbers of losses of single samples; None for their mean.
-        pre: hooks before features are computed, for example `LevelFeaturesHook`.
+        pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used as they
+            are: without a random style.
         post: hooks after the losses of the recipe; give their weights in `weighter`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -62,7 +64,8 @@ class DMSRLHook(BaseWrapperHook):
         super().__init__(**kwargs)
         self.recipe = get_recipe(recipe)
         # the recipe's hooks check the batch, so they come before anything that would fail on it less clearly
-        parts = [ProgressHook(advance=False), *pre, FeaturesAndLogitsHook(), *recipe_hooks(self.recipe), CLossHook()]
+        first = [ProgressHook(advance=False), *pre, *style_hooks(self.recipe), FeaturesAndLogitsHook()]
+        parts = [*first, *recipe_hooks(self.recipe), CLossHook()]
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
         step = OptimizerHook(ChainHook(*parts, *post), list(opts), weighter, reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
@@ -76,6 +79,11 @@ class DMSRLHook(BaseWrapperHook):
         result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         inputs[keys.TRAINING_PROGRESS].advance()
         return result
+
+
+def style_hooks(recipe: Recipe) -> list[BaseHook]:
+    """Gives the hook that computes the source's features in a random style, where the recipe wants it."""
+    return [RandomStyleHook(recipe.style_probability)] if recipe.style_probability > 0 else []
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:

@@ -9,6 +9,7 @@ from .margin_metric_loss import MarginMetricLoss
 from .multi_level_backbone import MultiLevelBackbone
 from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
+from .random_convolution import RandomConvolution
 from .training_progress import TrainingProgress, ramp
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MultiLevelBackbone",
     "PrototypeLabeler",
     "PseudoLabels",
+    "RandomConvolution",
     "TrainingProgress",
     "class_probs",
     "nearest",

@@ -1,0 +1,74 @@
+"""Another style for an image: colours, contrast and texture drawn at random, shapes as they were."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
+    """Convolves every image with its own kernel, sides kept by zeros around it.
+
+    Args:
+        images: shape (N, C, H, W).
+        kernels: shape (N, C, C, k, k), k odd; from channel (third axis) to channel (second axis).
+    """
+    count, channels = images.shape[:2]
+    stacked = images.reshape(1, count * channels, *images.shape[2:])
+    out = F.conv2d(stacked, kernels.flatten(0, 1), padding=kernels.shape[-1] // 2, groups=count)
+    return out.view_as(images)
+
+
+class RandomConvolution(nn.Module):
+    r"""Passes some images of a batch through random convolutions, one for each, drawn anew at every call.
+
+    The kernel's entries are Gaussian with variance 1 / (C k^2), which keeps the scale of an image; its size k is drawn
+    once a batch. A negative kernel inverts the contrast, a large one blurs or draws edges. What the images show stays
+    what it was, so a feature that is to tell the classes cannot rely on style. Without parameters and buffers; there is
+    nothing to save. Every image keeps its shape and type; an empty batch stays empty.
+
+    Args:
+        probability: share of the images that get another style, 0..1.
+        kernel_sizes: odd numbers of pixels to draw k from.
+
+    Reference:
+        Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions, ICLR 2021,
+        arXiv 2007.13003 (half of the images, k up to 7).
+
+    Example:
+        >>> RandomConvolution()(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(self, probability: float = 0.5, kernel_sizes: Sequence[int] = (1, 3, 5)) -> None:
+        super().__init__()
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability must be in 0..1, got {probability}")
+        if not kernel_sizes or any(size < 1 or size % 2 == 0 for size in kernel_sizes):
+            raise ValueError(f"kernel_sizes must be odd numbers of pixels, got {tuple(kernel_sizes)}")
+        self.probability, self.kernel_sizes = probability, tuple(kernel_sizes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Gives the images, some in another style.
+
+        Args:
+            images: shape (N, C, H, W), floating point, centred around 0 for the contrast to be inverted around it.
+
+        Raises:
+            ValueError: another number of axes.
+        """
+        if images.ndim != 4:
+            raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
+        count, channels = images.shape[:2]
+        is_restyled = torch.rand(count, device=images.device) < self.probability
+        size = self.kernel_sizes[int(torch.randint(len(self.kernel_sizes), ()))]
+        chosen = images[is_restyled]
+        if not len(chosen):
+            return images
+        shape = (len(chosen), channels, channels, size, size)
+        kernels = torch.randn(shape, device=images.device, dtype=images.dtype) / (channels * size * size) ** 0.5
+        return images.index_put((is_restyled,), convolve_each(chosen, kernels).to(images.dtype))
+
+    def extra_repr(self) -> str:
+        return f"probability={self.probability}, kernel_sizes={self.kernel_sizes}"
