@@ -9,8 +9,8 @@ HEAD = """# Results
 
 Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on the part
 of the target that is kept for scoring; `selected` is the headline score at the step that a label-free validator
-({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is a method's median time
-for a training step as a ratio to DANN's in the same folder.
+({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time of a method's
+training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds).
 """
 
 

@@ -17,9 +17,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     hook_kwargs = {"repeat": settings["repeat"], **{f"{phase}_weighter": SumWeighter() for phase in "xyz"}}
     # only the first two phases see the source
     hook_kwargs |= {f"pre_{phase}": setup.pre_hooks(settings) for phase in "xy"}
-    return Trainable(
-        MCD(**setup.containers({"G": G, "C": C}), hook_kwargs={**hook_kwargs, "repeat": settings["repeat"]})
-    )
+    return Trainable(MCD(**setup.containers({"G": G, "C": C}), hook_kwargs=hook_kwargs))
 
 
 METHODS = with_style(Method("mcd", build, {"repeat": 4}))
