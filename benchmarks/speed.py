@@ -10,6 +10,7 @@ import torch
 
 from .methods import Setup, get_method
 from .results import commit, versions
+from .training import to_device
 
 BASELINE = "dann"
 METHODS = (BASELINE, "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl_published")
@@ -23,7 +24,7 @@ def step_times(network: str, size: int, batch_size: int, rounds: int, device: to
     for name in METHODS:
         method = get_method(name)
         adapters[name] = method.build(setup, method.settings).adapter
-        adapters[name].models.to(device)
+        to_device(adapters[name], device)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
         "src_imgs": images[0],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.utils.common_functions import batch_to_device
 from pytorch_adapt.validators import IMValidator
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from torch import Tensor
@@ -90,12 +91,25 @@ def labels_of(split: Split) -> Tensor:
 def infer(adapter: BaseAdapter, inputs: Tensor, domain: int, batch_size: int = 500) -> dict[str, Tensor]:
     """Gives features, logits and predicted probabilities ("preds"), as upstream's validators take them."""
     adapter.models.eval()
-    parts = []
+    parts, device = [], device_of(adapter)
     for part in inputs.split(batch_size):
-        parts.append(adapter.inference(to_inputs(part), domain=torch.full((len(part),), domain)))
+        parts.append(adapter.inference(to_inputs(part).to(device), domain=torch.full((len(part),), domain)))
     adapter.models.train()
-    outputs = {key: torch.cat([part[key] for part in parts]) for key in ("features", "logits")}
+    outputs = {key: torch.cat([part[key] for part in parts]).cpu() for key in ("features", "logits")}
     return {**outputs, "preds": outputs["logits"].softmax(1)}
+
+
+def to_device(adapter: BaseAdapter, device: torch.device) -> None:
+    """Moves an adapter's modules; upstream moves those in `models` only."""
+    adapter.models.to(device)
+    for module in adapter.misc.values():
+        module.to(device)
+
+
+def device_of(adapter: BaseAdapter) -> torch.device:
+    """The device of an adapter's network."""
+    device: torch.device = next(adapter.models["G"].parameters()).device
+    return device
 
 
 def accuracies(truth: Tensor | None, predicted: Tensor) -> dict[str, float | None]:
@@ -117,9 +131,11 @@ def train(task: Task, method: Method, seed: int, plan: Plan, on_step: Callable[[
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     stops = set(np.linspace(0, plan.steps, plan.scorings + 1).round().astype(int)[1:])
     outcome, seconds = Outcome(), []
+    to_device(adapter, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     adapter.models.train()
     for step, batch in enumerate(batches(task, plan.batch_size, method.is_supervised, seed), start=1):
         on_progress((step - 1) / plan.steps)
+        batch = batch_to_device(batch, device_of(adapter))
         start = time.perf_counter()
         losses = adapter.training_step(batch)
         seconds.append(time.perf_counter() - start)

@@ -147,3 +147,27 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     (tmp_path / "other" / "third").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "other" / "third" / "a.png")
     fails("not in both: .*bright.*dark.*third", class_folders, tmp_path / "other")
+
+
+def test_download_goes_through_torchvision_and_pytorch_adapt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import pytorch_adapt.datasets
+    import torchvision.datasets
+
+    asked = []
+
+    def stand_in(domain: str) -> object:
+        def data_set(root: str, train: bool, download: bool) -> list[tuple[Image.Image, int]]:
+            asked.append((domain, root, train, download))
+            return [
+                (Image.new("RGB" if domain == "mnistm" else "L", (28, 28), number), number % 10) for number in range(40)
+            ]
+
+        return data_set
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", stand_in("mnist"))
+    monkeypatch.setattr(pytorch_adapt.datasets, "MNISTM", stand_in("mnistm"))
+    task = load_task("mnist-mnistm", DataPlace(tmp_path, download=True))
+    assert {(domain, train) for domain, _, train, _ in asked} == {("mnist", True), ("mnistm", True), ("mnistm", False)}
+    assert all(root == str(tmp_path) and download for _, root, _, download in asked)
+    assert tuple(task.source.inputs.shape) == (40, 3, 20, 20)
+    assert torch.equal(task.source.inputs[:, 0, 0, 0].long() % 10, task.source.labels)
