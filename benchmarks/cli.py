@@ -5,12 +5,13 @@ import os
 import sys
 from pathlib import Path
 
-from .grid import OwnTask, Run, do_all
+from .grid import OwnTask, Report, Run, do_all
 from .methods import methods
-from .report import write_report
+from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .speed import write_speed
 from .tasks import DataError, DataPlace, families, task_names
+from .tasks.own_data import left_out
 from .training import Plan
 
 METHODS = "source_only,dann,mcd,mcc,dmsrl_published,dmsrl,target_supervised"
@@ -74,13 +75,26 @@ def run(options: argparse.Namespace) -> int:
     done = {report.task for report in reports}
     for task, of_task in by_task_and_method(read_results(options.out)).items():
         if task in done:
-            print(f"\n{task}: target, in %, last step first\n{as_text(table(of_task))}")
+            print(f"\n{task}: target, in %, last step first\n{notes(of_task)}\n{as_text(table(of_task))}")
     if any(not report.error for report in reports):
         print(f"\nReport and pictures: {write_report(options.out)}")
     failed = [report for report in reports if report.error]
-    for one in failed:
-        print(f"\nfailed: {one.task} {one.run.method} seed {one.run.seed}: {one.error}", file=sys.stderr)
+    for line in failures(failed):
+        print(f"\nfailed: {line}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def failures(failed: list[Report]) -> list[str]:
+    """Gives a text for every error, with the runs that it met: one missing file fails every run of a task."""
+    met: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for report in failed:
+        methods_met = met.setdefault((report.task, str(report.error)), {})
+        methods_met.setdefault(report.run.method, []).append(str(report.run.seed))
+    lines = []
+    for (task, error), of_error in met.items():
+        named = "; ".join(f"{name} seed {', '.join(sorted(seeds))}" for name, seeds in of_error.items())
+        lines.append(f"{task} {named}: {error}")
+    return lines
 
 
 def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
@@ -88,6 +102,9 @@ def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
     if options.source or options.target:
         if not (options.source and options.target):
             raise ValueError("--source and --target go together")
+        for path in (options.source, options.target, options.target_test):
+            if path and (strays := left_out(path)):
+                print(f"note: {path}: {len(strays)} files are left out, such as {strays[0]}", file=sys.stderr)
         size = 128 if options.network == "frozen" else options.size
         return [OwnTask(options.source, options.target, options.target_test, positive(size, "--size"), options.network)]
     names = options.tasks.split(",")

@@ -70,8 +70,10 @@ def learning_curves(task: str, methods: Runs, palette: dict[str, str], path: Pat
     metric = next(iter(methods.values()))[0]["metric"]
     figure, axes = plt.subplots(figsize=(7, 4.2))
     ends = []
-    for name, runs in methods.items():
-        steps = [point["step"] for point in runs[0]["curve"]]
+    for name, all_runs in methods.items():
+        # runs of other lengths have no mean with these
+        steps = [point["step"] for point in max(all_runs, key=lambda run: run["steps"])["curve"]]
+        runs = [run for run in all_runs if [point["step"] for point in run["curve"]] == steps]
         scores = 100 * np.array([[point[metric] for point in run["curve"]] for run in runs], dtype=float)
         mean, spread = scores.mean(0), scores.std(0)
         style = "--" if name in (FLOOR, CEILING) else "-"
@@ -168,9 +170,16 @@ def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -
             if path.is_file():
                 with np.load(path, allow_pickle=False) as arrays:
                     score = 100 * run[run["metric"]]["last"]
-                    panels.append((f"{moment}{name}, {score:.1f} %", dict(arrays)))
+                    panel = (f"{moment}{name}, {score:.1f} %", dict(arrays))
+                panels += [panel] if can_be_drawn(panel[1]) else []
                 break
     return panels
+
+
+def can_be_drawn(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether t-SNE takes the features: not those of a run that diverged, nor a handful."""
+    features = [arrays["source_features"], arrays["target_features"]]
+    return all(np.isfinite(part).all() for part in features) and sum(map(len, features)) >= 12
 
 
 def pictures(results: list[Result], source: Path, folder: Path) -> dict[str, list[tuple[str, Path]]]:

@@ -1,20 +1,20 @@
 """A grid of runs over the cores of a machine: what is done is not done again, what fails does not stop the rest."""
 
-import os
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from .methods import get_method
-from .results import headline, is_done, make_result, write_result
-from .tasks import DataPlace, Task, load_task
-from .tasks.own_data import load_own
+from .results import commit, headline, is_done, make_result, write_result
+from .tasks import DataError, DataPlace, Task, load_task
+from .tasks.own_data import fingerprint, load_own, task_name
 from .training import Plan, train
 
 
@@ -27,6 +27,17 @@ class OwnTask:
     target_test: Path | None
     size: int
     network: str
+
+    @property
+    def name(self) -> str:
+        """Name of the task in result files."""
+        return task_name(self.source, self.target)
+
+    def data(self) -> dict[str, Any]:
+        """What a result depends on, so that one of other data of the same name is not taken for it."""
+        paths = {"source": self.source, "target": self.target, "target_test": self.target_test}
+        prints = {key: path and path.exists() and fingerprint(path) for key, path in paths.items()}
+        return {**prints, "size": self.size, "frozen": self.network == "frozen"}
 
 
 @dataclass(frozen=True)
@@ -62,24 +73,28 @@ def task_of(task: str | OwnTask, place: DataPlace) -> Task:
 
 def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
     """Does one run, unless its result is there, and writes its result."""
-    name = run.task if isinstance(run.task, str) else f"{run.task.source.stem}-{run.task.target.stem}"
+    name = run.task if isinstance(run.task, str) else run.task.name
     torch.set_num_threads(1)
+    commit()  # kept from here on: a commit made while this process trains is not what it runs
     try:
+        data = None if isinstance(run.task, str) else run.task.data()
         method = get_method(run.method)
-        if is_done(folder, name, method, run.seed, plan):
+        if is_done(folder, name, method, run.seed, plan, data):
             return Report(run, name)
         task = task_of(run.task, place)
         outcome = train(task, method, run.seed, plan)
-        result = make_result(task, method, run.seed, plan, outcome)
+        result = make_result(task, method, run.seed, plan, outcome, data)
         write_result(folder, result, outcome.embedding if run.keeps_embedding else None)
         return Report(run, name, headline([result], task.metric))
+    except DataError as error:
+        return Report(run, name, error=str(error))
     except Exception as error:
         return Report(run, name, error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
 def do_all(runs: list[Run], plan: Plan, place: DataPlace, folder: Path, jobs: int | None = None) -> list[Report]:
     """Does the runs, `jobs` at a time (None: one a core), with a progress bar; gives the reports of all."""
-    jobs = min(jobs or os.cpu_count() or 1, len(runs))
+    jobs = min(jobs or cpu_count(), len(runs))
     reports: Iterable[Report]
     if jobs == 1:
         reports = (do_run(run, plan, place, folder) for run in runs)

@@ -1,6 +1,7 @@
 """A report on a folder of results: `report.md` and its pictures."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 from .figures import pictures
 from .results import Result, as_text, by_task_and_method, read_results, table
@@ -23,15 +24,21 @@ def write_report(folder: Path) -> Path:
     sections = [HEAD.format(selector=results[0]["selector"])]
     for task, methods in by_task_and_method(results).items():
         sections.append(f"## {task}\n\n{notes(methods)}\n\n{as_text(table(methods), is_markdown=True)}\n")
-        sections += [f"![{caption}]({path.relative_to(folder)})\n" for caption, path in drawn.get(task, [])]
+        for caption, path in drawn.get(task, []):
+            sections.append(f"![{caption}]({quote(path.relative_to(folder).as_posix())})\n")
     path = folder / "report.md"
     path.write_text("\n".join(sections))
     return path
 
 
 def notes(methods: dict[str, list[Result]]) -> str:
-    """Gives what the table's numbers were made with."""
+    """Gives what the table's numbers were made with, and a warning where that differs between them."""
     runs = [run for of_method in methods.values() for run in of_method]
     titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
-    values = {title: ", ".join(sorted({str(run[key]) for run in runs})) for key, title in titles.items()}
-    return " ".join(f"{title}: {value}." for title, value in values.items())
+    values = {title: sorted({str(run[key]) for run in runs}) for key, title in titles.items()}
+    told = [f"{title}: {', '.join(value)}." for title, value in values.items()]
+    data = {str(run["settings"].get("data")) for run in runs}
+    differs = [title.lower() for title in ("Steps", "Scored on") if len(values[title]) > 1]
+    differs += ["data"] if len(data) > 1 else []
+    warning = [f"**These runs differ in {' and '.join(differs)}: do not compare them.**"] if differs else []
+    return " ".join([*told, *warning])

@@ -5,7 +5,8 @@ import os
 import platform
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def run_path(folder: Path, task: str, method: str, seed: int) -> Path:
     return folder / f"{task}__{method}__seed{seed}.json"
 
 
-def make_result(task: Task, method: Method, seed: int, plan: Plan, outcome: Outcome) -> Result:
+def make_result(
+    task: Task, method: Method, seed: int, plan: Plan, outcome: Outcome, data: Mapping[str, Any] | None = None
+) -> Result:
     """Gives everything that a result file says; benchmarks/README.md describes the fields."""
     return {
         "task": task.name,
@@ -38,16 +41,17 @@ def make_result(task: Task, method: Method, seed: int, plan: Plan, outcome: Outc
         "selector": SELECTOR,
         "seconds_per_step": outcome.seconds_per_step,
         "steps": plan.steps,
-        "settings": run_settings(method, plan),
+        "settings": run_settings(method, plan, data),
         "versions": versions(),
         "commit": commit(),
         "curve": outcome.curve,
     }
 
 
-def run_settings(method: Method, plan: Plan) -> dict[str, Any]:
-    """Everything that was chosen for a run and changes its outcome."""
-    return {**method.settings, "network": plan.network, "batch_size": plan.batch_size, "scorings": plan.scorings}
+def run_settings(method: Method, plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything that was chosen for a run and changes its outcome; `data` describes data that no task's name does."""
+    settings = {**method.settings, "network": plan.network, "batch_size": plan.batch_size, "scorings": plan.scorings}
+    return settings if data is None else {**settings, "data": dict(data)}
 
 
 def versions() -> dict[str, str]:
@@ -61,6 +65,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def commit() -> str | None:
     """The commit of this checkout, marked where it has changes; None outside of git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
@@ -76,20 +81,25 @@ def write_result(folder: Path, result: Result, embedding: dict[str, np.ndarray] 
     folder.mkdir(parents=True, exist_ok=True)
     path = run_path(folder, result["task"], result["method"], result["seed"])
     if embedding is not None:
-        np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **embedding)
+        half = path.with_suffix(f".{os.getpid()}.part.npz")
+        arrays: dict[str, Any] = embedding
+        np.savez_compressed(half, **arrays)
+        half.replace(path.with_suffix(".npz"))
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     unfinished.write_text(json.dumps(result, indent=1) + "\n")
     unfinished.replace(path)
 
 
-def is_done(folder: Path, task: str, method: Method, seed: int, plan: Plan) -> bool:
+def is_done(
+    folder: Path, task: str, method: Method, seed: int, plan: Plan, data: Mapping[str, Any] | None = None
+) -> bool:
     """Whether a run with these settings has already left its result."""
     path = run_path(folder, task, method.name, seed)
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return False
-    wanted = {"steps": plan.steps, "score_on": plan.score_on, "settings": run_settings(method, plan)}
+    wanted = {"steps": plan.steps, "score_on": plan.score_on, "settings": run_settings(method, plan, data)}
     return all(found.get(key) == value for key, value in wanted.items())
 
 

@@ -29,7 +29,7 @@ def load(name: str, place: DataPlace) -> Task:
 def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
     """Gives the images of the five expressions and, where known, the person in each."""
     path = place.file(f"{name}.npz", HOW)
-    arrays = read_arrays(path, ("jpeg_bytes", "offsets", "labels", "classes", "subject"))
+    arrays = read_arrays(path, ("subject",), required=("jpeg_bytes", "offsets", "labels", "classes"))
     numbers = {expression: number for number, expression in enumerate(EXPRESSIONS)}
     labels = np.array([numbers.get(expression, -1) for expression in arrays["classes"].tolist()])[arrays["labels"]]
     kept = np.flatnonzero(labels >= 0)

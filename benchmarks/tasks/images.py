@@ -32,27 +32,36 @@ def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
 
 
 def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarray:
-    """Gives an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, on black where it is transparent.
+    """Gives an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, without its transparency.
 
     With `size` it is resized to size x size. Raises `DataError` naming the image where it cannot be read.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion cuts off at 255
+                upright = Image.fromarray((np.asarray(upright).clip(0, 65535) // 257).astype(np.uint8))
+            upright = upright.convert("RGB")
             return np.asarray(upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise DataError(f"{name} cannot be read as an image: {error}") from error
 
 
-def read_arrays(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Gives those of `keys` that an .npz file has. Raises `DataError` where it is no such file, or holds pickles."""
+def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Gives those of `keys` and `required` that an .npz file has.
+
+    Raises `DataError` where it is no such file, holds pickles, or lacks a required key.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in keys if key in arrays}
+            found = {key: arrays[key] for key in (*keys, *required) if key in arrays}
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
     except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
         raise DataError(f"{path} is damaged: {error}") from error
+    if not set(required) <= found.keys():
+        raise DataError(f"{path} must hold {', '.join(required)}, got {sorted(found)}")
+    return found
 
 
 def encoded_images(arrays: dict[str, np.ndarray], name: str, size: int | None = None) -> np.ndarray:

