@@ -1,0 +1,130 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dmsrl_adapt import MIMinimizationHook
+from dmsrl_adapt.layers import AdversarialMILoss
+
+from .. import references
+from ..stand_ins import CLASSES, DIM, SIZE, Several, assert_same_states, make_batch, make_models, make_opts, states
+from .plain_steps import CLOSE, HOSTS, hook_step, make_discriminator, plain_step, reverse
+
+
+def make(conditional, host="classifier"):
+    models = make_models()
+    torch.manual_seed(3)
+    models["mi_critic"] = AdversarialMILoss(DIM, CLASSES if conditional else None, hidden=16)
+    return {**models, "D": make_discriminator()} if host == "dann" else models
+
+
+def slow_loss(layer, forward, strength):
+    """The reference over both domains of a plain step, source first, behind a reversal of our own."""
+    features = torch.cat([forward.features["src"], forward.features["target"]])
+    logits, domains = layer.critic(reverse(features, strength)), SIZE * [0] + SIZE * [1]
+    if layer.num_classes is None:
+        return references.domain_cross_entropy(logits, domains)
+    certain = F.one_hot(forward.batch["src_labels"], CLASSES).float()
+    probs = torch.cat([certain, forward.logits("target").detach().softmax(1)])
+    return references.class_domain_cross_entropy(logits, domains, probs)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize(("strength", "ramp", "progress"), [(1.0, False, 0.1), (0.5, True, 0.1), (1.0, True, None)])
+def test_one_step_equals_plain_pytorch(host, conditional, strength, ramp, progress):
+    models, batch = make(conditional, host), make_batch()
+    twins = copy.deepcopy(models)
+    given = {} if progress is None else {"progress": progress}
+    hook = MIMinimizationHook(conditional=conditional, strength=strength, ramp=ramp)
+    _, losses = hook_step(host, models, {**batch, **given}, [hook], {"mi_loss": 0.7})
+    # at full strength without a ramp, or where nothing tells the progress
+    factor = strength * (references.ramp(progress) if ramp and progress is not None else 1.0)
+    parts = []
+
+    def extra(forward):
+        parts.append(0.7 * slow_loss(twins["mi_critic"], forward, factor))
+        return parts[0]
+
+    plain_step(host, twins, make_opts(twins), batch, extra)
+    without_reversal = {name: value for name, value in states(twins).items() if "reversal" not in name}
+    with_hook = {name: value for name, value in states(models).items() if "reversal" not in name}
+    assert_same_states(with_hook, without_reversal, **CLOSE)
+    assert models["G"].count == twins["G"].count == 2
+    assert models["C"].count == twins["C"].count == (2 if conditional else 1)
+    assert losses["total_loss"]["mi_loss"] == pytest.approx(parts[0].item(), rel=1e-5)
+
+
+def test_defaults_are_conditional_and_ramped():
+    hook = MIMinimizationHook()
+    assert (hook.conditional, hook.strength, hook.ramp) == (True, 1.0, True)
+
+
+def test_lists_of_logits_are_averaged_after_the_softmax():
+    nets = [torch.nn.Linear(DIM, CLASSES) for _ in range(2)]
+    models = {**make(conditional=True), "C": Several(*nets)}
+    batch = make_batch()
+    outputs, losses = MIMinimizationHook(ramp=False)({**models, **batch})
+    target = outputs["target_imgs_features"]
+    probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), sum(net(target).softmax(1) for net in nets) / 2])
+    logits = models["mi_critic"].critic(torch.cat([outputs["src_imgs_features"], target]))
+    expected = references.class_domain_cross_entropy(logits, SIZE * [0] + SIZE * [1], probs)
+    torch.testing.assert_close(losses["mi_loss"], expected)
+
+
+def test_no_gradient_reaches_the_classifier():
+    models = make(conditional=True)
+    _, losses = MIMinimizationHook()({**models, **make_batch()})
+    losses["mi_loss"].backward()
+    assert all(parameter.grad is None for parameter in models["C"].parameters())
+
+
+def test_keys_are_declared():
+    names = {f"{domain}_imgs_features{kind}" for domain in ("src", "target") for kind in ("", "_logits")}
+    assert set(MIMinimizationHook().out_keys) == names
+    hook = MIMinimizationHook(conditional=False, loss_suffix="_a")
+    assert set(hook.out_keys) == {"src_imgs_features", "target_imgs_features"}
+    assert hook.loss_keys == ["mi_loss_a"]
+
+
+def test_marginal_form_needs_neither_classifier_nor_labels():
+    context = {**make(conditional=False), **make_batch()}
+    del context["C"], context["src_labels"]
+    _, losses = MIMinimizationHook(conditional=False)(context)
+    assert losses["mi_loss"] > 0
+
+
+@pytest.mark.parametrize("key", ["mi_critic", "G", "C", "src_imgs", "target_imgs", "src_labels"])
+def test_missing_key_names_hook_and_key(key):
+    context = {**make(conditional=True), **make_batch()}
+    del context[key]
+    with pytest.raises(KeyError, match=rf"(?s)MIMinimizationHook needs '{key}'|in MIMinimizationHook.*{key}\W*$"):
+        MIMinimizationHook()(context)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"src_labels": torch.full((SIZE,), CLASSES)}, ValueError, r"src_labels must be in 0..2, got .* from 3 to 3"),
+        ({"src_labels": torch.full((SIZE,), -1)}, ValueError, r"src_labels must be in 0..2, got .* from -1 to -1"),
+        ({"src_labels": torch.zeros(SIZE, 1).long()}, ValueError, r"src_labels must have shape \(8,\), got \(8, 1\)"),
+        ({"src_labels": torch.zeros(SIZE)}, TypeError, "src_labels must be an integer tensor, got torch.float32"),
+        ({"target_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "features must be finite"),
+        ({"progress": -0.5}, ValueError, "'progress' must be in 0..1, got -0.5"),
+    ],
+)
+def test_bad_batch_says_what_was_wanted_and_what_came(changed, error, message):
+    with pytest.raises(error, match=message) as caught:
+        MIMinimizationHook()({**make(conditional=True), **make_batch(), **changed})
+    assert "MIMinimizationHook" in str(caught.value)
+
+
+def test_critic_of_the_other_form_is_refused():
+    with pytest.raises(ValueError, match=r"class_probs of shape \(16, 3\) are needed by the conditional form"):
+        MIMinimizationHook(conditional=False)({**make(conditional=True), **make_batch()})
+
+
+def test_negative_strength_is_refused():
+    with pytest.raises(ValueError, match="strength must be at least 0, got -1"):
+        MIMinimizationHook(strength=-1.0)

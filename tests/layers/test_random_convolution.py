@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from dmsrl_adapt.layers import RandomConvolution
+from dmsrl_adapt.layers.random_convolution import convolve_each
+
+
+def slow_convolution(image, kernel):
+    """One image (C, H, W) by one kernel (C, C, k, k), pixel by pixel, with zeros beyond the sides."""
+    channels, height, width = image.shape
+    reach = kernel.shape[-1] // 2
+    out = torch.zeros_like(image)
+    for to in range(channels):
+        for row in range(height):
+            for column in range(width):
+                for of in range(channels):
+                    for y in range(-reach, reach + 1):
+                        for x in range(-reach, reach + 1):
+                            if 0 <= row + y < height and 0 <= column + x < width:
+                                weight = kernel[to, of, reach + y, reach + x]
+                                out[to, row, column] += weight * image[of, row + y, column + x]
+    return out
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_each_image_is_convolved_with_its_own_kernel(size):
+    images, kernels = torch.randn(3, 2, 4, 5), torch.randn(3, 2, 2, size, size)
+    expected = torch.stack([slow_convolution(*pair) for pair in zip(images, kernels, strict=True)])
+    torch.testing.assert_close(convolve_each(images, kernels), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_that_share_of_the_images_changes_and_the_others_stay(probability):
+    images = torch.randn(400, 1, 3, 3)
+    before = images.clone()
+    out = RandomConvolution(probability)(images)
+    changed = (out != images).flatten(1).any(1)
+    assert changed.float().mean().item() == pytest.approx(probability, abs=0.08)
+    assert torch.equal(out[~changed], images[~changed])
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_scale_is_kept_away_from_the_sides(size):
+    out = RandomConvolution(1.0, [size])(torch.randn(300, 3, 11, 11))
+    assert out[:, :, 3:-3, 3:-3].square().mean().item() == pytest.approx(1, abs=0.15)
+
+
+def test_kernels_are_drawn_anew_for_every_image_and_call():
+    images = torch.ones(2, 1, 1, 1)
+    style = RandomConvolution(1.0, [1])
+    assert len({*style(images).flatten().tolist(), *style(images).flatten().tolist()}) == 4
+
+
+def test_kernel_sizes_are_all_drawn():
+    point = torch.zeros(1, 1, 7, 7)
+    point[0, 0, 3, 3] = 1
+    style = RandomConvolution(1.0, [1, 3, 5])
+    assert {int((style(point) != 0).sum()) for _ in range(40)} == {1, 9, 25}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_shape_and_dtype_are_kept(dtype):
+    out = RandomConvolution(1.0)(torch.randn(2, 3, 6, 4).to(dtype))
+    assert (out.shape, out.dtype) == ((2, 3, 6, 4), dtype)
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_is_finite(dtype):
+    with torch.autocast("cpu", dtype=dtype):
+        out = RandomConvolution(1.0)(torch.randn(2, 3, 6, 4))
+    assert out.dtype == torch.float32
+    assert torch.isfinite(out).all()
+
+
+def test_empty_batch_stays_empty():
+    assert RandomConvolution(1.0)(torch.zeros(0, 3, 6, 4)).shape == (0, 3, 6, 4)
+
+
+def test_there_is_nothing_to_save():
+    assert not RandomConvolution().state_dict()
+
+
+def test_images_need_four_axes():
+    with pytest.raises(ValueError, match=r"images must have shape \(N, C, H, W\), got \(2, 3\)"):
+        RandomConvolution()(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"probability": 1.5}, "probability must be in 0..1, got 1.5"),
+        ({"probability": -0.5}, "probability must be in 0..1, got -0.5"),
+        ({"kernel_sizes": [3, 4]}, r"kernel_sizes must be odd numbers of pixels, got \(3, 4\)"),
+        ({"kernel_sizes": []}, r"kernel_sizes must be odd numbers of pixels, got \(\)"),
+        ({"kernel_sizes": [-1]}, r"kernel_sizes must be odd numbers of pixels, got \(-1,\)"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        RandomConvolution(**settings)

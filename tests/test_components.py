@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import pytest
+
+from dmsrl_adapt import MarginMetricLoss, PrototypeLabeler, dmsrl_components
+from dmsrl_adapt.layers import AdversarialMILoss, ArgmaxLabeler, CosineMarginLoss
+from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
+
+SIZES = {"feature_dim": 8, "num_classes": 3, "num_target": 100}
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, DEFAULT.without("margin"), PUBLISHED.without("mi")])
+def test_keys_are_those_the_recipe_asks_for(recipe):
+    parts, asked = dmsrl_components(**SIZES, recipe=recipe), RECIPES.get(recipe, recipe)
+    assert list(parts.models) == asked.model_keys
+    assert set(parts.misc) == set(asked.misc_keys)
+
+
+def test_published_parts():
+    parts = dmsrl_components(**SIZES, recipe="published")
+    margin, critic = parts.models["margin_metric"], parts.models["mi_critic"]
+    assert isinstance(margin, MarginMetricLoss)
+    assert margin.centers.shape == (2, 3, 8)
+    assert isinstance(critic, AdversarialMILoss)
+    assert critic.num_classes is None
+    assert isinstance(parts.misc["pseudo_labeler"], ArgmaxLabeler)
+
+
+def test_parts_of_our_own():
+    recipe = replace(DEFAULT, margin="cosine", mi="conditional", labeler="prototypes")
+    parts = dmsrl_components(**SIZES, recipe=recipe)
+    assert isinstance(parts.models["margin_metric"], CosineMarginLoss)
+    assert parts.models["margin_metric"].prototypes.shape == (3, 8)
+    assert parts.models["mi_critic"].num_classes == 3
+    labeler = parts.misc["pseudo_labeler"]
+    assert isinstance(labeler, PrototypeLabeler)
+    assert (labeler.num_classes, labeler.feature_dim, labeler.num_target) == (3, 8, 100)
+
+
+def test_modules_in_models_have_parameters_and_those_in_misc_have_none():
+    for recipe in RECIPES:
+        parts = dmsrl_components(**SIZES, recipe=recipe)
+        assert all(list(module.parameters()) for module in parts.models.values())
+        assert not any(list(module.parameters()) for module in parts.misc.values())
+
+
+def test_total_steps_are_passed_on():
+    assert dmsrl_components(**SIZES, total_steps=7).misc["training_progress"].total_steps == 7
+    assert not dmsrl_components(**SIZES).misc["training_progress"].is_given
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_below_one_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        dmsrl_components(**{**SIZES, name: 0})
+
+
+def test_unknown_recipe_is_refused():
+    with pytest.raises(ValueError, match=r"recipe must be one of .* got 'best'"):
+        dmsrl_components(**SIZES, recipe="best")

@@ -1,0 +1,83 @@
+import configparser
+import re
+
+import pytest
+import torch
+
+import dmsrl_adapt
+
+from .scripts import ROOT, finish, start
+
+PUBLIC = [
+    "DMSRL",
+    "DMSRLHook",
+    "MarginMetricHook",
+    "MIMinimizationHook",
+    "PseudoLabelHook",
+    "LevelFeaturesHook",
+    "MultiLevelBackbone",
+    "PrototypeLabeler",
+    "MarginMetricLoss",
+    "dmsrl_components",
+]
+IMPORT_SECONDS = """
+import time, pytorch_adapt.hooks, timm
+start = time.perf_counter()
+import dmsrl_adapt
+print(time.perf_counter() - start)
+"""
+QUIET_IMPORT = """
+import pathlib, warnings, torch, pytorch_adapt.hooks, timm
+
+def settings():
+    return torch.get_rng_state().tolist(), torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+
+before = settings()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import dmsrl_adapt
+folder = pathlib.Path(dmsrl_adapt.__file__).parent
+print([str(one.message) for one in caught if folder in pathlib.Path(one.filename).parents], settings() == before)
+"""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_is_there(name):
+    assert hasattr(dmsrl_adapt, name)
+    assert name in dmsrl_adapt.__all__
+
+
+def test_every_name_in_all_is_there():
+    assert all(hasattr(dmsrl_adapt, name) for name in dmsrl_adapt.__all__)
+
+
+def test_every_public_class_and_function_says_what_it_is():
+    objects = [getattr(dmsrl_adapt, name) for name in dmsrl_adapt.__all__ if name != "__version__"]
+    assert all(len(one.__doc__ or "") > 40 for one in objects)
+
+
+def test_import_adds_at_most_300_milliseconds():
+    seconds = []
+    for _ in range(3):
+        seconds.append(float(finish(start("-W", "ignore", "-c", IMPORT_SECONDS))))
+        if seconds[-1] <= 0.3:
+            break
+    assert min(seconds) <= 0.3
+
+
+def test_import_warns_prints_and_changes_nothing():
+    assert finish(start("-W", "ignore", "-c", QUIET_IMPORT)).strip() == "[] True"
+
+
+def test_setup_cfg_takes_the_version_from_the_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert config["metadata"]["name"] == "dmsrl-adapt"
+    assert config["metadata"]["version"] == "attr: dmsrl_adapt.version.__version__"
+    assert re.fullmatch(r"\d+\.\d+\.\d+([ab]\d+|rc\d+|\.dev\d+)?", dmsrl_adapt.__version__)
+    assert (ROOT / "dmsrl_adapt" / "py.typed").exists()
+
+
+def test_losses_work_without_a_gpu():
+    loss = dmsrl_adapt.MarginMetricLoss(3, 4)(torch.randn(2, 4), torch.tensor([0, 1]), torch.tensor([0, 1]))
+    assert loss.device.type == "cpu"
