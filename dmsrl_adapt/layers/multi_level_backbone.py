@@ -1,6 +1,7 @@
 """Global and local features of one image in one pass through a backbone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -44,7 +45,8 @@ class MultiLevelBackbone(nn.Module):
     holds `trunk.*` and, with `out_dim`, `project.*`.
 
     Args:
-        backbone: name of a timm model that has `features_only`, or a module that turns images into maps (N, C, H, W).
+        backbone: name of a timm model that has `features_only`, or a module that turns images into maps (N, C, H, W),
+            or (N, H, W, C) where it says so by timm's `output_fmt`.
         pretrained: load timm's pretrained weights (by download); only with a name.
         in_chans: channels of the images.
         local: "corners" for the four windows of the paper, None for the global feature alone.
@@ -126,25 +128,32 @@ class MultiLevelBackbone(nn.Module):
         maps = maps[-1] if isinstance(maps, (list, tuple)) else maps
         if maps.ndim != 4:
             raise ValueError(f"the backbone must give maps of shape (N, C, H, W), got {tuple(maps.shape)}")
-        return maps
+        is_channels_last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # what timm says of Swin and the like
+        return maps.permute(0, 3, 1, 2) if is_channels_last else maps
 
     def _map_size(self, in_chans: int, input_size: int | None) -> tuple[int, int]:
         """Channels of the last map and, for "flatten", its number of cells, else 1."""
-        info = getattr(self.trunk, "feature_info", None)
-        if info is not None and self.global_pool != "flatten":
+        info: Any = getattr(self.trunk, "feature_info", None)  # without `channels` where the model is not cut down
+        if hasattr(info, "channels") and self.global_pool != "flatten":
             return info.channels()[-1], 1
         if input_size is None:
             raise ValueError("input_size, the side of the images in pixels, is needed by this backbone and global_pool")
-        was_training = self.trunk.training
-        with torch.no_grad():
-            maps = self._maps_of_blank(in_chans, input_size)
-        self.trunk.train(was_training)
+        parameter = next(self.trunk.parameters(), torch.empty(0))
+        with torch.no_grad(), evaluating(self.trunk):
+            maps = self._maps(torch.zeros(1, in_chans, input_size, input_size, device=parameter.device))
         return maps.shape[1], maps[0, 0].numel() if self.global_pool == "flatten" else 1
 
-    def _maps_of_blank(self, in_chans: int, input_size: int) -> Tensor:
-        self.trunk.eval()
-        parameter = next(self.trunk.parameters(), torch.empty(0))
-        return self._maps(torch.zeros(1, in_chans, input_size, input_size, device=parameter.device))
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Puts a module into evaluation mode, and afterwards each of its parts into the mode in which it was."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def load_trunk(name: str, pretrained: bool, in_chans: int) -> nn.Module:
