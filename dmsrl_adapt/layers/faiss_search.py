@@ -107,5 +107,6 @@ def nearest(
         empty = torch.zeros((0, k), device=queries.device)
         return empty, empty.long()
     found, indices = build_index(rows[1].contiguous(), metric).search(rows[0].contiguous(), k)
-    distances = 1 - found if metric == "cosine" else found.clamp(min=0)
+    # rounding puts the same vector at slightly less than no distance
+    distances = (1 - found).clamp(0, 2) if metric == "cosine" else found.clamp(min=0)
     return distances.to(queries.device), indices.to(queries.device)
