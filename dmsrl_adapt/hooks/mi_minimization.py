@@ -59,7 +59,7 @@ class MIMinimizationHook(BaseHook):
         """Source labels as certain, target classes as the classifier sees them; shape (N, K)."""
         target = class_probs(context[keys.logits(keys.TARGET)])
         labels = read(self, context, keys.SRC_LABELS)
-        check_labels(labels, num_source, target.shape[1], name=keys.SRC_LABELS)
+        labels = check_labels(labels, num_source, target.shape[1], name=keys.SRC_LABELS)
         return torch.cat([F.one_hot(labels, target.shape[1]).to(target), target])
 
     def _loss_keys(self) -> list[str]:

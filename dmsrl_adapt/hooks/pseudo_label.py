@@ -43,7 +43,7 @@ class PseudoLabelHook(BaseHook):
         probs = class_probs(context[keys.logits(keys.TARGET)])
         # all checks before the labeller changes: a refused batch leaves no trace
         check_features(source, source.shape[-1], name=keys.features(keys.SRC))
-        check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
+        labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         labeler.update(source, labels)
         labeler.update(target, result.labels, result.weights)

@@ -67,7 +67,6 @@ class AdversarialMILoss(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.feature_dim, self.num_classes = feature_dim, num_classes
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=num_classes or 1)
-        self.reversal = GradientReversal()
 
     def forward(
         self, features: Tensor, domains: Tensor, class_probs: Tensor | None = None, strength: float = 1.0
@@ -86,12 +85,12 @@ class AdversarialMILoss(nn.Module):
             TypeError: features that are not floating point, domains that are not integers.
         """
         check_features(features, self.feature_dim)
-        check_labels(domains, len(features), 2, name="domains")
+        domains = check_labels(domains, len(features), 2, name="domains")
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
-            self.reversal.update_weight(strength)
-            logits = self.critic(self.reversal(features.float()))
+            # a new one for each call: the backward pass reads its strength, by when a shared one may hold another
+            logits = self.critic(GradientReversal(strength)(features.float()))
             if self.num_classes is None:
                 return domain_cross_entropy(logits, domains)
             probs = self._check_class_probs(class_probs, len(features))

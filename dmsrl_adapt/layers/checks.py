@@ -11,18 +11,25 @@ def check_features(features: Tensor, feature_dim: int, name: str = "features") -
         raise TypeError(f"{name} must be a floating point tensor, got {came}")
     if features.ndim != 2 or features.shape[1] != feature_dim:
         raise ValueError(f"{name} must have shape (N, {feature_dim}), got {tuple(features.shape)}")
-    finite = torch.isfinite(features)
+    check_finite(features, name)
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raises `ValueError` where a value is NaN or infinite."""
+    finite = torch.isfinite(values)
     if not finite.all():
         bad, total = int((~finite).sum()), finite.numel()
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values of {total}")
 
 
-def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> None:
-    """Raises unless `labels` is an integer tensor of shape (size,) with values lowest..num_classes-1."""
+def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> Tensor:
+    """Gives `labels` as int64; raises unless they are integers of shape (size,) with values lowest..num_classes-1."""
     if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
         came = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"{name} must be an integer tensor, got {came}")
+    labels = labels.long()  # torch counts, compares and indexes otherwise with the smaller types
     check_range(labels, size, lowest, num_classes - 1, name)
+    return labels
 
 
 def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:

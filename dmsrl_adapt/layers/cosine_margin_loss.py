@@ -71,11 +71,11 @@ class CosineMarginLoss(nn.Module):
             TypeError: features or weights that are not floating point, labels that are not integers.
         """
         check_features(features, self.feature_dim)
-        check_labels(labels, len(features), self.num_classes, lowest=-1)
+        labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
         weights = torch.ones(len(features), device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         domains = torch.zeros_like(labels) if domains is None else domains
-        check_labels(domains, len(features), torch.iinfo(torch.int32).max, name="domains")
+        domains = check_labels(domains, len(features), torch.iinfo(torch.int32).max, name="domains")
         with torch.autocast(features.device.type, enabled=False):
             own = labels.clamp(min=0)
             prototypes = self.prototypes.float()

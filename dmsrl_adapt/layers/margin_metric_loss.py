@@ -90,8 +90,8 @@ class MarginMetricLoss(nn.Module):
             TypeError: features or weights that are not floating point, labels or domains that are not integers.
         """
         check_features(features, self.feature_dim)
-        check_labels(labels, len(features), self.num_classes, lowest=-1)
-        check_labels(domains, len(features), len(self.centers), name="domains")
+        labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
+        domains = check_labels(domains, len(features), len(self.centers), name="domains")
         weights = torch.ones(len(features), device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         with torch.autocast(features.device.type, enabled=False):
