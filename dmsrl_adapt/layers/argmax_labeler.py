@@ -17,6 +17,10 @@ class ArgmaxLabeler(nn.Module):
     def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
         """Learns nothing: stands where `PrototypeLabeler.update` stands."""
 
+    def check_sample_idx(self, sample_idx: Tensor, size: int) -> Tensor:
+        """Refuses nothing, as nothing is kept by index: stands where `PrototypeLabeler.check_sample_idx` stands."""
+        return sample_idx
+
     def forward(
         self, features: Tensor, sample_idx: Tensor | None = None, class_probs: Tensor | None = None
     ) -> PseudoLabels:

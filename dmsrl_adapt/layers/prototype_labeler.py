@@ -9,6 +9,25 @@ from .faiss_search import DEVICES, METRICS, nearest
 from .pseudo_labels import PseudoLabels
 
 
+def class_means(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Weighted mean of every class's rows, in float32 under autocast.
+
+    Args:
+        rows: shape (N, D), float32, one sample a row.
+        labels: shape (N,), int64, 0..K-1, or -1 for a sample to leave out.
+        weights: shape (N,), float32, at least 0.
+        num_classes: K.
+
+    Returns:
+        means: shape (K, D), NaN for a class without weight.
+        has_weight: shape (K,), bool.
+    """
+    members = F.one_hot(labels + 1, num_classes + 1)[:, 1:] * weights[:, None]
+    mass = members.sum(0)
+    with torch.autocast(rows.device.type, enabled=False):
+        return members.t() @ rows / mass[:, None], mass > 0
+
+
 class PrototypeLabeler(nn.Module):
     r"""Labels a target sample by its nearest class prototype, searched with FAISS, and keeps the label of each sample.
 
@@ -87,17 +106,15 @@ class PrototypeLabeler(nn.Module):
             TypeError: wrong kind of tensor.
         """
         check_features(features, self.feature_dim)
-        check_labels(labels, len(features), self.num_classes, lowest=-1)
+        labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
         weights = torch.ones(len(features), device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         self.to(features.device)
         rows = F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
-        members = F.one_hot(labels + 1, self.num_classes + 1)[:, 1:].float() * weights.float()[:, None]
-        mass = members.sum(0)
-        present = mass > 0
-        means = (members.t() @ rows)[present] / mass[present, None]
-        kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
-        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * means
+        means, present = class_means(rows, labels, weights.float(), self.num_classes)
+        kept = torch.where(self.is_seen, self.momentum, 0.0)[:, None]
+        moved = kept * self.prototypes + (1 - kept) * means
+        self.prototypes.copy_(moved.where(present[:, None], self.prototypes))
         self.is_seen |= present
 
     @torch.no_grad()
@@ -120,7 +137,7 @@ class PrototypeLabeler(nn.Module):
         """
         check_features(features, self.feature_dim)
         if sample_idx is not None:
-            check_labels(sample_idx, len(features), self.num_target, name="sample_idx (of the target data set)")
+            sample_idx = self.check_sample_idx(sample_idx, len(features))
         self.to(features.device)
         nearest_class, trust = self._nearest_class(features)
         if sample_idx is not None:
@@ -131,24 +148,27 @@ class PrototypeLabeler(nn.Module):
             self.labels[sample_idx], self.weights[sample_idx] = result
         return result
 
+    def check_sample_idx(self, sample_idx: Tensor, size: int) -> Tensor:
+        """Gives indices as int64. Raises as `forward` does unless they are `size` integers 0..num_target-1."""
+        return check_labels(sample_idx, size, self.num_target, name=f"sample_idx (num_target = {self.num_target})")
+
     def _nearest_class(self, features: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.is_seen.nonzero()[:, 0]
         if len(seen) == 0:
-            return torch.full((len(features),), -1, device=features.device), torch.zeros(len(features)).to(features)
+            unknown = torch.full((len(features),), -1, device=features.device)
+            return unknown, torch.zeros(len(features), device=features.device)
         distances, indices = nearest(
             features, self.prototypes[seen], min(2, len(seen)), metric=self.metric, device=self.device
         )
-        first, last = distances[:, 0].clamp(min=0), distances[:, -1].clamp(min=0)
+        first, last = distances[:, 0], distances[:, -1]
         ratio = torch.where(last > 0, first / last, 1.0) if len(seen) > 1 else torch.zeros_like(first)
         return seen[indices[:, 0]], (1 - ratio).clamp(0, 1)
 
     def _follow_trust(self, labels: Tensor, trust: Tensor) -> None:
-        members = F.one_hot(labels + 1, self.num_classes + 1)[:, 1:].float()
-        count = members.sum(0)
-        present = count > 0
-        means = (members.t() @ trust)[present] / count[present]
-        old = self.mean_trust[present]
-        self.mean_trust[present] = torch.where(old > 0, self.momentum * old + (1 - self.momentum) * means, means)
+        means, present = class_means(trust[:, None], labels, torch.ones_like(trust), self.num_classes)
+        kept = torch.where(self.mean_trust > 0, self.momentum, 0.0)
+        moved = kept * self.mean_trust + (1 - kept) * means[:, 0]
+        self.mean_trust.copy_(moved.where(present, self.mean_trust))
 
     def extra_repr(self) -> str:
         return (

@@ -1,0 +1,292 @@
+import pytest
+import torch
+
+from dmsrl_adapt.layers import PrototypeLabeler
+
+from .. import references
+from ..stand_ins import assert_same_states, states
+
+CLASSES, DIM, NUM_TARGET = 4, 3, 30
+
+
+def make(**changed):
+    return PrototypeLabeler(**{"num_classes": CLASSES, "feature_dim": DIM, "num_target": NUM_TARGET, **changed})
+
+
+def trained(**changed):
+    labeler = make(**changed)
+    labeler.update(torch.randn(12, DIM), torch.arange(12) % CLASSES)
+    labeler(torch.randn(10, DIM), sample_idx=torch.arange(10))
+    return labeler
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize(("momentum", "threshold"), [(0.9, 0.5), (0.0, 0.0), (0.5, 1.2), (1.0, 0.8)])
+def test_follows_the_slow_reference_over_many_batches(metric, momentum, threshold):
+    settings = {"metric": metric, "momentum": momentum, "threshold": threshold}
+    labeler, slow = make(**settings), references.SlowPrototypes(CLASSES, **settings)
+    rejected = 0
+    for step in range(6):
+        source, target = 3 * torch.randn(7, DIM) + 1, torch.randn(9, DIM)
+        source_labels = torch.randint(-1, 2 + step // 2, (7,)).clamp(max=CLASSES - 1)
+        weights = torch.rand(7) * (torch.rand(7) > 0.3) if step % 2 else None
+        labels, trust = labeler(target, sample_idx=torch.randperm(NUM_TARGET)[:9])
+        expected_labels, expected_trust = slow.label(target)
+        assert labels.tolist() == expected_labels
+        torch.testing.assert_close(trust.tolist(), expected_trust, rtol=1e-3, atol=1e-5)
+        labeler.update(source, source_labels, weights)
+        slow.update(source, source_labels.tolist(), None if weights is None else weights.tolist())
+        labeler.update(target, labels, trust)
+        slow.update(target, labels.tolist(), trust.tolist())
+        for k, prototype in enumerate(slow.prototypes):
+            assert labeler.is_seen[k].item() == (prototype is not None)
+            expected = torch.zeros(DIM) if prototype is None else torch.tensor(prototype)
+            torch.testing.assert_close(labeler.prototypes[k], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(labeler.mean_trust, torch.tensor(slow.mean_trust), rtol=1e-4, atol=1e-5)
+        rejected += expected_labels.count(-1)
+    assert (rejected > 9) == (threshold > 0)  # the first batch, before any class is seen, is always rejected
+
+
+def test_running_means_by_hand():
+    labeler = make(num_classes=2, feature_dim=2, metric="l2", momentum=0.75)
+    labeler.update(torch.tensor([[0.0, 0.0], [4.0, 8.0], [9.0, 9.0]]), torch.tensor([0, 0, -1]))
+    assert labeler.prototypes.tolist() == [[2.0, 4.0], [0.0, 0.0]]
+    assert labeler.is_seen.tolist() == [True, False]
+    labeler.update(torch.tensor([[10.0, 4.0], [0.0, 0.0]]), torch.tensor([0, 0]), torch.tensor([0.8, 0.2]))
+    # 3/4 of (2, 4) and 1/4 of (8, 3.2)
+    torch.testing.assert_close(labeler.prototypes[0], torch.tensor([3.5, 3.8]))
+
+
+def test_cosine_prototypes_average_directions():
+    labeler = make(num_classes=2, feature_dim=2)
+    labeler.update(torch.tensor([[100.0, 0.0], [0.0, 0.1]]), torch.tensor([0, 0]))
+    torch.testing.assert_close(labeler.prototypes[0], torch.tensor([0.5, 0.5]))
+
+
+def test_trust_by_hand():
+    labeler = make(num_classes=2, feature_dim=2, metric="l2", threshold=0.0)
+    labeler.update(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([0, 1]))
+    # squared distances 1 and 9; 4 and 4; 0 and 16
+    labels, trust = labeler(torch.tensor([[1.0, 0.0], [2.0, 0.0], [4.0, 0.0]]))
+    assert labels[[0, 2]].tolist() == [0, 1]
+    torch.testing.assert_close(trust, torch.tensor([1 - 1 / 9, 0.0, 1.0]))
+    assert (labels.dtype, trust.dtype) == (torch.int64, torch.float32)
+
+
+def test_samples_well_below_the_mean_trust_of_their_class_are_rejected():
+    labeler = make(num_classes=2, feature_dim=2, metric="l2", threshold=0.5, momentum=0.5)
+    labeler.update(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([0, 1]))
+    # distances to class 0: 0, 1/4, 3.61; to class 1: 16, 12.25, 4.41; the last one is hardly trusted
+    features = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.9, 0.0]])
+    trusts = [1.0, 1 - 0.25 / 12.25, 1 - 3.61 / 4.41]
+    labels, trust = labeler(features, sample_idx=torch.tensor([3, 1, 0]))
+    assert labels.tolist() == [0, 0, -1]
+    torch.testing.assert_close(trust, torch.tensor([*trusts[:2], 0.0]))
+    assert labeler.mean_trust.tolist() == pytest.approx([sum(trusts) / 3, 0.0])
+    # the next batch's mean counts by half; a class with low trust throughout keeps its samples
+    labels, trust = labeler(torch.tensor([[2.1, 0.0], [0.0, 0.0]]), sample_idx=torch.tensor([5, 6]))
+    assert labels.tolist() == [1, 0]
+    assert labeler.mean_trust.tolist() == pytest.approx([sum(trusts) / 6 + 0.5, 1 - 3.61 / 4.41])
+
+
+def test_labels_and_weights_are_kept_by_sample_index():
+    labeler = make(threshold=0.9)
+    labeler.update(torch.randn(12, DIM), torch.arange(12) % CLASSES)
+    sample_idx = torch.tensor([7, 0, 29, 3, 12, 11, 5, 6])
+    labels, trust = labeler(torch.randn(8, DIM), sample_idx=sample_idx)
+    assert 0 < (labels == -1).sum() < 8
+    assert torch.equal(labeler.labels[sample_idx], labels)
+    assert torch.equal(labeler.weights[sample_idx], trust)
+    others = torch.ones(NUM_TARGET, dtype=torch.bool)
+    others[sample_idx] = False
+    assert (labeler.labels[others] == -1).all()
+    assert (labeler.weights[others] == 0).all()
+
+
+def test_without_sample_idx_nothing_is_kept():
+    labeler = trained()
+    before = states({"labeler": labeler})
+    labeler(torch.randn(5, DIM))
+    assert_same_states(states({"labeler": labeler}), before)
+
+
+def test_threshold_zero_rejects_none():
+    labeler = trained(threshold=0.0)
+    for _ in range(3):
+        assert (labeler(torch.randn(9, DIM), sample_idx=torch.arange(9)).labels >= 0).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_class_without_samples_is_never_predicted(metric):
+    labeler = make(metric=metric, threshold=0.0)
+    labeler.update(torch.tensor([[5.0, 0.0, 0.0], [-5.0, 0.0, 0.0]]), torch.tensor([1, 3]))
+    # near the origin, where the prototypes of unseen classes lie before they are set
+    features = 0.01 * torch.randn(20, DIM)
+    labels, _ = labeler(features, sample_idx=torch.arange(20))
+    assert torch.equal(labels, torch.where(features[:, 0] > 0, 1, 3))
+
+
+def test_before_any_class_is_seen_all_are_rejected():
+    labeler = make()
+    labels, trust = labeler(torch.randn(5, DIM), sample_idx=torch.arange(5))
+    assert labels.tolist() == 5 * [-1]
+    assert trust.tolist() == 5 * [0.0]
+    assert (labeler.labels == -1).all()
+    assert (labeler.mean_trust == 0).all()
+
+
+def test_labels_and_weights_of_zero_mass_teach_nothing():
+    labeler = trained()
+    before = states({"labeler": labeler})
+    labeler.update(torch.randn(4, DIM), torch.full((4,), -1))
+    labeler.update(torch.randn(4, DIM), torch.arange(4), torch.zeros(4))
+    labeler.update(torch.zeros(0, DIM), torch.zeros(0, dtype=torch.long))
+    labeler(torch.zeros(0, DIM), sample_idx=torch.zeros(0, dtype=torch.long))
+    assert_same_states(states({"labeler": labeler}), before)
+
+
+def test_one_class_is_trusted_in_full():
+    labeler = make(num_classes=1)
+    labeler.update(torch.randn(3, DIM), torch.zeros(3, dtype=torch.long))
+    labels, trust = labeler(torch.randn(4, DIM), sample_idx=torch.arange(4))
+    assert labels.tolist() == 4 * [0]
+    assert trust.tolist() == 4 * [1.0]
+
+
+def test_zero_and_duplicate_features_are_finite():
+    labeler = make()
+    labeler.update(torch.ones(4, DIM), torch.arange(4))
+    labels, trust = labeler(torch.stack([torch.zeros(DIM), torch.ones(DIM)]), sample_idx=torch.arange(2))
+    assert ((labels >= -1) & (labels < CLASSES)).all()
+    # all prototypes are the same: no class is nearer than another
+    torch.testing.assert_close(trust, torch.zeros(2), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_any_floating_dtype_is_kept_in_float32(dtype, seen):
+    labeler, twin = make(threshold=0.0), make(threshold=0.0)
+    features = torch.randn(8, DIM).to(dtype)
+    if seen:
+        labeler.update(features.requires_grad_(), torch.arange(8) % CLASSES, torch.ones(8).to(dtype))
+        twin.update(features.float(), torch.arange(8) % CLASSES)
+    labels, trust = labeler(features, sample_idx=torch.arange(8))
+    assert trust.dtype == torch.float32
+    assert not trust.requires_grad
+    assert torch.equal(labels, twin(features.float(), sample_idx=torch.arange(8)).labels)
+    assert_same_states(states({"labeler": labeler}), states({"labeler": twin}))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_changes_nothing(dtype):
+    labeler, twin = make(), make()
+    features, labels, sample_idx = torch.randn(8, DIM), torch.arange(8) % CLASSES, torch.arange(8)
+    with torch.autocast("cpu", dtype=dtype):
+        labeler.update(features, labels)
+        labeler(features, sample_idx=sample_idx)
+    twin.update(features, labels)
+    twin(features, sample_idx=sample_idx)
+    assert_same_states(states({"labeler": labeler}), states({"labeler": twin}))
+
+
+def test_state_dict_round_trip_gives_the_same_labels():
+    labeler, fresh = trained(), make()
+    fresh.load_state_dict(labeler.state_dict())
+    features, sample_idx = torch.randn(9, DIM), torch.arange(9)
+    for ours, theirs in zip(labeler(features, sample_idx), fresh(features, sample_idx), strict=True):
+        assert torch.equal(ours, theirs)
+    assert_same_states(states({"labeler": labeler}), states({"labeler": fresh}))
+
+
+def test_state_is_buffers_of_12_bytes_a_target_sample():
+    labeler = make()
+    assert not list(labeler.parameters())
+    bytes_of = {num: sum(b.nbytes for b in make(num_target=num).buffers()) for num in (10, 110)}
+    assert bytes_of[110] - bytes_of[10] == 1200
+
+
+GOOD_UPDATE = {"features": torch.zeros(4, DIM), "labels": torch.zeros(4).long(), "weights": torch.ones(4)}
+BAD_UPDATES = [
+    ({"features": torch.zeros(4, 5)}, ValueError, r"features must have shape \(N, 3\), got \(4, 5\)"),
+    ({"features": torch.zeros(4, DIM).long()}, TypeError, "features must be a floating point tensor, got torch.int64"),
+    ({"features": torch.full((4, DIM), torch.nan)}, ValueError, "features must be finite, got 12 NaN"),
+    ({"labels": torch.tensor([0, 1, 2, 4])}, ValueError, r"labels must be in -1..3, got values from 0 to 4"),
+    ({"labels": torch.zeros(3).long()}, ValueError, r"labels must have shape \(4,\), got \(3,\)"),
+    ({"labels": torch.zeros(4)}, TypeError, "labels must be an integer tensor, got torch.float32"),
+    ({"weights": torch.full((4,), 2.0)}, ValueError, "weights must be in 0..1, got values from 2.0 to 2.0"),
+    ({"weights": torch.zeros(4, 1)}, ValueError, r"weights must have shape \(4,\), got \(4, 1\)"),
+]
+
+
+@pytest.mark.parametrize(("changed", "error", "message"), BAD_UPDATES)
+def test_refused_update_leaves_the_state_as_it_was(changed, error, message):
+    labeler = trained()
+    before = states({"labeler": labeler})
+    with pytest.raises(error, match=message):
+        labeler.update(**{**GOOD_UPDATE, **changed})
+    assert_same_states(states({"labeler": labeler}), before)
+
+
+GOOD_CALL = {"features": torch.zeros(4, DIM), "sample_idx": torch.arange(4)}
+BAD_CALLS = [
+    ({"features": torch.zeros(4, 5)}, ValueError, r"features must have shape \(N, 3\), got \(4, 5\)"),
+    ({"features": torch.full((4, DIM), torch.inf)}, ValueError, "features must be finite, got 12 NaN or infinite"),
+    ({"sample_idx": torch.tensor([0, 1, 2, 30])}, ValueError, r"sample_idx.* in 0..29, got values from 0 to 30"),
+    ({"sample_idx": torch.tensor([0, 1, 2, -1])}, ValueError, r"sample_idx.* in 0..29, got values from -1 to 2"),
+    ({"sample_idx": torch.arange(5)}, ValueError, r"sample_idx.* must have shape \(4,\), got \(5,\)"),
+    ({"sample_idx": torch.zeros(4)}, TypeError, r"sample_idx.* must be an integer tensor, got torch.float32"),
+]
+
+
+@pytest.mark.parametrize(("changed", "error", "message"), BAD_CALLS)
+def test_refused_call_leaves_the_state_as_it_was(changed, error, message):
+    labeler = trained()
+    before = states({"labeler": labeler})
+    with pytest.raises(error, match=message):
+        labeler(**{**GOOD_CALL, **changed})
+    assert_same_states(states({"labeler": labeler}), before)
+
+
+def test_sample_idx_out_of_range_names_num_target():
+    with pytest.raises(ValueError, match="num_target"):
+        make()(torch.zeros(1, DIM), sample_idx=torch.tensor([NUM_TARGET]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"feature_dim": 0}, "feature_dim must be at least 1, got 0"),
+        ({"num_target": 0}, "num_target must be at least 1, got 0"),
+        ({"metric": "dot"}, r"metric must be one of \('cosine', 'l2'\), got 'dot'"),
+        ({"device": "tpu"}, r"device must be one of \('auto', 'cpu'\), got 'tpu'"),
+        ({"momentum": 1.5}, "momentum must be in 0..1 .* got 1.5"),
+        ({"threshold": -1.0}, "threshold at least 0, got .* -1"),
+    ],
+)
+def test_bad_settings(changed, message):
+    with pytest.raises(ValueError, match=message):
+        make(**changed)
+
+
+def test_int32_labels_and_indices_give_the_same():
+    labeler, twin = make(), make()
+    features, labels, sample_idx = torch.randn(8, DIM), torch.arange(8) % CLASSES, torch.arange(8)
+    labeler.update(features, labels.int())
+    labeler(features, sample_idx=sample_idx.int())
+    twin.update(features, labels)
+    twin(features, sample_idx=sample_idx)
+    assert_same_states(states({"labeler": labeler}), states({"labeler": twin}))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_state_follows_the_features_to_their_device():
+    labeler, twin = make(), make()
+    features, labels, sample_idx = torch.randn(8, DIM), torch.arange(8) % CLASSES, torch.arange(8)
+    labeler.update(features.cuda(), labels.cuda())
+    result = labeler(features.cuda(), sample_idx=sample_idx.cuda())
+    assert result.labels.is_cuda
+    assert labeler.prototypes.is_cuda
+    twin.update(features, labels)
+    assert result.labels.tolist() == twin(features, sample_idx=sample_idx).labels.tolist()
