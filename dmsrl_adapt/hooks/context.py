@@ -14,9 +14,15 @@ def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
     return inputs[key]
 
 
-def read_ramp(inputs: Mapping[str, Any], is_ramped: bool) -> float:
-    """Gives the ramp at the context's progress; 1 where it is not ramped or the context has no progress."""
-    progress = inputs.get(keys.PROGRESS, 1.0)
+def read_progress(inputs: Mapping[str, Any]) -> float:
+    """Gives the context's progress, 1 where it has none. Raises `ValueError` outside 0..1."""
+    progress: float = inputs.get(keys.PROGRESS, 1.0)
     if not 0 <= progress <= 1:
         raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
+    return progress
+
+
+def read_ramp(inputs: Mapping[str, Any], is_ramped: bool) -> float:
+    """Gives the ramp at the context's progress; 1 where it is not ramped or the context has no progress."""
+    progress = read_progress(inputs)
     return ramp(progress) if is_ramped else 1.0

@@ -17,6 +17,7 @@ from pytorch_adapt.weighters import BaseWeighter, SumWeighter
 
 from .. import keys
 from ..recipes import Recipe, get_recipe
+from .batch_check import check_batch
 from .context import read
 from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
@@ -45,7 +46,9 @@ class DMSRLHook(BaseWrapperHook):
 
     Raises:
         KeyError: a module or key is missing; the error names the hook and the key.
-        ValueError: bad input, or an unknown recipe.
+        ValueError: an unknown recipe; images that are not finite, labels, indices or progress of the wrong shape or out
+            of range. Such a batch is refused before G sees it, and leaves everything as it was.
+        TypeError: labels or indices that are not integers, likewise.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
@@ -63,7 +66,7 @@ class DMSRLHook(BaseWrapperHook):
     ) -> None:
         super().__init__(**kwargs)
         self.recipe = get_recipe(recipe)
-        # the recipe's hooks check the batch, so they come before anything that would fail on it less clearly
+        # the recipe's hooks check features, so they come before anything that would fail on them less clearly
         first = [ProgressHook(advance=False), *pre, *style_hooks(self.recipe), FeaturesAndLogitsHook()]
         parts = [*first, *recipe_hooks(self.recipe), CLossHook()]
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
@@ -72,10 +75,10 @@ class DMSRLHook(BaseWrapperHook):
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
-        for key in (keys.G, keys.C, *self.recipe.model_keys, *self.recipe.misc_keys):
+        for key in (keys.G, keys.C):
             read(self, inputs, key)
-        for key in (*map(keys.imgs, keys.DOMAINS), keys.SRC_LABELS):
-            read(self, inputs, key)
+        layers = {key: read(self, inputs, key) for key in (*self.recipe.model_keys, *self.recipe.misc_keys)}
+        inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, layers)}
         result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         inputs[keys.TRAINING_PROGRESS].advance()
         return result

@@ -1,0 +1,47 @@
+"""Check of a whole batch before a network sees it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import keys
+from ..layers.checks import check_finite, check_labels
+from .context import read, read_progress
+
+
+def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> Tensor:
+    """Gives the source's labels as int64, once nothing is left for which the batch would be refused.
+
+    A forward pass moves batch statistics, and a labeller learns, so that an error in the middle of a step would leave
+    its trace. The checks wait for the device four times, before anything has been queued there.
+
+    Args:
+        hook: named in errors.
+        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `progress` where present, and `target_sample_idx` where
+            the layers have a `pseudo_labeler`.
+        layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
+            have no upper end.
+
+    Raises:
+        KeyError: a key is missing.
+        ValueError: NaN or infinite images; labels, indices or progress of the wrong shape or out of range.
+        TypeError: labels or indices that are not integers.
+    """
+    images = {domain: read(hook, inputs, keys.imgs(domain)) for domain in keys.DOMAINS}
+    labels = read(hook, inputs, keys.SRC_LABELS)
+    labeler: Any = layers.get(keys.PSEUDO_LABELER)
+    sample_idx = None if labeler is None else read(hook, inputs, keys.TARGET_SAMPLE_IDX)
+    read_progress(inputs)
+    for domain, of_domain in images.items():
+        check_finite(of_domain, keys.imgs(domain))
+    if labeler is not None:
+        labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
+    return check_labels(labels, len(images[keys.SRC]), smallest_num_classes(layers.values()), name=keys.SRC_LABELS)
+
+
+def smallest_num_classes(modules: Iterable[nn.Module]) -> int:
+    """Gives the smallest number of classes that a module, however it is wrapped, was made for."""
+    known = [getattr(part, "num_classes", None) for module in modules for part in module.modules()]
+    return min((number for number in known if number is not None), default=torch.iinfo(torch.int64).max)

@@ -1,0 +1,32 @@
+import pytest
+import torch
+from torch import nn
+
+from dmsrl_adapt.hooks.batch_check import check_batch, smallest_num_classes
+from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
+
+from ..stand_ins import CLASSES, DIM, SIZE, make_batch
+
+
+def test_smallest_num_classes_of_layers_however_they_are_wrapped():
+    wrapped = nn.Sequential(CosineMarginLoss(4, DIM))
+    assert smallest_num_classes([AdversarialMILoss(DIM, 5), wrapped]) == 4
+    assert smallest_num_classes([AdversarialMILoss(DIM), wrapped]) == 4
+
+
+def test_gives_the_labels_as_int64():
+    batch = make_batch()
+    labels = check_batch(None, {**batch, "src_labels": batch["src_labels"].int()}, {})
+    assert torch.equal(labels, batch["src_labels"])
+
+
+def test_where_no_layer_knows_the_classes_labels_have_no_upper_end():
+    batch = {**make_batch(), "src_labels": torch.full((SIZE,), CLASSES)}
+    check_batch(None, batch, {"mi_critic": AdversarialMILoss(DIM)})
+    with pytest.raises(ValueError, match=r"src_labels must be in 0\.\.\d+, got values from -1 to -1"):
+        check_batch(None, {**batch, "src_labels": torch.full((SIZE,), -1)}, {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
+def test_images_of_any_type(dtype):
+    check_batch(None, {**make_batch(), "target_imgs": torch.zeros(SIZE, 3, 4, 4).to(dtype)}, {})

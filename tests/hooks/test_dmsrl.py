@@ -1,0 +1,315 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytorch_adapt.hooks import BNMHook
+from pytorch_adapt.weighters import SumWeighter
+from torch import nn
+
+from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, dmsrl_components
+from dmsrl_adapt.layers import MarginMetricLoss
+from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
+
+from .. import references
+from ..stand_ins import (
+    CLASSES,
+    DIM,
+    NUM_TARGET,
+    SIZE,
+    assert_same_states,
+    make_batch,
+    make_models,
+    make_opts,
+    states,
+)
+from .plain_steps import Forward, reverse
+
+STEPS, TOTAL = 4, 10
+VARIANTS = {
+    "default": DEFAULT,
+    "published": PUBLISHED,
+    "without margin": DEFAULT.without("margin"),
+    "without mi": DEFAULT.without("mi"),
+    "without prototypes": DEFAULT.without("prototypes"),
+    "without confusion": replace(DEFAULT, confusion_weight=0.0),
+    "ramps the other way": replace(DEFAULT, margin_ramp=not DEFAULT.margin_ramp, mi_ramp=not DEFAULT.mi_ramp),
+    "other weights": replace(PUBLISHED, margin_weight=0.05, mi_weight=0.7),
+}
+
+
+def make(recipe, seed=0):
+    models = make_models(seed)
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe, total_steps=TOTAL)
+    return {**models, **parts.models}, parts.misc
+
+
+class PlainTwin:
+    """The whole method in plain PyTorch, by the slow references, one step after the other."""
+
+    def __init__(self, recipe, models, opts):
+        self.recipe, self.models, self.opts = recipe, models, opts
+        self.slow, self.done = references.SlowPrototypes(CLASSES), 0
+
+    def step(self, batch):
+        losses = self.losses(Forward(self.models, batch), references.ramp(self.done / TOTAL))
+        total = sum(losses.values())
+        for opt in self.opts:
+            opt.zero_grad()
+        total.backward()
+        for opt in self.opts:
+            opt.step()
+        self.done += 1
+        return {**{key: loss.item() for key, loss in losses.items()}, "total": total.item()}
+
+    def losses(self, forward, ramp):
+        recipe, labels = self.recipe, forward.batch["src_labels"].tolist()
+        features = torch.cat([forward.features["src"], forward.features["target"]])
+        domains = SIZE * [0] + SIZE * [1]
+        losses = {"src_c_loss": F.cross_entropy(forward.logits("src"), forward.batch["src_labels"])}
+        pseudo, trust = self.pseudo_labels(forward, labels)
+        if recipe.margin is not None:
+            layer, named = self.models["margin_metric"], (features, labels + pseudo, domains, SIZE * [1.0] + trust)
+            if recipe.margin == "centers":
+                loss = references.margin_metric_loss(*named, layer.centers, layer.margin, layer.gap_weight)
+            else:
+                loss = references.cosine_margin_loss(*named, layer.prototypes, layer.scale, layer.margin)
+            losses["margin_metric_loss"] = recipe.margin_weight * (ramp if recipe.margin_ramp else 1.0) * loss
+        if recipe.mi is not None:
+            logits = self.models["mi_critic"].critic(reverse(features, ramp if recipe.mi_ramp else 1.0))
+            if recipe.mi == "marginal":
+                loss = references.domain_cross_entropy(logits, domains)
+            else:
+                certain = F.one_hot(forward.batch["src_labels"], CLASSES)
+                probs = torch.cat([certain, forward.logits("target").softmax(1)])
+                loss = references.class_domain_cross_entropy(logits, domains, probs)
+            losses["mi_loss"] = recipe.mi_weight * loss
+        if recipe.confusion_weight > 0:
+            loss = references.class_confusion(forward.logits("target"), recipe.confusion_temperature)
+            losses["mcc_loss"] = recipe.confusion_weight * loss
+        return losses
+
+    def pseudo_labels(self, forward, labels):
+        if self.recipe.labeler is None:
+            return SIZE * [-1], SIZE * [1.0]
+        if self.recipe.labeler == "argmax":
+            return forward.logits("target").argmax(1).tolist(), SIZE * [1.0]
+        pseudo, trust = self.slow.label(forward.features["target"])
+        self.slow.update(forward.features["src"], labels)
+        self.slow.update(forward.features["target"], pseudo, trust)
+        return pseudo, trust
+
+
+def spread_centers(models):
+    """Puts published centres where the hinge of one domain is shut and the other's is open."""
+    if isinstance(models.get("margin_metric"), MarginMetricLoss):
+        with torch.no_grad():
+            models["margin_metric"].centers[0] *= 20
+
+
+@pytest.mark.parametrize("recipe", VARIANTS.values(), ids=VARIANTS.keys())
+def test_several_steps_equal_plain_pytorch(recipe):
+    models, misc = make(recipe)
+    spread_centers(models)
+    twins = copy.deepcopy(models)
+    hook, twin = DMSRLHook(make_opts(models), recipe=recipe), PlainTwin(recipe, twins, make_opts(twins))
+    for number in range(STEPS):
+        batch = make_batch(number)
+        _, losses = hook({**models, **misc, **batch})
+        expected = twin.step(batch)
+        assert losses.keys() == {"total_loss"}
+        assert losses["total_loss"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert_same_states(states(models), states(twins), rtol=1e-3, atol=1e-5)
+    # one pass of G and at most one of C for each domain and step
+    assert models["G"].count == twins["G"].count == 2 * STEPS
+    assert models["C"].count == twins["C"].count <= 2 * STEPS
+    assert misc["training_progress"].step == STEPS
+
+
+def test_twin_has_something_to_follow():
+    """The steps above reject some pseudo labels and trust others, so that both ways are compared."""
+    models, misc = make(DEFAULT)
+    hook, seen = DMSRLHook(make_opts(models)), []
+    for number in range(STEPS):
+        outputs, _ = hook({**models, **misc, **make_batch(number)})
+        seen += outputs["target_pseudo_labels"].tolist()
+    assert set(seen[SIZE:]) == {-1, 0, 1, 2}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_by_name_is_the_recipe(name):
+    results = []
+    for recipe in (name, RECIPES[name]):
+        torch.manual_seed(0)
+        models, misc = make(recipe)
+        _, losses = DMSRLHook(make_opts(models), recipe=recipe)({**models, **misc, **make_batch()})
+        results.append(losses["total_loss"])
+    assert results[0] == results[1]
+    assert results[0].keys() == {*RECIPES[name].loss_weights, "total"}
+
+
+def test_default_recipe_is_default():
+    assert DMSRLHook(make_opts(make_models())).recipe == DEFAULT
+
+
+def test_optimizers_by_name():
+    models, misc = make("default")
+    twins, twin_misc = copy.deepcopy(models), copy.deepcopy(misc)
+    named = {f"{name}_opt": opt for name, opt in zip(models, make_opts(models), strict=True)}
+    DMSRLHook(list(named))({**models, **misc, **named, **make_batch()})
+    DMSRLHook(make_opts(twins))({**twins, **twin_misc, **make_batch()})
+    assert_same_states(states(models), states(twins))
+
+
+def test_learning_works():
+    models, misc = make("default")
+    hook = DMSRLHook(make_opts(models))
+    losses = [hook({**models, **misc, **make_batch(number)})[1]["total_loss"]["src_c_loss"] for number in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_progress_of_the_batch_takes_the_place_of_the_counted_one():
+    seen = {}
+    for progress in (None, 0.0, 0.6):
+        torch.manual_seed(0)
+        models, misc = make("published")
+        given = {} if progress is None else {"progress": progress}
+        outputs, losses = DMSRLHook(make_opts(models), recipe="published")({**models, **misc, **make_batch(), **given})
+        seen[progress] = losses["total_loss"]["margin_metric_loss"]
+        assert {**given, **outputs}["progress"] == (progress or 0.0)
+        assert misc["training_progress"].step == 1
+    assert seen[None] == seen[0.0] == 0
+    assert seen[0.6] > 0
+
+
+def test_weighter_reducer_pre_and_post_are_used():
+    torch.manual_seed(0)
+    trunk = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+    G = MultiLevelBackbone(trunk, in_chans=1, input_size=8)
+    parts = dmsrl_components(G.feature_dim, CLASSES, NUM_TARGET)
+    models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
+    weighter = SumWeighter(weights={**DEFAULT.loss_weights, "bnm_loss": 0.1})
+    hook = DMSRLHook(make_opts(models), weighter=weighter, pre=[LevelFeaturesHook()], post=[BNMHook()])
+    images = {f"{domain}_imgs": torch.randn(SIZE, 1, 8, 8) for domain in ("src", "target")}
+    outputs, losses = hook({**models, **parts.misc, **make_batch(), **images})
+    assert "src_imgs_level_global" in outputs
+    assert losses["total_loss"].keys() == {*DEFAULT.loss_weights, "bnm_loss", "total"}
+
+
+MISSING = ["G", "C", "margin_metric", "mi_critic", "training_progress", "pseudo_labeler"]
+MISSING += ["src_imgs", "target_imgs", "src_labels"]
+
+
+@pytest.mark.parametrize("key", MISSING)
+def test_missing_key_names_hook_and_key(key):
+    models, misc = make("default")
+    context = {**models, **misc, **make_batch()}
+    del context[key]
+    with pytest.raises(KeyError, match=f"DMSRLHook needs '{key}' in the context, got"):
+        DMSRLHook(make_opts(models))(context)
+
+
+def test_unknown_recipe_is_named():
+    with pytest.raises(ValueError, match=r"recipe must be one of .* got 'best'"):
+        DMSRLHook([], recipe="best")
+
+
+NAN = torch.full((SIZE, 6), torch.nan)
+ONE_NAN = torch.zeros(SIZE, 6).index_fill(0, torch.tensor([3]), torch.nan)
+BAD = {
+    "NaN source images": ({"src_imgs": NAN}, ValueError, "must be finite, got"),
+    "NaN target images": ({"target_imgs": NAN}, ValueError, "must be finite, got"),
+    "one NaN target image": ({"target_imgs": ONE_NAN}, ValueError, "must be finite, got"),
+    "label too large": ({"src_labels": torch.full((SIZE,), CLASSES)}, ValueError, "labels must be in .*..2, got"),
+    "label -1": ({"src_labels": torch.full((SIZE,), -1)}, ValueError, "src_labels must be in 0..2, got .* -1"),
+    "labels of shape (8, 1)": (
+        {"src_labels": torch.zeros(SIZE, 1).long()},
+        ValueError,
+        r"labels must have shape \(8,\), got \(8, 1\)",
+    ),
+    "too few labels": ({"src_labels": torch.zeros(3).long()}, ValueError, r"labels must have shape \(8,\), got \(3,\)"),
+    "labels that are not integers": ({"src_labels": torch.zeros(SIZE)}, TypeError, "labels must be an integer tensor"),
+    "no target_sample_idx": ({"target_sample_idx": None}, KeyError, "Hook needs 'target_sample_idx' in the context"),
+    "index beyond num_target": (
+        {"target_sample_idx": torch.arange(SIZE) + NUM_TARGET - 1},
+        ValueError,
+        r"sample_idx.* in 0..19, got .* from 19 to 26",
+    ),
+    "negative index": ({"target_sample_idx": torch.arange(SIZE) - 1}, ValueError, r"sample_idx.* in 0..19, got .* -1"),
+    "too few indices": (
+        {"target_sample_idx": torch.arange(3)},
+        ValueError,
+        r"sample_idx.* must have shape \(8,\), got \(3,\)",
+    ),
+    "progress beyond 1": ({"progress": 1.5}, ValueError, "'progress' must be in 0..1, got 1.5"),
+}
+# the classifier's own labels are not kept by index, so the published recipe does not look at its values
+KEPT_BY_INDEX = {"index beyond num_target", "negative index", "too few indices"}
+CASES = [(recipe, name) for recipe in RECIPES for name in BAD if recipe == "default" or name not in KEPT_BY_INDEX]
+
+
+@pytest.mark.parametrize(("recipe", "name"), CASES)
+def test_refused_batch_leaves_everything_as_it_was(recipe, name):
+    changed, error, message = BAD[name]
+    models, misc = make(recipe)
+    opts = [torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9) for model in models.values()]
+    hook = DMSRLHook(opts, recipe=recipe)
+    hook({**models, **misc, **make_batch()})
+    before = {**states({**models, **misc}), **moments(opts)}
+    batch = {key: value for key, value in {**make_batch(1), **changed}.items() if value is not None}
+    with pytest.raises(error, match=message) as caught:
+        hook({**models, **misc, **batch})
+    assert "DMSRLHook" in str(caught.value)
+    assert_same_states({**states({**models, **misc}), **moments(opts)}, before)
+
+
+def moments(opts):
+    """The momentum that the optimizers keep."""
+    kept = [state["momentum_buffer"] for opt in opts for state in opt.state.values()]
+    return {f"momentum {number}": buffer.clone() for number, buffer in enumerate(kept)}
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+def test_any_integer_labels_and_indices_give_the_same(dtype):
+    seen = []
+    for change in (lambda x: x, lambda x: x.to(dtype)):
+        models, misc = make("default")
+        torch.manual_seed(0)
+        batch = {key: change(x) if key in ("src_labels", "target_sample_idx") else x for key, x in make_batch().items()}
+        DMSRLHook(make_opts(models))({**models, **misc, **batch})
+        seen.append(states({**models, **misc}))
+    assert_same_states(*seen)
+
+
+def test_without_labeller_no_target_sample_idx_is_needed():
+    recipe = DEFAULT.without("prototypes")
+    models, misc = make(recipe)
+    batch = make_batch()
+    del batch["target_sample_idx"]
+    # a labeller of another method in the same context is none of this one's business
+    DMSRLHook(make_opts(models), recipe=recipe)({**models, **misc, "pseudo_labeler": nn.Identity(), **batch})
+
+
+def test_nan_features_of_good_images_leave_what_the_hook_keeps_as_it_was():
+    """G itself has seen the images by then; neither weights nor labels nor progress may move."""
+
+    class Overflow(nn.Module):
+        def forward(self, x):
+            return x[:, :DIM] * torch.inf
+
+    models, misc = make("default")
+    models["G"] = nn.Sequential(nn.Linear(6, 6), Overflow())
+    before = states({**models, **misc})
+    with pytest.raises(ValueError, match="features must be finite"):
+        DMSRLHook(make_opts(models))({**models, **misc, **make_batch()})
+    assert_same_states(states({**models, **misc}), before)
+
+
+def test_goes_on_after_a_refused_batch():
+    models, misc = make("default")
+    hook = DMSRLHook(make_opts(models))
+    with pytest.raises(ValueError, match="must be finite"):
+        hook({**models, **misc, **make_batch(), "src_imgs": NAN})
+    _, losses = hook({**models, **misc, **make_batch()})
+    assert all(value == value for value in losses["total_loss"].values())
