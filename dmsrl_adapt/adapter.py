@@ -57,6 +57,12 @@ class DMSRL(BaseAdapter):
         """The hook that the adapter wraps."""
         return DMSRLHook
 
+    def init_containers_and_check_keys(self, containers: MultipleContainers) -> None:
+        """Checks the models' keys first: upstream makes their optimizers before it looks whether they are there."""
+        required = self.key_enforcer.requirements.get("models", containers["models"].keys())
+        KeyEnforcer(models=list(required)).check(containers)
+        super().init_containers_and_check_keys(containers)
+
     def init_hook(self, hook_kwargs: dict[str, Any]) -> None:
         """Makes the hook; called by the base class once the containers are complete."""
         self.hook = self.hook_cls(opts=with_opt(list(self.optimizers.keys())), **hook_kwargs)
