@@ -11,11 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from sklearn.isotonic import isotonic_regression
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from .results import Result, by_task_and_method, headline, run_path
 
 FLOOR, CEILING = "source_only", "target_supervised"
+# what the names of the two yardsticks do not say
+TOLD = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
 COLOURS = {FLOOR: "#9a9a9a", CEILING: "#4d4d4d", "dmsrl": "#d62728", "dmsrl_published": "#ff9896"}
 OTHERS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2", "#7f7f7f", "#393b79", "#637939")
 Runs = dict[str, list[Result]]
@@ -46,21 +51,26 @@ def plain(axes: Axes) -> None:
 
 
 def bars(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
-    """One bar a method: mean over seeds, its standard deviation, and a dot a seed."""
+    """One bar a method: mean over seeds, with several their standard deviation and a dot for each."""
     metric = next(iter(methods.values()))[0]["metric"]
     names = sorted(methods, key=lambda name: headline(methods[name], metric))
+    seeds = max(map(len, methods.values()))
     figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
     for row, name in enumerate(names):
         scores = last(methods[name], metric)
-        spread = scores.std(ddof=1) if len(scores) > 1 else 0
-        axes.barh(row, scores.mean(), xerr=spread, color=palette[name], height=0.7, error_kw={"capsize": 3, "lw": 1.2})
-        axes.plot(scores, np.full(len(scores), row), "o", color="black", ms=2.5, alpha=0.6)
-        axes.text(scores.mean() + spread + 0.8, row, f"{scores.mean():.1f}", va="center", fontsize=9)
-    axes.set_yticks(range(len(names)), names)
+        end = mean = scores.mean()
+        axes.barh(row, mean, color=palette[name], height=0.7)
+        if len(scores) > 1:
+            spread = scores.std(ddof=1)
+            axes.errorbar(mean, row, xerr=spread, color="black", capsize=3, lw=1.2)
+            axes.plot(scores, np.full(len(scores), row), "o", color="white", mec="black", mew=0.8, ms=4, zorder=3)
+            end = max(mean + spread, scores.max())
+        axes.text(end + 1.2, row, f"{mean:.1f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), [TOLD.get(name, name) for name in names])
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"target {metric.replace('_', ' ')} after the last step, %")
-    seeds = max(len(runs) for runs in methods.values())
-    axes.set_title(f"{task}: mean, standard deviation and each of {seeds} seeds", fontsize=10)
+    what = f"bar: mean of {seeds} seeds, line: standard deviation, dots: the seeds" if seeds > 1 else "one seed"
+    axes.set_title(f"{task}, right answers on the target\n({what})", fontsize=10)
     plain(axes)
     return save(figure, path)
 
@@ -69,21 +79,25 @@ def learning_curves(task: str, methods: Runs, palette: dict[str, str], path: Pat
     """Score over training steps: mean over seeds, band of one standard deviation, names at the line's end."""
     metric = next(iter(methods.values()))[0]["metric"]
     figure, axes = plt.subplots(figsize=(7, 4.2))
+    axes.margins(x=0)
     ends = []
     for name, all_runs in methods.items():
         # runs of other lengths have no mean with these
         steps = [point["step"] for point in max(all_runs, key=lambda run: run["steps"])["curve"]]
         runs = [run for run in all_runs if [point["step"] for point in run["curve"]] == steps]
         scores = 100 * np.array([[point[metric] for point in run["curve"]] for run in runs], dtype=float)
-        mean, spread = scores.mean(0), scores.std(0)
+        mean, spread = scores.mean(0), scores.std(0, ddof=1 if len(scores) > 1 else 0)
         style = "--" if name in (FLOOR, CEILING) else "-"
         axes.plot(steps, mean, style, color=palette[name], lw=2)
         axes.fill_between(steps, mean - spread, mean + spread, color=palette[name], alpha=0.12, lw=0)
         ends.append((mean[-1], name))
     label_ends(axes, sorted(ends), palette)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("training step")
     axes.set_ylabel(f"target {metric.replace('_', ' ')}, %")
-    axes.set_title(f"{task}: mean and standard deviation over seeds", fontsize=10)
+    seeds = max(map(len, methods.values()))
+    what = f"line: mean of {seeds} seeds, band: standard deviation" if seeds > 1 else "one seed"
+    axes.set_title(f"{task}, right answers on the target while training\n({what})", fontsize=10)
     plain(axes)
     return save(figure, path)
 
@@ -91,12 +105,14 @@ def learning_curves(task: str, methods: Runs, palette: dict[str, str], path: Pat
 def label_ends(axes: Axes, ends: list[tuple[float, str]], palette: dict[str, str]) -> None:
     """Writes names beside the ends of lines, lowest first, moved apart where they would lie upon each other."""
     low, high = axes.get_ylim()
-    place = -np.inf
-    for value, name in ends:
-        place = max(value, place + (high - low) * 0.05)
-        axes.annotate(
-            name, (1.01, place), xycoords=("axes fraction", "data"), color=palette[name], va="center", fontsize=9
-        )
+    apart = 0.05 * (high - low) * np.arange(len(ends))
+    # the places nearest to the ends of which each is at least that far above the one before
+    places = isotonic_regression(np.array([value for value, _ in ends]) - apart) + apart
+    across = axes.get_yaxis_transform()
+    for (value, name), place in zip(ends, places, strict=True):
+        axes.plot([1.0, 1.03], [value, place], color=palette[name], lw=0.8, transform=across, clip_on=False)
+        axes.text(1.04, place, name, color=palette[name], va="center", fontsize=9, transform=across)
+    axes.set_ylim(low, high)
 
 
 def confusion(task: str, method: str, runs: list[Result], path: Path) -> Path:
@@ -126,7 +142,9 @@ def embeddings(task: str, panels: list[Panel], classes: list[str], path: Path) -
     palette = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
     for axes, (title, arrays) in zip(all_axes[0], panels, strict=True):
         features = np.concatenate([arrays["source_features"], arrays["target_features"]]).astype(np.float32)
-        places = TSNE(init="pca", perplexity=min(30, len(features) // 4), random_state=0).fit_transform(features)
+        # one thread: several wait for each other, for minutes where the machine has other work
+        with threadpool_limits(1):
+            places = TSNE(init="pca", perplexity=min(30, len(features) // 4), random_state=0).fit_transform(features)
         cut = len(arrays["source_features"])
         source, target = palette(arrays["source_labels"] % palette.N), palette(arrays["target_labels"] % palette.N)
         axes.scatter(*places[:cut].T, s=22, facecolors="none", edgecolors=source, lw=0.7, alpha=0.6)
@@ -170,7 +188,7 @@ def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -
             if path.is_file():
                 with np.load(path, allow_pickle=False) as arrays:
                     score = 100 * run[run["metric"]]["last"]
-                    panel = (f"{moment}{name}, {score:.1f} %", dict(arrays))
+                    panel = (f"{moment}{name}, {score:.1f} % of the target right", dict(arrays))
                 panels += [panel] if can_be_drawn(panel[1]) else []
                 break
     return panels
