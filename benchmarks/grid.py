@@ -1,5 +1,6 @@
 """A grid of runs over the cores of a machine: what is done is not done again, what fails does not stop the rest."""
 
+import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -101,15 +102,25 @@ def do_all(runs: list[Run], plan: Plan, place: DataPlace, folder: Path, jobs: in
     else:
         work = (delayed(do_run)(run, plan, place, folder) for run in runs)
         reports = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(work)
-    return list(with_progress(reports, runs))
+    return list(with_progress(reports, runs, jobs))
 
 
-def with_progress(reports: Iterable[Report], runs: list[Run]) -> Iterator[Report]:
-    """Passes the reports on under a bar that names the method and seed just done and the time left."""
-    form = "{desc} |{bar}| {n}/{total} runs, {elapsed} gone, {remaining} left"
-    with tqdm(total=len(runs), bar_format=form, desc="training") as bar:
+def with_progress(reports: Iterable[Report], runs: list[Run], jobs: int) -> Iterator[Report]:
+    """Passes the reports on under a bar that names the methods and seeds in training and the time left; every run that
+    is done leaves a line above it."""
+    form, left = "{desc} |{bar}| {n}/{total} runs, {elapsed} gone, {remaining} left", list(runs)
+    with tqdm(total=len(runs), bar_format=form, desc=in_training(left, jobs)) as bar:
         for report in reports:
             state = "failed" if report.error else "kept" if report.score is None else f"{100 * report.score:.1f} %"
-            bar.set_description_str(f"{report.task} {report.run.method} seed {report.run.seed}: {state}")
+            bar.write(f"{report.task} {report.run.method} seed {report.run.seed}: {state}", file=sys.stderr)
+            left.remove(report.run)
+            bar.set_description_str(in_training(left, jobs), refresh=False)
             bar.update()
             yield report
+
+
+def in_training(left: list[Run], jobs: int) -> str:
+    """Names the first two of the runs in training, which start in the order of the list, and counts the others."""
+    names = [f"{run.method} seed {run.seed}" for run in left[: min(jobs, 2)]]
+    others = min(jobs, len(left)) - len(names)
+    return ", ".join([*names, *([f"{others} more"] if others > 0 else [])]) or "done"

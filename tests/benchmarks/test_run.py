@@ -1,6 +1,7 @@
 """Runs: every method trains, results say what they must, what is done stays done, failures stay alone."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,6 +120,10 @@ def test_the_command_line_trains_reports_and_skips_what_is_done(
     printed = capsys.readouterr()
     assert "step / DANN's" in printed.out and "dmsrl" in printed.out
     assert "6/6 runs" in printed.err
+    # the bar names what trains and the time left, above it stands what is done
+    assert re.search(r"\rsource_only seed 0 \|[^\r]*\| 0/6 runs, \d\d:\d\d gone, \S+ left", printed.err)
+    done = re.findall(r"vectors-vectors (\w+) seed (\d): \d+\.\d %", printed.err)
+    assert done == [(name, seed) for name in ("source_only", "dann", "dmsrl") for seed in "01"]
     report = (out / "report.md").read_text()
     pictures = [line.split("(")[1][:-1] for line in report.splitlines() if line.startswith("![")]
     assert len(pictures) == 4
@@ -126,6 +131,21 @@ def test_the_command_line_trains_reports_and_skips_what_is_done(
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("jobs", "left", "wanted"),
+    [
+        (1, 3, "mcc seed 0"),
+        (2, 3, "mcc seed 0, mcc seed 1"),
+        (4, 3, "mcc seed 0, mcc seed 1, 1 more"),
+        (4, 9, "mcc seed 0, mcc seed 1, 2 more"),
+        (2, 1, "mcc seed 0"),
+        (2, 0, "done"),
+    ],
+)
+def test_the_bar_names_two_runs_and_counts_the_others(jobs: int, left: int, wanted: str) -> None:
+    assert grid.in_training([grid.Run("embedded", "mcc", seed) for seed in range(left)], jobs) == wanted
 
 
 def test_a_failing_run_stops_no_other_and_is_named(
