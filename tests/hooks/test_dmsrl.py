@@ -221,6 +221,12 @@ BAD = {
     "NaN source images": ({"src_imgs": NAN}, ValueError, "must be finite, got"),
     "NaN target images": ({"target_imgs": NAN}, ValueError, "must be finite, got"),
     "one NaN target image": ({"target_imgs": ONE_NAN}, ValueError, "must be finite, got"),
+    "no source sample": ({"src_imgs": NAN[:0]}, ValueError, r"src_imgs must hold at least one .*, got shape \(0, 6\)"),
+    "no target sample": (
+        {"target_imgs": NAN[:0], "target_sample_idx": torch.arange(0)},
+        ValueError,
+        r"target_imgs must hold at least one sample, got shape \(0, 6\)",
+    ),
     "label too large": ({"src_labels": torch.full((SIZE,), CLASSES)}, ValueError, "labels must be in .*..2, got"),
     "label -1": ({"src_labels": torch.full((SIZE,), -1)}, ValueError, "src_labels must be in 0..2, got .* -1"),
     "labels of shape (8, 1)": (
