@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from .images import encoded_images, read_arrays, to_images
@@ -63,11 +64,19 @@ def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor
 
 
 def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
-    """Gives a domain through torchvision's or pytorch-adapt's own download."""
+    """Gives a domain through torchvision's or pytorch-adapt's own download. Raises `DataError` where that fails."""
     from pytorch_adapt.datasets import MNISTM
     from torchvision.datasets import MNIST, USPS
 
-    folder = str(place.folder or Path.home() / ".cache" / "dmsrl_adapt")
-    data_set = {"mnist": MNIST, "usps": USPS, "mnistm": MNISTM}[domain](folder, train=is_train, download=True)
+    folder = place.folder or Path.home() / ".cache" / "dmsrl_adapt"
+    kind = {"mnist": MNIST, "usps": USPS, "mnistm": MNISTM}[domain]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # runs are processes of their own, which would write the same file at the same time
+        with FileLock(folder / ".download.lock"):
+            data_set = kind(str(folder), train=is_train, download=True)
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        what = " ".join(str(error).split())
+        raise DataError(f"{domain} cannot be downloaded to {folder}: {what}; or name a folder with --data-dir") from error
     images, labels = zip(*((np.asarray(image), int(label)) for image, label in data_set), strict=True)
     return Split(to_images(np.stack(images), SIZE), torch.as_tensor(labels))

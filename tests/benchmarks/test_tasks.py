@@ -1,15 +1,17 @@
 """Tasks: parts are disjoint, formats are read as they are, bad data is one clear error."""
 
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
 from benchmarks import frozen_features
-from benchmarks.tasks import DataError, DataPlace, Shares, Split, embedded, load_task, task_names
+from benchmarks.tasks import DataError, DataPlace, Shares, Split, digits, embedded, load_task, task_names
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, to_images
@@ -239,3 +241,49 @@ def test_download_goes_through_torchvision_and_pytorch_adapt(monkeypatch: pytest
     assert all(root == str(tmp_path) and download for _, root, _, download in asked)
     assert tuple(task.source.inputs.shape) == (40, 3, 20, 20)
     assert torch.equal(task.source.inputs[:, 0, 0, 0].long() % 10, task.source.labels)
+
+
+def test_usps_is_fetched_into_a_cache_of_our_own_and_files_that_are_there_are_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torchvision.datasets
+
+    def usps(root: str, train: bool, download: bool) -> list[tuple[Image.Image, int]]:
+        assert Path(root) == tmp_path / ".cache" / "dmsrl_adapt" and Path(root).is_dir() and download
+        return [(Image.new("L", (16, 16), number), number % 10) for number in range(40)]
+
+    monkeypatch.setattr(torchvision.datasets, "USPS", usps)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    split = digits.download_domain("usps", True, DataPlace(download=True))
+    assert tuple(split.inputs.shape) == (40, 3, 20, 20)
+    for part in ("train", "test"):
+        np.savez(tmp_path / f"usps_{part}.npz", images=np.zeros((8, 16, 16), np.uint8), labels=np.arange(8))
+    monkeypatch.setattr(digits, "download_domain", lambda *_: pytest.fail("fetched what is there"))
+    split, _ = digits.read_domain("usps", "train", DataPlace(tmp_path, download=True))
+    assert len(split) == 8
+
+
+@pytest.mark.parametrize("error", [URLError("no route to host"), RuntimeError("File not found or corrupted.")])
+def test_a_download_that_fails_is_one_error_that_names_the_other_way(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torchvision.datasets
+
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", broken)
+    with pytest.raises(DataError, match=r"mnist cannot be downloaded to .*(no route|corrupted).*--data-dir"):
+        load_task("mnist-usps", DataPlace(tmp_path, download=True))
+
+
+def test_one_process_at_a_time_fetches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torchvision.datasets
+
+    def mnist(root: str, train: bool, download: bool) -> list[tuple[Image.Image, int]]:
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".download.lock", timeout=0).acquire()
+        return [(Image.new("L", (28, 28), number), number % 10) for number in range(4)]
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", mnist)
+    assert len(digits.download_domain("mnist", True, DataPlace(tmp_path, download=True))) == 4
