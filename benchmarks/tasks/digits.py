@@ -77,6 +77,6 @@ def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
             data_set = kind(str(folder), train=is_train, download=True)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         what = " ".join(str(error).split())
-        raise DataError(f"{domain} cannot be downloaded to {folder}: {what}; or name a folder with --data-dir") from error
+        raise DataError(f"{domain} cannot be downloaded to {folder}: {what}; or use --data-dir") from error
     images, labels = zip(*((np.asarray(image), int(label)) for image, label in data_set), strict=True)
     return Split(to_images(np.stack(images), SIZE), torch.as_tensor(labels))
