@@ -9,6 +9,8 @@ if __name__ == "__main__":
     quiet = "pkg_resources is deprecated"
     warnings.filterwarnings("ignore", message=quiet)
     os.environ.setdefault("PYTHONWARNINGS", f"ignore:{quiet}:UserWarning")
-    from .cli import main
-
+    try:
+        from .cli import main
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {error.name} is missing; install what the benchmarks need: python -m pip install '.[bench]'")
     sys.exit(main())

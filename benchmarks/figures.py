@@ -132,7 +132,7 @@ def confusion(task: str, method: str, runs: list[Result], path: Path) -> Path:
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"{task}, {method}: % of a true class's target samples", fontsize=10)
+    axes.set_title(f"{task}, {method}: % of a true class predicted as", fontsize=10)
     return save(figure, path)
 
 
@@ -188,7 +188,7 @@ def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -
             if path.is_file():
                 with np.load(path, allow_pickle=False) as arrays:
                     score = 100 * run[run["metric"]]["last"]
-                    panel = (f"{moment}{name}, {score:.1f} % of the target right", dict(arrays))
+                    panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {score:.1f} %", dict(arrays))
                 panels += [panel] if can_be_drawn(panel[1]) else []
                 break
     return panels

@@ -18,6 +18,8 @@ from benchmarks.results import is_done, make_result, read_results, table, write_
 from benchmarks.tasks import DataPlace, Split, Task, load_task
 from benchmarks.training import Plan, batches, train
 
+from ..scripts import start
+
 FIELDS = {"task", "method", "seed", "metric", "score_on", "accuracy", "balanced_accuracy", "per_class_accuracy"}
 FIELDS |= {"confusion", "classes", "selector", "seconds_per_step", "steps", "settings", "versions", "commit", "curve"}
 PLAN = Plan(steps=6, batch_size=16, scorings=2)
@@ -257,3 +259,12 @@ def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tm
 def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+    without = "import runpy, sys; sys.modules['matplotlib'] = None; runpy.run_module('benchmarks', run_name='__main__')"
+    process = start("-W", "ignore", "-c", without)
+    printed, errors = process.communicate(timeout=300)
+    assert (process.returncode, printed) == (1, "")
+    wanted = "error: matplotlib is missing; install what the benchmarks need: python -m pip install '.[bench]'"
+    assert errors.strip() == wanted
