@@ -21,20 +21,24 @@ def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 class RandomConvolution(nn.Module):
-    r"""Passes some images of a batch through random convolutions, one for each, drawn anew at every call.
+    r"""Blends some images of a batch with what a random convolution makes of them, drawn anew for each at every call.
 
-    The kernel's entries are Gaussian with variance 1 / (C k^2), which keeps the scale of an image; its size k is drawn
-    once a batch. A negative kernel inverts the contrast, a large one blurs or draws edges. What the images show stays
-    what it was, so a feature that is to tell the classes cannot rely on style. Without parameters and buffers; there is
-    nothing to save. Every image keeps its shape and type; an empty batch stays empty.
+    .. math:: a x + (1 - a) (k * x), \quad a \sim U(0, 1)
+
+    The kernel's entries are Gaussian with variance 1 / (C s^2) for a kernel k of s x s pixels, so that k * x has the
+    scale of x; s is drawn once a batch. A negative kernel inverts the contrast, a large one blurs or draws edges. What
+    the images show stays what it was, so a feature that is to tell the classes cannot rely on style. The blend keeps
+    more of thin strokes and small parts than the convolution alone; its mean square is 2/3 of the image's on average.
+    Without parameters and buffers; there is nothing to save. Every image keeps its shape and type; an empty batch stays
+    empty.
 
     Args:
         probability: share of the images that get another style, 0..1.
-        kernel_sizes: odd numbers of pixels to draw k from.
+        kernel_sizes: odd numbers of pixels to draw s from.
 
     Reference:
         Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions, ICLR 2021,
-        arXiv 2007.13003 (half of the images, k up to 7).
+        arXiv 2007.13003 (half of the images, s up to 7; the blend is their "mixing" variant).
 
     Example:
         >>> RandomConvolution()(torch.zeros(2, 3, 8, 8)).shape
@@ -68,7 +72,9 @@ class RandomConvolution(nn.Module):
             return images
         shape = (len(chosen), channels, channels, size, size)
         kernels = torch.randn(shape, device=images.device, dtype=images.dtype) / (channels * size * size) ** 0.5
-        return images.index_put((is_restyled,), convolve_each(chosen, kernels).to(images.dtype))
+        share = torch.rand((len(chosen), 1, 1, 1), device=images.device, dtype=images.dtype)
+        restyled = share * chosen + (1 - share) * convolve_each(chosen, kernels)
+        return images.index_put((is_restyled,), restyled.to(images.dtype))
 
     def extra_repr(self) -> str:
         return f"probability={self.probability}, kernel_sizes={self.kernel_sizes}"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dmsrl_adapt.layers import RandomConvolution
+from dmsrl_adapt.layers import RandomConvolution, random_convolution
 from dmsrl_adapt.layers.random_convolution import convolve_each
 
 
@@ -40,10 +40,53 @@ def test_that_share_of_the_images_changes_and_the_others_stay(probability):
     assert torch.equal(images, before)
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The kernels that the layer draws, one tensor a call."""
+    kernels = []
+
+    def spy(images, drawn_now):
+        kernels.append(drawn_now)
+        return convolve_each(images, drawn_now)
+
+    monkeypatch.setattr(random_convolution, "convolve_each", spy)
+    return kernels
+
+
+def test_each_image_is_blended_with_its_convolution(drawn):
+    images = torch.randn(6, 2, 4, 5, dtype=torch.float64)
+    out = RandomConvolution(1.0, [3])(images)
+    shares = []
+    for image, kernel, blended in zip(images, drawn[0], out, strict=True):
+        convolved = slow_convolution(image, kernel)
+        # the share that one pixel tells is that of all the others
+        shares.append((blended - convolved)[0, 0, 0].item() / (image - convolved)[0, 0, 0].item())
+        expected = shares[-1] * image + (1 - shares[-1]) * convolved
+        torch.testing.assert_close(blended, expected, rtol=1e-9, atol=1e-9)
+    assert all(0 <= share <= 1 for share in shares)
+    assert len(set(shares)) == 6
+
+
+def test_by_hand(monkeypatch):
+    """Ones blended with threes: 3 - 2 a, for a between 0 and 1 as often as anywhere else."""
+    monkeypatch.setattr(random_convolution, "convolve_each", lambda images, kernels: torch.full_like(images, 3.0))
+    out = RandomConvolution(1.0)(torch.ones(2000, 1, 2, 2)).flatten(1)
+    assert torch.equal(out, out[:, :1].expand(-1, 4))
+    share = (3 - out[:, 0]) / 2
+    assert 0 <= share.min() < 0.01
+    assert 0.99 < share.max() <= 1
+    assert share.mean().item() == pytest.approx(1 / 2, abs=0.03)
+    assert share.var().item() == pytest.approx(1 / 12, abs=0.01)
+
+
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_scale_is_kept_away_from_the_sides(size):
-    out = RandomConvolution(1.0, [size])(torch.randn(300, 3, 11, 11))
-    assert out[:, :, 3:-3, 3:-3].square().mean().item() == pytest.approx(1, abs=0.15)
+def test_scale_of_a_convolved_image_is_kept_away_from_the_sides(size, drawn):
+    images = torch.randn(300, 3, 11, 11)
+    out = RandomConvolution(1.0, [size])(images)
+    convolved = convolve_each(images, drawn[0])
+    assert convolved[:, :, 3:-3, 3:-3].square().mean().item() == pytest.approx(1, abs=0.15)
+    # E[a^2 + (1 - a)^2]
+    assert out[:, :, 3:-3, 3:-3].square().mean().item() == pytest.approx(2 / 3, abs=0.1)
 
 
 def test_kernels_are_drawn_anew_for_every_image_and_call():
