@@ -9,7 +9,8 @@ from .hooks import (
     MIMinimizationHook,
     ProgressHook,
     PseudoLabelHook,
-    RandomStyleHook,
+    RampHook,
+    SourceFeaturesHook,
 )
 from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
 from .recipes import Recipe
@@ -26,8 +27,9 @@ __all__ = [
     "ProgressHook",
     "PrototypeLabeler",
     "PseudoLabelHook",
-    "RandomStyleHook",
+    "RampHook",
     "Recipe",
+    "SourceFeaturesHook",
     "__version__",
     "dmsrl_components",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from . import keys
 
-PARTS = ("margin", "mi", "prototypes", "style", "confusion")
+PARTS = ("margin", "mi", "prototypes", "style", "statistics", "confusion")
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Recipe:
     """Settings of DMSRL as a whole. Frozen: make a variant with `dataclasses.replace` or `without`.
 
     Args:
+        label_smoothing: share of a source label spread over all classes in the classification loss, 0..1.
         margin: "cosine" for `CosineMarginLoss`, "centers" for `MarginMetricLoss`, None for no metric learning.
         margin_weight: weight of `margin_metric_loss`.
         margin_ramp: let that weight rise with training.
@@ -20,11 +21,15 @@ class Recipe:
         mi_weight: weight of `mi_loss`, for critic and features alike.
         mi_ramp: let the reversed gradient rise with training.
         labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
+        label_ramp: let the trust in these labels rise with training.
         confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
         confusion_temperature: its softmax temperature.
+        confusion_ramp: let that weight rise with training.
         style_probability: share of the source images shown in a random style, 0 for none.
+        moves_statistics: let G's running batch statistics follow the source as well as the target.
     """
 
+    label_smoothing: float
     margin: str | None
     margin_weight: float
     margin_ramp: bool
@@ -32,9 +37,12 @@ class Recipe:
     mi_weight: float
     mi_ramp: bool
     labeler: str | None
+    label_ramp: bool
     confusion_weight: float
     confusion_temperature: float
+    confusion_ramp: bool
     style_probability: float
+    moves_statistics: bool
 
     def __post_init__(self) -> None:
         margins, kinds, labelers = ("cosine", "centers"), ("conditional", "marginal"), ("prototypes", "argmax")
@@ -46,8 +54,9 @@ class Recipe:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.confusion_temperature <= 0:
             raise ValueError(f"confusion_temperature must be positive, got {self.confusion_temperature}")
-        if not 0 <= self.style_probability <= 1:
-            raise ValueError(f"style_probability must be in 0..1, got {self.style_probability}")
+        for name in ("label_smoothing", "style_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
 
     def without(self, part: str) -> "Recipe":
         """Gives the recipe with one of `PARTS` taken out, for ablations."""
@@ -56,6 +65,7 @@ class Recipe:
             "mi": lambda: replace(self, mi=None),
             "prototypes": lambda: replace(self, labeler=None),
             "style": lambda: replace(self, style_probability=0.0),
+            "statistics": lambda: replace(self, moves_statistics=True),
             "confusion": lambda: replace(self, confusion_weight=0.0),
         }
         if part not in taken_out:
@@ -86,6 +96,7 @@ class Recipe:
 
 
 PUBLISHED = Recipe(
+    label_smoothing=0.0,
     margin="centers",
     margin_weight=0.01,
     margin_ramp=True,
@@ -93,12 +104,16 @@ PUBLISHED = Recipe(
     mi_weight=0.01,
     mi_ramp=False,
     labeler="argmax",
+    label_ramp=False,
     confusion_weight=0.0,
     confusion_temperature=1.0,
+    confusion_ramp=False,
     style_probability=0.0,
+    moves_statistics=True,
 )
 
 DEFAULT = Recipe(
+    label_smoothing=0.05,
     margin="cosine",
     margin_weight=0.2,
     margin_ramp=False,
@@ -106,9 +121,12 @@ DEFAULT = Recipe(
     mi_weight=1.0,
     mi_ramp=True,
     labeler="prototypes",
-    confusion_weight=0.5,
+    label_ramp=True,
+    confusion_weight=1.0,
     confusion_temperature=2.5,
+    confusion_ramp=True,
     style_probability=0.5,
+    moves_statistics=False,
 )
 
 RECIPES = {"default": DEFAULT, "published": PUBLISHED}

@@ -14,7 +14,7 @@ from pytorch_adapt.weighters import SumWeighter
 from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
-from dmsrl_adapt import MarginMetricHook, MIMinimizationHook, PseudoLabelHook, RandomStyleHook, dmsrl_components
+from dmsrl_adapt import MarginMetricHook, MIMinimizationHook, PseudoLabelHook, SourceFeaturesHook, dmsrl_components
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 torch.manual_seed(0)
@@ -44,7 +44,7 @@ for with_dmsrl in (False, True):
     optimizer = torch.optim.Adam([p for model in models.values() for p in model.parameters()], lr=1e-3)
     ours = {}
     if with_dmsrl:
-        ours["pre"] = [RandomStyleHook()]
+        ours["pre"] = [SourceFeaturesHook()]
         ours["post_g"] = [PseudoLabelHook(), MarginMetricHook(), MIMinimizationHook()]
     # pytorch-adapt's default weighter takes the mean of all losses; a sum leaves the host's losses as they were
     weights = {"margin_metric_loss": 0.2} if with_dmsrl else {}

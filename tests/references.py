@@ -33,6 +33,16 @@ def log_softmax(values: Sequence[Tensor], which: int) -> Tensor:
     return values[which] - torch.stack(list(values)).logsumexp(0)
 
 
+def smoothed_cross_entropy(logits: Tensor, labels: Sequence[int], smoothing: float) -> Tensor:
+    """Mean over the samples of -sum_k t_k log p_k, t the label with `smoothing` of it spread over all classes."""
+    loss, num_classes = 0 * logits.sum(), logits.shape[1]
+    for row, label in zip(logits, labels, strict=True):
+        for k in range(num_classes):
+            truth = (1 - smoothing) * (k == label) + smoothing / num_classes
+            loss = loss - truth * log_softmax(row, k) / len(labels)
+    return loss
+
+
 def margin_metric_loss(
     features: Tensor,
     labels: Sequence[int],

@@ -13,7 +13,8 @@ def test_published_recipe_is_that_of_the_paper():
     assert PUBLISHED.confusion_weight == 0
     assert PUBLISHED.loss_weights == {"src_c_loss": 1.0, "margin_metric_loss": 0.01, "mi_loss": 0.01}
     # whatever else a recipe can have is off
-    assert PUBLISHED.style_probability == 0
+    assert PUBLISHED.style_probability == PUBLISHED.label_smoothing == 0
+    assert (PUBLISHED.label_ramp, PUBLISHED.confusion_ramp, PUBLISHED.moves_statistics) == (False, False, True)
 
 
 def test_recipes_by_name():
@@ -38,11 +39,17 @@ def test_unknown_name_is_refused_with_those_there_are(name):
         ("mi", "mi", None),
         ("prototypes", "labeler", None),
         ("style", "style_probability", 0.0),
+        ("statistics", "moves_statistics", True),
         ("confusion", "confusion_weight", 0.0),
     ],
 )
 def test_without_takes_one_part_out_and_leaves_the_rest(recipe, part, field, off):
     assert recipe.without(part) == replace(recipe, **{field: off})
+
+
+def test_default_recipe_has_every_part():
+    """An ablation that takes out what is not there would say nothing."""
+    assert all(DEFAULT.without(part) != DEFAULT for part in PARTS)
 
 
 def test_without_knows_its_parts():
@@ -76,6 +83,8 @@ def test_keys_follow_the_parts():
         ({"confusion_weight": -1.0}, r"confusion_weight must be at least 0, got -1\.0"),
         ({"confusion_temperature": 0.0}, r"confusion_temperature must be positive, got 0\.0"),
         ({"style_probability": 1.1}, r"style_probability must be in 0\.\.1, got 1\.1"),
+        ({"label_smoothing": 1.1}, r"label_smoothing must be in 0\.\.1, got 1\.1"),
+        ({"label_smoothing": -0.1}, r"label_smoothing must be in 0\.\.1, got -0\.1"),
     ],
 )
 def test_bad_settings(changed, message):

@@ -11,7 +11,7 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import RandomStyleHook
+from dmsrl_adapt import SourceFeaturesHook
 from dmsrl_adapt.recipes import DEFAULT
 
 from ..networks import FeatureExtractor, feature_extractor
@@ -45,9 +45,11 @@ class Setup:
         return nn.Linear(G.feature_dim, self.num_classes)
 
     def pre_hooks(self, settings: Mapping[str, Any]) -> list[BaseHook]:
-        """Gives what every method can have before its features: our random style, where its settings say so."""
-        probability = settings.get("style_probability", 0.0)
-        return [RandomStyleHook(probability)] if probability > 0 else []
+        """Gives what every method can have before its own features: those of the source as our default recipe computes
+        them, where its settings say so."""
+        if "style_probability" not in settings:
+            return []
+        return [SourceFeaturesHook(settings["style_probability"], moves_statistics=settings["moves_statistics"])]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
@@ -100,7 +102,11 @@ class Method:
     is_supervised: bool = False
 
 
-def with_style(*methods: Method) -> tuple[Method, ...]:
-    """Gives each method as its authors have it, and once more with the random style of our default recipe."""
-    style = {"style_probability": DEFAULT.style_probability}
+def with_style(*methods: Method, sees_target: bool = True) -> tuple[Method, ...]:
+    """Gives each method as its authors have it, and once more with the source's features as our default recipe computes
+    them. Where G never sees the target, running statistics have to follow the source."""
+    style = {
+        "style_probability": DEFAULT.style_probability,
+        "moves_statistics": DEFAULT.moves_statistics or not sees_target,
+    }
     return (*methods, *(replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods))

@@ -23,4 +23,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [], SumWeighter())
 
 
-METHODS = (*with_style(Method("source_only", build)), Method("target_supervised", build, is_supervised=True))
+METHODS = (
+    *with_style(Method("source_only", build), sees_target=False),
+    Method("target_supervised", build, is_supervised=True),
+)

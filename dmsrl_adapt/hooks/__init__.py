@@ -6,7 +6,8 @@ from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
-from .random_style import RandomStyleHook
+from .ramp import RampHook
+from .source_features import SourceFeaturesHook
 
 __all__ = [
     "DMSRLHook",
@@ -15,5 +16,6 @@ __all__ = [
     "MarginMetricHook",
     "ProgressHook",
     "PseudoLabelHook",
-    "RandomStyleHook",
+    "RampHook",
+    "SourceFeaturesHook",
 ]

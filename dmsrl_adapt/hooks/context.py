@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import keys
-from ..layers import ramp
 
 
 def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
@@ -20,9 +19,3 @@ def read_progress(inputs: Mapping[str, Any]) -> float:
     if not 0 <= progress <= 1:
         raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
     return progress
-
-
-def read_ramp(inputs: Mapping[str, Any], is_ramped: bool) -> float:
-    """Gives the ramp at the context's progress; 1 where it is not ramped or the context has no progress."""
-    progress = read_progress(inputs)
-    return ramp(progress) if is_ramped else 1.0

@@ -14,6 +14,7 @@ from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
 from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
 from pytorch_adapt.layers import MCCLoss
 from pytorch_adapt.weighters import BaseWeighter, SumWeighter
+from torch import nn
 
 from .. import keys
 from ..recipes import Recipe, get_recipe
@@ -23,7 +24,8 @@ from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
-from .random_style import RandomStyleHook
+from .ramp import RampHook
+from .source_features import SourceFeaturesHook
 
 
 class DMSRLHook(BaseWrapperHook):
@@ -40,7 +42,7 @@ class DMSRLHook(BaseWrapperHook):
         weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
         reducer: makes numbers of losses of single samples; None for their mean.
         pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used as they
-            are: without a random style.
+            are: without a random style, and with the source in G's running statistics.
         post: hooks after the losses of the recipe; give their weights in `weighter`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -67,8 +69,8 @@ class DMSRLHook(BaseWrapperHook):
         super().__init__(**kwargs)
         self.recipe = get_recipe(recipe)
         # the recipe's hooks check features, so they come before anything that would fail on them less clearly
-        first = [ProgressHook(advance=False), *pre, *style_hooks(self.recipe), FeaturesAndLogitsHook()]
-        parts = [*first, *recipe_hooks(self.recipe), CLossHook()]
+        first = [ProgressHook(advance=False), *pre, *source_hooks(self.recipe), FeaturesAndLogitsHook()]
+        parts = [*first, *recipe_hooks(self.recipe), CLossHook(source_loss(self.recipe))]
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
         step = OptimizerHook(ChainHook(*parts, *post), list(opts), weighter, reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
@@ -84,20 +86,32 @@ class DMSRLHook(BaseWrapperHook):
         return result
 
 
-def style_hooks(recipe: Recipe) -> list[BaseHook]:
-    """Gives the hook that computes the source's features in a random style, where the recipe wants it."""
-    return [RandomStyleHook(recipe.style_probability)] if recipe.style_probability > 0 else []
+def source_loss(recipe: Recipe) -> nn.Module:
+    """Gives the classification loss of the source, one value a sample, as upstream's hook wants it."""
+    return nn.CrossEntropyLoss(reduction="none", label_smoothing=recipe.label_smoothing)
+
+
+def source_hooks(recipe: Recipe) -> list[BaseHook]:
+    """Gives the hook that computes the source's features, where the recipe wants more of it than upstream's does."""
+    if recipe.style_probability == 0 and recipe.moves_statistics:
+        return []
+    return [SourceFeaturesHook(recipe.style_probability, moves_statistics=recipe.moves_statistics)]
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
     """Gives the hooks of a recipe's parts, in the order in which they read from one another."""
     hooks: list[BaseHook] = []
     if recipe.labeler is not None:
-        hooks.append(PseudoLabelHook())
+        hooks.append(PseudoLabelHook(ramp=recipe.label_ramp))
     if recipe.margin is not None:
-        hooks.append(MarginMetricHook(ramp=recipe.margin_ramp))
+        hooks.append(ramped(MarginMetricHook(), recipe.margin_ramp))
     if recipe.mi is not None:
         hooks.append(MIMinimizationHook(conditional=recipe.mi == "conditional", ramp=recipe.mi_ramp))
     if recipe.confusion_weight > 0:
-        hooks.append(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)))
+        hooks.append(ramped(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)), recipe.confusion_ramp))
     return hooks
+
+
+def ramped(hook: BaseHook, is_ramped: bool) -> BaseHook:
+    """Gives the hook, its losses rising with training where they are to."""
+    return RampHook(hook) if is_ramped else hook

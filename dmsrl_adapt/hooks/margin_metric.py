@@ -9,7 +9,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from .context import read, read_ramp
+from .context import read
 
 
 class MarginMetricHook(BaseHook):
@@ -18,12 +18,11 @@ class MarginMetricHook(BaseHook):
 
     Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`).
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`; where present `target_pseudo_labels`,
-    `target_pseudo_weights`; `progress` where ramped. Writes: the features it had to compute.
+    `target_pseudo_weights`. Writes: the features it had to compute.
     Loss: `margin_metric_loss`.
 
     Args:
         domains: domains whose features count, with number 0, 1, ... in this order for the layer.
-        ramp: multiply the loss by 2 / (1 + exp(-10 p)) - 1 of the progress p, as published.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -31,9 +30,9 @@ class MarginMetricHook(BaseHook):
         ValueError: from the layer, on wrong shapes, labels or weights out of range, NaN features.
     """
 
-    def __init__(self, domains: Sequence[str] = keys.DOMAINS, ramp: bool = False, **kwargs: Any) -> None:
+    def __init__(self, domains: Sequence[str] = keys.DOMAINS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.domains, self.ramp = tuple(domains), ramp
+        self.domains = tuple(domains)
         self.f_hook = FeaturesHook(domains=list(domains))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -43,8 +42,7 @@ class MarginMetricHook(BaseHook):
         context = {**inputs, **outputs}
         parts = [self._labelled(context, domain, number) for number, domain in enumerate(self.domains)]
         features, labels, domains, weights = (torch.cat(column) for column in zip(*parts, strict=True))
-        loss = loss_fn(features, labels, domains, weights)
-        return outputs, {keys.MARGIN_METRIC_LOSS: loss * read_ramp(inputs, self.ramp)}
+        return outputs, {keys.MARGIN_METRIC_LOSS: loss_fn(features, labels, domains, weights)}
 
     def _labelled(self, context: Mapping[str, Any], domain: str, number: int) -> tuple[Tensor, ...]:
         """Features, labels (-1 without one), domain number and weights of one domain."""

@@ -10,9 +10,9 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers import class_probs
+from ..layers import class_probs, ramp
 from ..layers.checks import check_labels
-from .context import read, read_ramp
+from .context import read, read_progress
 
 
 class MIMinimizationHook(BaseHook):
@@ -52,7 +52,8 @@ class MIMinimizationHook(BaseHook):
         features = [context[keys.features(domain)] for domain in keys.DOMAINS]
         domains = torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
         probs = self._class_probs(context, len(features[0])) if self.conditional else None
-        strength = self.strength * read_ramp(inputs, self.ramp)
+        progress = read_progress(inputs)
+        strength = self.strength * (ramp(progress) if self.ramp else 1.0)
         return outputs, {keys.MI_LOSS: loss_fn(torch.cat(features), domains, probs, strength)}
 
     def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:

@@ -9,28 +9,34 @@ from pytorch_adapt.hooks.base import BaseHook
 from .. import keys
 from ..layers import class_probs
 from ..layers.checks import check_features, check_labels
-from .context import read
+from .context import read, read_progress
 
 
 class PseudoLabelHook(BaseHook):
     """Labels the target batch, after the labeller has learnt from the labelled source batch; then lets it learn from
     the target samples it trusts.
 
+    The first labels are those of a network that knows the source alone. With `ramp` the weights that the hooks after
+    this one read grow in proportion to the training progress; what the labeller itself learns from is not weighted so.
+
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
-    `target_sample_idx`. Writes: `target_pseudo_labels` (int64 (N,), -1 = rejected), `target_pseudo_weights` (float32
-    (N,), 0..1), and the features and logits it had to compute. No losses.
+    `target_sample_idx`; `progress` where present. Writes: `target_pseudo_labels` (int64 (N,), -1 = rejected),
+    `target_pseudo_weights` (float32 (N,), 0..1), and the features and logits it had to compute. No losses.
 
     Args:
+        ramp: multiply the weights by the training progress, as ATDOC (arXiv 2007.04171) does with its loss.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing, for one `target_sample_idx`, which upstream's `TargetDataset` supplies.
-        ValueError: from the labeller, on wrong shapes, labels or indices out of range, NaN features.
+        ValueError: wrong shapes; labels, indices or progress out of range; NaN features. The labeller is then left as
+            it was.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, ramp: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.ramp = ramp
         self.f_hook = FeaturesAndLogitsHook(domains=list(keys.DOMAINS))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -42,12 +48,14 @@ class PseudoLabelHook(BaseHook):
         source, target = (context[keys.features(domain)] for domain in keys.DOMAINS)
         probs = class_probs(context[keys.logits(keys.TARGET)])
         # all checks before the labeller changes: a refused batch leaves no trace
+        progress = read_progress(inputs)
         check_features(source, source.shape[-1], name=keys.features(keys.SRC))
         labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         labeler.update(source, labels)
         labeler.update(target, result.labels, result.weights)
-        return {**outputs, keys.TARGET_PSEUDO_LABELS: result.labels, keys.TARGET_PSEUDO_WEIGHTS: result.weights}, {}
+        weights = result.weights * (progress if self.ramp else 1.0)
+        return {**outputs, keys.TARGET_PSEUDO_LABELS: result.labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
 
     def _loss_keys(self) -> Sequence[str]:
         return []

@@ -10,6 +10,7 @@ from .multi_level_backbone import MultiLevelBackbone
 from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
 from .random_convolution import RandomConvolution
+from .running_statistics import kept_running_statistics
 from .training_progress import TrainingProgress, ramp
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RandomConvolution",
     "TrainingProgress",
     "class_probs",
+    "kept_running_statistics",
     "nearest",
     "ramp",
 ]

@@ -1,5 +1,5 @@
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -8,9 +8,9 @@ from pytorch_adapt.hooks import BNMHook
 from pytorch_adapt.weighters import SumWeighter
 from torch import nn
 
-from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, dmsrl_components
+from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components
 from dmsrl_adapt.layers import MarginMetricLoss
-from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
+from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED, RECIPES
 
 from .. import references
 from ..stand_ins import (
@@ -27,15 +27,35 @@ from ..stand_ins import (
 from .plain_steps import Forward, reverse
 
 STEPS, TOTAL = 4, 10
+# every part at work, with numbers of its own
+WHOLE = Recipe(
+    label_smoothing=0.1,
+    margin="cosine",
+    margin_weight=0.3,
+    margin_ramp=True,
+    mi="conditional",
+    mi_weight=0.8,
+    mi_ramp=True,
+    labeler="prototypes",
+    label_ramp=True,
+    confusion_weight=0.7,
+    confusion_temperature=2.0,
+    confusion_ramp=True,
+    style_probability=0.5,
+    moves_statistics=False,
+)
+FLAGS = [field.name for field in fields(Recipe) if isinstance(getattr(WHOLE, field.name), bool)]
 VARIANTS = {
     "default": DEFAULT,
     "published": PUBLISHED,
-    "without margin": DEFAULT.without("margin"),
-    "without mi": DEFAULT.without("mi"),
-    "without prototypes": DEFAULT.without("prototypes"),
-    "without confusion": replace(DEFAULT, confusion_weight=0.0),
-    "ramps the other way": replace(DEFAULT, margin_ramp=not DEFAULT.margin_ramp, mi_ramp=not DEFAULT.mi_ramp),
-    "other weights": replace(PUBLISHED, margin_weight=0.05, mi_weight=0.7),
+    "whole": WHOLE,
+    **{f"without {part}": WHOLE.without(part) for part in PARTS},
+    **{f"{flag} the other way": replace(WHOLE, **{flag: not getattr(WHOLE, flag)}) for flag in FLAGS},
+    "all flags the other way": replace(WHOLE, **{flag: not getattr(WHOLE, flag) for flag in FLAGS}),
+    "without label smoothing": replace(WHOLE, label_smoothing=0.0),
+    "without style and statistics": WHOLE.without("style").without("statistics"),
+    "published with flags": replace(PUBLISHED, label_ramp=True, mi_ramp=True, moves_statistics=False),
+    "published with other weights": replace(PUBLISHED, margin_weight=0.05, mi_weight=0.7, label_smoothing=0.2),
 }
 
 
@@ -53,7 +73,8 @@ class PlainTwin:
         self.slow, self.done = references.SlowPrototypes(CLASSES), 0
 
     def step(self, batch):
-        losses = self.losses(Forward(self.models, batch), references.ramp(self.done / TOTAL))
+        forward = Forward(self.models, batch, self.recipe.moves_statistics)
+        losses = self.losses(forward, references.ramp(self.done / TOTAL))
         total = sum(losses.values())
         for opt in self.opts:
             opt.zero_grad()
@@ -67,8 +88,10 @@ class PlainTwin:
         recipe, labels = self.recipe, forward.batch["src_labels"].tolist()
         features = torch.cat([forward.features["src"], forward.features["target"]])
         domains = SIZE * [0] + SIZE * [1]
-        losses = {"src_c_loss": F.cross_entropy(forward.logits("src"), forward.batch["src_labels"])}
+        smoothing = recipe.label_smoothing
+        losses = {"src_c_loss": references.smoothed_cross_entropy(forward.logits("src"), labels, smoothing)}
         pseudo, trust = self.pseudo_labels(forward, labels)
+        trust = [one * (self.done / TOTAL if recipe.label_ramp else 1.0) for one in trust]
         if recipe.margin is not None:
             layer, named = self.models["margin_metric"], (features, labels + pseudo, domains, SIZE * [1.0] + trust)
             if recipe.margin == "centers":
@@ -87,7 +110,7 @@ class PlainTwin:
             losses["mi_loss"] = recipe.mi_weight * loss
         if recipe.confusion_weight > 0:
             loss = references.class_confusion(forward.logits("target"), recipe.confusion_temperature)
-            losses["mcc_loss"] = recipe.confusion_weight * loss
+            losses["mcc_loss"] = recipe.confusion_weight * (ramp if recipe.confusion_ramp else 1.0) * loss
         return losses
 
     def pseudo_labels(self, forward, labels):
@@ -129,8 +152,8 @@ def test_several_steps_equal_plain_pytorch(recipe):
 
 def test_twin_has_something_to_follow():
     """The steps above reject some pseudo labels and trust others, so that both ways are compared."""
-    models, misc = make(DEFAULT)
-    hook, seen = DMSRLHook(make_opts(models)), []
+    models, misc = make(WHOLE)
+    hook, seen = DMSRLHook(make_opts(models), recipe=WHOLE), []
     for number in range(STEPS):
         outputs, _ = hook({**models, **misc, **make_batch(number)})
         seen += outputs["target_pseudo_labels"].tolist()

@@ -60,22 +60,6 @@ def test_one_step_equals_plain_pytorch(host, form, pseudo):
     assert losses["total_loss"]["margin_metric_loss"] == pytest.approx(parts[0].item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_ramp_weighs_the_loss_by_progress(host):
-    seen = {}
-    for progress in (None, 0.0, 0.1, 1.0):
-        given = {} if progress is None else {"progress": progress}
-        hook = MarginMetricHook(ramp=True)
-        _, losses = hook_step(host, make("cosine", host), {**make_batch(), **given}, [hook])
-        seen[progress] = losses["total_loss"]["margin_metric_loss"]
-    _, losses = hook_step(host, make("cosine", host), {**make_batch(), "progress": 0.1}, [MarginMetricHook()])
-    full = losses["total_loss"]["margin_metric_loss"]
-    # at full strength without a ramp, or where nothing tells the progress
-    assert seen[None] == pytest.approx(full, rel=1e-3)
-    for progress in (0.0, 0.1, 1.0):
-        assert seen[progress] == pytest.approx(references.ramp(progress) * full)
-
-
 def test_features_that_are_there_are_used_and_no_model_is_called():
     models, layer = make_models(), make_layer("cosine")
     features = {f"{domain}_imgs_features": torch.randn(SIZE, DIM, requires_grad=True) for domain in ("src", "target")}
@@ -118,7 +102,6 @@ def test_missing_key_names_hook_and_key(key):
         ({"src_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "features must be finite"),
         ({"target_pseudo_labels": torch.zeros(3).long()}, ValueError, r"target labels must have shape \(8,\), got"),
         ({"target_pseudo_weights": torch.zeros(3)}, ValueError, r"target weights must have shape \(8,\), got \(3,\)"),
-        ({"progress": 1.5}, ValueError, "'progress' must be in 0..1, got 1.5"),
     ],
 )
 def test_bad_batch_says_what_was_wanted_and_what_came(changed, error, message):

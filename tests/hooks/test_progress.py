@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dmsrl_adapt import MarginMetricHook, ProgressHook
+from dmsrl_adapt import MarginMetricHook, ProgressHook, RampHook
 from dmsrl_adapt.layers import CosineMarginLoss, TrainingProgress
 
 from .. import references
@@ -40,7 +40,7 @@ def test_before_other_hooks_it_ramps_their_losses(host):
     context = {**make_batch(), "training_progress": TrainingProgress(20)}
     seen = []
     for _ in range(4):
-        pre, hooks = [ProgressHook()], [MarginMetricHook(ramp=True)]
+        pre, hooks = [ProgressHook()], [RampHook(MarginMetricHook())]
         _, losses = hook_step(host, models, context, hooks, pre=pre, lr=0.0)
         seen.append(losses["total_loss"]["margin_metric_loss"])
     _, losses = hook_step(host, models, context, [MarginMetricHook()], lr=0.0)

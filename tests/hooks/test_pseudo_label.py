@@ -35,26 +35,31 @@ def make_context(**changed):
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("kind", ["prototypes", "argmax"])
-def test_several_steps_equal_plain_pytorch(host, kind):
+@pytest.mark.parametrize(("ramp", "progress"), [(True, [0.3, 0.0, 1.0]), (False, [0.3, 0.0, 1.0]), (True, None)])
+def test_several_steps_equal_plain_pytorch(host, kind, ramp, progress):
     models = {**make_models(), "margin_metric": CosineMarginLoss(CLASSES, DIM)}
     models = {**models, "D": make_discriminator()} if host == "dann" else models
     twins, labeler, slow = copy.deepcopy(models), make_labeler(kind), references.SlowPrototypes(CLASSES)
     trusted = 0
     for number in range(3):
         batch = make_batch(number)
-        hooks = [PseudoLabelHook(), MarginMetricHook()]
-        outputs, _ = hook_step(host, models, {**batch, "pseudo_labeler": labeler}, hooks)
-        found = []
+        given = {} if progress is None else {"progress": progress[number]}
+        hooks = [PseudoLabelHook(ramp=ramp), MarginMetricHook()]
+        outputs, _ = hook_step(host, models, {**batch, **given, "pseudo_labeler": labeler}, hooks)
+        # as trusted as the labeller says without a ramp, or where nothing tells the progress
+        share, found = progress[number] if ramp and progress is not None else 1.0, []
 
-        def extra(forward, batch=batch, found=found):
+        def extra(forward, batch=batch, share=share, found=found):
             source, target = forward.features["src"], forward.features["target"]
             source_labels, logits = batch["src_labels"].tolist(), forward.logits("target")
+            # what the labeller learns from has its whole trust at any progress
             if kind == "argmax":
                 found[:] = logits.argmax(1).tolist(), SIZE * [1.0]
             else:
                 found[:] = slow.label(target)
                 slow.update(source, source_labels)
                 slow.update(target, *found)
+            found[1] = [share * trust for trust in found[1]]
             labels, weights = source_labels + found[0], SIZE * [1.0] + found[1]
             layer, domains = twins["margin_metric"], SIZE * [0] + SIZE * [1]
             args = torch.cat([source, target]), labels, domains, weights, layer.prototypes, layer.scale, layer.margin
@@ -99,6 +104,16 @@ def test_labels_by_what_was_learnt_before_then_learns_source_then_trusted_target
     assert torch.equal(kept, outputs["target_pseudo_labels"])
 
 
+def test_ramp_is_on_by_default_and_rises_evenly():
+    """In proportion to progress, unlike the ramp of losses, and of float32 as without it."""
+    context, seen = make_context(pseudo_labeler=make_labeler("argmax")), []
+    for progress in (0.0, 0.25, 1.0):
+        outputs, _ = PseudoLabelHook()({**context, "progress": progress})
+        assert outputs["target_pseudo_weights"].dtype == torch.float32
+        seen.append(outputs["target_pseudo_weights"].unique().tolist())
+    assert seen == [[0.0], [0.25], [1.0]]
+
+
 @pytest.mark.parametrize("kind", ["prototypes", "argmax"])
 def test_lists_of_logits(kind):
     nets = [nn.Linear(DIM, CLASSES) for _ in range(2)]
@@ -140,6 +155,7 @@ def test_missing_key_names_hook_and_key(key):
         ({"target_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "features must be finite"),
         ({"target_sample_idx": torch.full((SIZE,), NUM_TARGET)}, ValueError, r"sample_idx.* in 0..19, got .* 20"),
         ({"target_sample_idx": torch.zeros(3).long()}, ValueError, r"sample_idx.* must have shape \(8,\), got \(3,\)"),
+        ({"progress": 1.5}, ValueError, r"'progress' must be in 0\.\.1, got 1\.5"),
     ],
 )
 def test_refused_batch_leaves_the_labeller_as_it_was(changed, error, message):
