@@ -1,8 +1,7 @@
 """DMSRL: the default and the published recipe, and the default with one part taken out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, fields
 from typing import Any
 
 from dmsrl_adapt import DMSRL, Recipe, dmsrl_components
@@ -11,8 +10,9 @@ from dmsrl_adapt.recipes import DEFAULT, PUBLISHED
 from .method import Method, Setup, Trainable
 
 
-def build(setup: Setup, settings: Mapping[str, Any], recipe: Recipe) -> Trainable:
-    """Gives our adapter for a recipe; class centres, where it has them, keep their own optimizer."""
+def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
+    """Gives our adapter for the recipe of the settings; class centres, where it has them, keep their own optimizer."""
+    recipe = Recipe(**{one.name: settings[one.name] for one in fields(Recipe)})
     G = setup.feature_extractor(local=settings["local"])
     parts = dmsrl_components(G.feature_dim, setup.num_classes, setup.num_target, recipe, total_steps=setup.steps)
     own = frozenset({"margin_metric"}) if recipe.margin == "centers" else frozenset[str]()
@@ -22,7 +22,7 @@ def build(setup: Setup, settings: Mapping[str, Any], recipe: Recipe) -> Trainabl
 
 def variant(name: str, recipe: Recipe, local: str | None) -> Method:
     """Gives a method that differs from the others in recipe and local features alone."""
-    return Method(name, partial(build, recipe=recipe), {"local": local, **asdict(recipe)})
+    return Method(name, build, {"local": local, **asdict(recipe)})
 
 
 METHODS = (
@@ -32,6 +32,7 @@ METHODS = (
     variant("dmsrl-mi", DEFAULT.without("mi"), local="corners"),
     variant("dmsrl-prototypes", DEFAULT.without("prototypes"), local="corners"),
     variant("dmsrl-style", DEFAULT.without("style"), local="corners"),
+    variant("dmsrl-statistics", DEFAULT.without("statistics"), local="corners"),
     variant("dmsrl-confusion", DEFAULT.without("confusion"), local="corners"),
     variant("dmsrl-local", DEFAULT, local=None),
 )
