@@ -18,6 +18,7 @@ def kept_running_statistics(module: nn.Module) -> Iterator[None]:
             without is left alone. What is in evaluation mode goes on using its running statistics.
 
     Example:
+        >>> import torch
         >>> norm = nn.BatchNorm1d(2)
         >>> with kept_running_statistics(norm):
         ...     normalised = norm(torch.ones(4, 2))
