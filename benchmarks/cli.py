@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from .grid import OwnTask, Report, Run, do_all
-from .methods import methods
+from .methods import get_method, methods, split_names
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .speed import write_speed
@@ -64,10 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Trains what is missing, prints the tables, writes the report."""
     plan = Plan(steps=positive(options.steps, "--steps"), score_on=options.score_on, network=plan_network(options))
-    names, seeds = options.methods.split(","), [int(seed) for seed in options.seeds.split(",")]
-    unknown = sorted(set(names) - methods().keys())
-    if unknown:
-        raise ValueError(f"there are no methods {unknown}; there are {', '.join(methods())}")
+    names, seeds = split_names(options.methods), [int(seed) for seed in options.seeds.split(",")]
+    for name in names:
+        get_method(name)
     runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]
     folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
     place = DataPlace(Path(folder) if folder else None, options.download)

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .figures import pictures
+from .overview import overview
 from .results import Result, as_text, by_task_and_method, read_results, table
 
 HEAD = """# Results
@@ -14,6 +15,13 @@ of the target that is kept for scoring; `selected` is the headline score at the 
 training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds).
 """
 
+OVERVIEW = """## All tasks
+
+Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best of them; its
+worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon signed-rank test
+over the pairs of task and seed.
+"""
+
 
 def write_report(folder: Path) -> Path:
     """Writes `report.md` and its pictures into a folder of results. Raises `ValueError` where it holds none."""
@@ -22,6 +30,8 @@ def write_report(folder: Path) -> Path:
         raise ValueError(f"{folder} holds no results; `python -m benchmarks run --out {folder}` makes some")
     drawn = pictures(results, folder, folder / "figures")
     sections = [HEAD.format(selector=results[0]["selector"])]
+    if rows := overview(results):
+        sections.append(f"{OVERVIEW}\n{as_text(rows, is_markdown=True)}\n")
     for task, methods in by_task_and_method(results).items():
         sections.append(f"## {task}\n\n{notes(methods)}\n\n{as_text(table(methods), is_markdown=True)}\n")
         for caption, path in drawn.get(task, []):

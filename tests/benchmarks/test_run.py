@@ -291,7 +291,7 @@ def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--methods", "magic"], "no methods ['magic']"),
+        (["--methods", "magic"], "no method 'magic'"),
         (["--tasks", "magic"], "no tasks ['magic']"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--source", "here"], "--source and --target go together"),

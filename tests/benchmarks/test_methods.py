@@ -1,0 +1,40 @@
+"""Methods by name, with settings changed in brackets."""
+
+import pytest
+
+from benchmarks.methods import get_method, methods, split_names
+
+
+def test_names_are_split_outside_of_brackets():
+    names = "dann[reversal=0.1], mcc[weight=1.0,temperature=2.0],dmsrl"
+    assert split_names(names) == ["dann[reversal=0.1]", "mcc[weight=1.0,temperature=2.0]", "dmsrl"]
+
+
+def test_settings_in_brackets_are_changed_and_the_others_stay():
+    changed, usual = get_method("mcc[weight=2]"), get_method("mcc")
+    assert changed.name == "mcc[weight=2]"
+    assert changed.settings == {**usual.settings, "weight": 2}
+    assert usual == methods()["mcc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("local=null", None), ("mi=marginal", "marginal"), ("mi_ramp=false", False), ("mi_weight=3", 3)]
+)
+def test_values_are_written_as_in_json_and_names_without_quotes(text, value):
+    key = text.partition("=")[0]
+    assert get_method(f"dmsrl[{text}]").settings[key] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("magic", "there is no method 'magic'; there are .*dmsrl"),
+        ("mcc[size=1]", "mcc has no setting 'size'; it has weight, temperature"),
+        ("source_only[size=1]", "source_only has no setting 'size'; it has none"),
+        ("mcc[weight=heavy]", "weight of mcc must be like .*, got 'heavy'"),
+        ("dmsrl[mi_ramp=1]", "mi_ramp of dmsrl must be like True, got '1'"),
+    ],
+)
+def test_bad_names_say_what_there_is(name, message):
+    with pytest.raises(ValueError, match=message):
+        get_method(name)
