@@ -11,7 +11,7 @@ from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .speed import write_speed
 from .tasks import DataError, DataPlace, families, task_names
-from .tasks.own_data import left_out
+from .tasks.own_data import is_labelled, left_out
 from .training import Plan
 
 METHODS = "source_only,dann,mcd,mcc,dmsrl_published,dmsrl,target_supervised"
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     commands = cli.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train, score, and report; without arguments the embedded task")
     run.add_argument("--tasks", default="embedded", help="names, separated by commas; `list` shows them")
-    run.add_argument("--methods", default=METHODS, help="names, separated by commas (default: %(default)s)")
+    run.add_argument("--methods", help=f"names, separated by commas (default: {METHODS})")
     run.add_argument("--seeds", default="0,1,2", help="numbers, separated by commas (default: %(default)s)")
     run.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
     run.add_argument(
@@ -33,9 +33,11 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
     run.add_argument("--data-dir", type=Path, help="folder of .npz data sets (default: $DMSRL_ADAPT_DATA)")
     run.add_argument("--download", action="store_true", help="fetch digits that the folder lacks")
-    own = run.add_argument_group("your own data, instead of --tasks: folders of class folders, or .npz files")
-    own.add_argument("--source", type=Path, help="labelled source")
-    own.add_argument("--target", type=Path, help="target; labels, where it has them, are for scoring only")
+    own = run.add_argument_group("your own data, instead of --tasks: folders with images, or .npz files")
+    own.add_argument("--source", type=Path, help="labelled source: a folder of class folders, or .npz")
+    own.add_argument(
+        "--target", type=Path, help="target: images right in a folder, or like a source; labels score only"
+    )
     own.add_argument("--target-test", type=Path, help="scoring part (default: 30 %% of the target)")
     own.add_argument("--size", type=int, default=32, help="side to which own images are resized (default: %(default)s)")
     run.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Trains what is missing, prints the tables, writes the report."""
     plan = Plan(steps=positive(options.steps, "--steps"), score_on=options.score_on, network=plan_network(options))
-    names, seeds = split_names(options.methods), [int(seed) for seed in options.seeds.split(",")]
+    names, seeds = method_names(options), [int(seed) for seed in options.seeds.split(",")]
     for name in names:
         get_method(name)
     runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]
@@ -111,6 +113,16 @@ def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
     if unknown:
         raise ValueError(f"there are no tasks {unknown}; there are {', '.join(task_names())}")
     return list(names)
+
+
+def method_names(options: argparse.Namespace) -> list[str]:
+    """Gives the methods that the options name; without any named those that the target's labels suffice for."""
+    names, target = split_names(options.methods or METHODS), options.target
+    if options.methods or not (target and target.exists()) or is_labelled(target):
+        return names
+    left = [name for name in names if get_method(name).is_supervised]
+    print(f"note: {target} has no labels, so {', '.join(left)}, which learns from them, is not run", file=sys.stderr)
+    return [name for name in names if name not in left]
 
 
 def plan_network(options: argparse.Namespace) -> str:

@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from .methods import get_method
-from .results import commit, headline, is_done, make_result, write_result
+from .results import commit, is_done, make_result, write_result
 from .tasks import DataError, DataPlace, Task, load_task
 from .tasks.own_data import fingerprint, load_own, task_name
 from .training import Plan, train
@@ -56,12 +56,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Report:
-    """How a run went; error is None where it went well."""
+    """How a run went.
+
+    score: of the last step, None without labels.
+    error: None where it went well.
+    is_kept: its result was there.
+    """
 
     run: Run
     task: str
     score: float | None = None
     error: str | None = None
+    is_kept: bool = False
+
+    @property
+    def state(self) -> str:
+        """The outcome in a word or a number."""
+        if self.error or self.is_kept:
+            return "failed" if self.error else "kept"
+        return "done" if self.score is None else f"{100 * self.score:.1f} %"
 
 
 @lru_cache(maxsize=2)
@@ -81,12 +94,12 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
         data = None if isinstance(run.task, str) else run.task.data()
         method = get_method(run.method)
         if is_done(folder, name, method, run.seed, plan, data):
-            return Report(run, name)
+            return Report(run, name, is_kept=True)
         task = task_of(run.task, place)
         outcome = train(task, method, run.seed, plan)
         result = make_result(task, method, run.seed, plan, outcome, data)
         write_result(folder, result, outcome.embedding if run.keeps_embedding else None)
-        return Report(run, name, headline([result], task.metric))
+        return Report(run, name, result[task.metric]["last"])
     except DataError as error:
         return Report(run, name, error=str(error))
     except Exception as error:
@@ -111,8 +124,7 @@ def with_progress(reports: Iterable[Report], runs: list[Run], jobs: int) -> Iter
     form, left = "{desc} |{bar}| {n}/{total} runs, {elapsed} gone, {remaining} left", list(runs)
     with tqdm(total=len(runs), bar_format=form, desc=in_training(left, jobs)) as bar:
         for report in reports:
-            state = "failed" if report.error else "kept" if report.score is None else f"{100 * report.score:.1f} %"
-            bar.write(f"{report.task} {report.run.method} seed {report.run.seed}: {state}", file=sys.stderr)
+            bar.write(f"{report.task} {report.run.method} seed {report.run.seed}: {report.state}", file=sys.stderr)
             left.remove(report.run)
             bar.set_description_str(in_training(left, jobs), refresh=False)
             bar.update()

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from torch import Tensor
 
 from .methods import Method, Setup
-from .tasks import Split, Task
+from .tasks import DataError, Split, Task
 
 SELECTOR = "IMValidator"
 WARM_UP = 5  # steps left out of the timing
@@ -81,9 +81,9 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int) -> Iter
 
 
 def labels_of(split: Split) -> Tensor:
-    """Gives the labels. Raises `ValueError` where the data has none."""
+    """Gives the labels. Raises `DataError` where the data has none."""
     if split.labels is None:
-        raise ValueError("this method needs labels that the data does not have")
+        raise DataError("this method needs labels that the data does not have")
     return split.labels
 
 

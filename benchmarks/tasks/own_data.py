@@ -1,4 +1,4 @@
-"""Data of one's own: a folder of class folders, or an .npz file."""
+"""Data of one's own: a folder of class folders, for a target also one of images without labels, or an .npz file."""
 
 import hashlib
 from dataclasses import dataclass
@@ -35,7 +35,9 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
     """
     pools = [read_pool(path, size) for path in (source, target, *([target_test] if target_test else []))]
     if pools[0].split.labels is None:
-        raise DataError(f"the source {source} must have labels: `labels` or `y` in an .npz, or class folders")
+        raise DataError(
+            f"the source {source} must have labels: class folders with images, or `labels` or `y` in an .npz"
+        )
     classes = common_classes(pools, (source, target, target_test))
     if len(classes) < 2:
         raise DataError(f"there must be at least 2 classes, got {list(classes)}")
@@ -71,36 +73,57 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """Gives the files below a folder but hidden ones and those in hidden folders."""
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+
+
+def image_files(path: Path) -> dict[str | None, list[Path]]:
+    """Gives the images of a folder by class folder; where no class folder has any, those right in it under None."""
+
+    def images(folder: Path) -> list[Path]:
+        return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
+
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    of_class: dict[str | None, list[Path]] = {folder.name: images(folder) for folder in folders}
+    return of_class if any(of_class.values()) else {None: images(path)}
+
+
 def left_out(path: Path) -> list[Path]:
-    """Gives the files below a folder, hidden ones apart, that are not read as images of a class."""
-    files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    return sorted(file for file in files if file.suffix.lower() not in SUFFIXES or file.parent == path)
+    """Gives the visible files below a folder that are not read; none for what is no folder."""
+    if not path.is_dir():
+        return []
+    read = {file for files in image_files(path).values() for file in files}
+    return [file for file in visible_files(path) if file not in read]
+
+
+def is_labelled(path: Path) -> bool:
+    """Whether the data at `path` has labels, told without reading its samples."""
+    return None not in image_files(path) if path.is_dir() else bool(read_arrays(path, ("labels", "y")))
 
 
 def read_pool(path: Path, size: int) -> Pool:
-    """Gives what is at `path`. Raises `DataError` where that is neither a folder of class folders nor an .npz file."""
+    """Gives what is at `path`. Raises `DataError` where that is neither a folder with images nor an .npz file."""
     if path.is_dir():
         return read_folder(path, size)
     if path.suffix == ".npz" and path.is_file():
         return read_npz(path, size)
     raise DataError(
-        f"{path} must be a folder of class folders or an .npz file" + ("" if path.exists() else "; it is missing")
+        f"{path} must be a folder with images or an .npz file" + ("" if path.exists() else "; it is missing")
     )
 
 
 def read_folder(path: Path, size: int) -> Pool:
-    """Gives the images below `path`, one folder a class; other files are passed over."""
-    classes = tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
-    files = [
-        (file, number)
-        for number, name in enumerate(classes)
-        for file in sorted((path / name).rglob("*"))
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    ]
-    if not files:
-        raise DataError(f"{path} must hold class folders with images, found {len(classes)} folders and no image")
-    images = np.stack([decode(file, str(file), size) for file, _ in files])
-    return Pool(Split(to_images(images), torch.as_tensor([number for _, number in files])), classes)
+    """Gives the images below `path`, one folder a class, or without labels; other files are passed over."""
+    files = image_files(path)
+    numbered = [(file, number) for number, of_class in enumerate(files.values()) for file in of_class]
+    if not numbered:
+        raise DataError(f"{path} must hold images, those of a source in class folders, found none")
+    images = to_images(np.stack([decode(file, str(file), size) for file, _ in numbered]))
+    if None in files:
+        return Pool(Split(images, None), None)
+    return Pool(Split(images, torch.as_tensor([number for _, number in numbered])), tuple(map(str, files)))
 
 
 def read_npz(path: Path, size: int) -> Pool:
@@ -136,7 +159,10 @@ def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[s
     if len(named) > 1:
         first, second, *_ = sorted(named)
         only = sorted(set(first) ^ set(second))
-        raise DataError(f"source and target must have the same classes in one order; not in both: {only or 'none'}")
+        raise DataError(
+            f"source and target must have the same classes in one order; not in both: {only or 'none'} "
+            "(a target without labels is a folder with images right in it, or an .npz without `labels` and `y`)"
+        )
     labels = [pool.split.labels for pool in pools]
     count = 1 + max(int(part.max()) for part in labels if part is not None and len(part))
     classes = named.pop() if named else tuple(map(str, range(count)))

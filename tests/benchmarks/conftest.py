@@ -44,6 +44,16 @@ def class_folders(tmp_path: Path, pixels: np.ndarray, labels: np.ndarray) -> Pat
 
 
 @pytest.fixture
+def flat_folder(tmp_path: Path, pixels: np.ndarray) -> Path:
+    """A folder "field" with the images right in it."""
+    root = tmp_path / "field"
+    root.mkdir()
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(root / f"{number}.png")
+    return root
+
+
+@pytest.fixture
 def image_npz(tmp_path: Path, pixels: np.ndarray, labels: np.ndarray) -> Path:
     path = tmp_path / "arrays.npz"
     np.savez(path, images=pixels, labels=labels)

@@ -288,6 +288,42 @@ def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tm
     assert table({"dmsrl": [result]})[1][1] == "-"
 
 
+def test_images_without_labels_are_trained_on_and_reported(
+    class_folders: Path, flat_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["run", "--source", str(class_folders), "--target", str(flat_folder), "--out", str(out), "--jobs", "1"]
+    command += ["--seeds", "0", "--steps", "2", "--size", "12"]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert f"note: {flat_folder} has no labels, so target_supervised, which learns from them, is not run" in printed.err
+    assert f"note: {class_folders}: 1 files are left out" in printed.err
+    assert f"{flat_folder}: " not in printed.err
+    assert "photos-field dmsrl seed 0: done" in printed.err
+    rows = {name: scores for name, *scores in map(str.split, filter(None, printed.out.splitlines()))}
+    assert {tuple(rows[name][:4]) for name in ("source_only", "dann", "mcc", "dmsrl")} == {("-",) * 4}
+    assert "target_supervised" not in rows
+    assert "photos-field" in (out / "report.md").read_text()
+    assert main([*command, "--methods", "target_supervised,mcc"]) == 1
+    errors = capsys.readouterr().err
+    assert "mcc seed 0: kept" in errors
+    assert errors.strip().endswith("target_supervised seed 0: this method needs labels that the data does not have")
+    # once the scored part has labels there is something to show
+    assert main([*command, "--target-test", str(class_folders), "--methods", "mcc", "--steps", "3"]) == 0
+    assert re.search(r"photos-field mcc seed 0: \d+\.\d %", capsys.readouterr().err)
+
+
+def test_a_source_without_labels_is_one_line(
+    class_folders: Path, flat_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "--source", str(flat_folder), "--target", str(class_folders), "--out", str(tmp_path / "out")]
+    assert main([*command, "--jobs", "1", "--methods", "mcc", "--seeds", "0,1"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    assert (
+        line.startswith("failed: field-photos mcc seed 0, 1: the source") and "must have labels: class folders" in line
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -15,7 +15,7 @@ from benchmarks.tasks import DataError, DataPlace, Shares, Split, digits, embedd
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, to_images
-from benchmarks.tasks.own_data import fingerprint, left_out, load_own
+from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
 
 from .conftest import encode
 
@@ -198,13 +198,46 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     np.savez(tmp_path / "pickle.npz", X=np.array([{}], dtype=object))
     fails("pickle.npz", tmp_path / "pickle.npz")
     (tmp_path / "empty" / "class").mkdir(parents=True)
-    fails("found 1 folders and no image", tmp_path / "empty")
+    fails("empty must hold images, those of a source in class folders, found none", tmp_path / "empty")
     (tmp_path / "broken" / "class").mkdir(parents=True)
     (tmp_path / "broken" / "class" / "a.png").write_bytes(b"not a png")
     fails("a.png cannot be read as an image", tmp_path / "broken")
     (tmp_path / "other" / "third").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "other" / "third" / "a.png")
-    fails("not in both: .*bright.*dark.*third", class_folders, tmp_path / "other")
+    fails("not in both: .*bright.*dark.*third.*target without labels", class_folders, tmp_path / "other")
+    fails("the source .*third must have labels: class folders with images, or", tmp_path / "other" / "third")
+
+
+def test_images_right_in_a_folder_are_a_target_without_labels(class_folders: Path, flat_folder: Path) -> None:
+    task = load_own(class_folders, flat_folder, None, size=12, network="small")
+    parts = (task.target_train, task.target_validation, task.target_test)
+    assert [part.labels for part in parts] == [None] * 3
+    assert set.union(*map(rows_as_bytes, parts)) == rows_as_bytes(task.source)
+    assert sum(map(len, parts)) == len(task.source) == 24
+    assert task.classes == ("bright", "dark")
+    scored = load_own(class_folders, flat_folder, class_folders, size=12, network="small")
+    assert scored.target_train.labels is None
+    assert torch.equal(scored.target_test.labels, scored.source.labels)
+    blind = load_own(class_folders, class_folders, flat_folder, size=12, network="small")
+    assert blind.target_train.labels is not None and blind.target_test.labels is None
+
+
+def test_a_folder_without_class_folders_that_hold_images_is_flat(class_folders: Path, flat_folder: Path) -> None:
+    (flat_folder / "empty").mkdir()
+    (flat_folder / ".thumbnails").mkdir()
+    Image.new("RGB", (8, 8)).save(flat_folder / ".thumbnails" / "0.png")
+    (flat_folder / "notes.txt").write_text("not an image")
+    assert len(load_own(class_folders, flat_folder, flat_folder, size=12, network="small").target_test) == 24
+    assert [path.name for path in left_out(flat_folder)] == ["notes.txt"]
+
+
+def test_whether_data_has_labels_is_told_by_its_path(
+    class_folders: Path, flat_folder: Path, feature_npz: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "blind.npz", X=np.zeros((3, 5)))
+    labelled = {path.name: is_labelled(path) for path in (class_folders, flat_folder, feature_npz)}
+    assert labelled == {"photos": True, "field": False, "vectors.npz": True}
+    assert not is_labelled(tmp_path / "blind.npz")
 
 
 def test_files_that_are_no_images_of_a_class_are_told_and_change_the_fingerprint(class_folders: Path) -> None:
