@@ -1,5 +1,6 @@
 """A report on a folder of results: `report.md` and its pictures."""
 
+import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +22,10 @@ Mean of the headline scores over tasks; rank among the methods below; on how man
 worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon signed-rank test
 over the pairs of task and seed.
 """
+
+
+# settings that are not a method's own
+SHARED = ("data", "network", "batch_size", "scorings")
 
 
 def write_report(folder: Path) -> Path:
@@ -47,8 +52,15 @@ def notes(methods: dict[str, list[Result]]) -> str:
     titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
     values = {title: sorted({str(run[key]) for run in runs}) for key, title in titles.items()}
     told = [f"{title}: {', '.join(value)}." for title, value in values.items()]
-    data = {str(run["settings"].get("data")) for run in runs}
     differs = [title.lower() for title in ("Steps", "Scored on") if len(values[title]) > 1]
-    differs += ["data"] if len(data) > 1 else []
+    differs += [key.replace("_", " ") for key in differing_settings(runs) if key in SHARED]
+    for name, of_method in methods.items():
+        differs += [f"{key} of {name}" for key in differing_settings(of_method) if key not in SHARED]
     warning = [f"**These runs differ in {' and '.join(differs)}: do not compare them.**"] if differs else []
     return " ".join([*told, *warning])
+
+
+def differing_settings(runs: list[Result]) -> list[str]:
+    """Gives the keys of the settings that are not the same in all runs; those of methods differ between methods."""
+    keys = dict.fromkeys(key for run in runs for key in run["settings"])
+    return [key for key in keys if len({json.dumps(run["settings"].get(key), sort_keys=True) for run in runs}) > 1]

@@ -104,9 +104,12 @@ def is_done(
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Gives the results below a folder, by task, method and seed. Raises `ValueError` for a damaged file."""
+    """Gives the results in a folder, without those in folders below it, by task, method and seed.
+
+    Raises `ValueError` for a damaged file.
+    """
     results = []
-    for path in sorted(folder.rglob("*__*__seed*.json")):
+    for path in sorted(folder.glob("*__*__seed*.json")):
         try:
             results.append(json.loads(path.read_text()))
         except ValueError as error:

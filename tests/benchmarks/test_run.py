@@ -13,7 +13,7 @@ import torch
 from benchmarks import grid, results
 from benchmarks.cli import main
 from benchmarks.methods import get_method, methods
-from benchmarks.report import write_report
+from benchmarks.report import notes, write_report
 from benchmarks.results import is_done, make_result, read_results, table, write_result
 from benchmarks.tasks import DataPlace, Split, Task, load_task
 from benchmarks.training import Plan, batches, train
@@ -270,7 +270,7 @@ def test_a_report_stands_runs_of_other_lengths_and_one_that_diverged(vectors: Ta
         outcome.embedding["target_features"][:] = np.nan
         write_result(tmp_path, make_result(named, method, seed, plan, outcome), outcome.embedding)
     report = write_report(tmp_path).read_text()
-    assert "differ in steps: do not compare them" in report
+    assert "differ in steps and scorings: do not compare them" in report
     assert "](figures/my%20photos-bars.png)" in report
     assert "embedding" not in report
     assert sorted(path.name for path in tmp_path.glob("*.part*")) == []
@@ -322,6 +322,28 @@ def test_a_source_without_labels_is_one_line(
     assert (
         line.startswith("failed: field-photos mcc seed 0, 1: the source") and "must have labels: class folders" in line
     )
+
+
+def test_results_in_folders_below_are_of_other_runs(vectors: Task, tmp_path: Path) -> None:
+    method = get_method("source_only")
+    result = make_result(vectors, method, 0, PLAN, train(vectors, method, 0, PLAN))
+    write_result(tmp_path, result)
+    write_result(tmp_path / "earlier", result)
+    assert len(read_results(tmp_path)) == 1
+
+
+def test_notes_warn_of_all_that_makes_runs_of_a_table_unlike() -> None:
+    def run(steps: int = 6, **settings: object) -> dict[str, object]:
+        shared = {"network": "small", "batch_size": 16, "scorings": 2, **settings}
+        return {"steps": steps, "score_on": "test", "commit": "abc", "settings": shared}
+
+    assert "differ" not in notes({"mcc": [run(weight=1), run(weight=1)], "dann": [run(reversal=1)]})
+    assert "differ in network:" in notes({"mcc": [run()], "dann": [run(network="resnet18")]})
+    assert "differ in batch size and scorings:" in notes({"mcc": [run()], "dann": [run(batch_size=8, scorings=4)]})
+    assert "differ in data:" in notes({"mcc": [run(data={"source": "a"}), run(data={"source": "b"})]})
+    unlike = {"mcc": [run(weight=1), run(weight=2)], "dann": [run(steps=7, reversal=1)]}
+    assert "**These runs differ in steps and weight of mcc: do not compare them.**" in notes(unlike)
+    assert "differ in weight of mcc:" in notes({"mcc": [run(), run(weight=2)]})
 
 
 @pytest.mark.parametrize(
