@@ -6,6 +6,7 @@ from scipy.stats import rankdata, wilcoxon
 from .results import Result, by_task_and_method
 
 OURS, FLOOR, CEILING = "dmsrl", "source_only", "target_supervised"
+TESTS = ("p (task x seed)", "p (tasks)")
 Scores = dict[tuple[str, int], float]  # last-step headline in per cent, by task and seed
 
 
@@ -14,8 +15,9 @@ def overview(results: list[Result]) -> list[list[str]]:
 
     Columns: mean over tasks of the mean over seeds; mean rank among the methods shown but the ceiling; tasks on which
     the method is best of these; its worst difference to source-only training, and on which task; difference of ours to
-    the method and the two-sided p of a Wilcoxon signed-rank test over the pairs of task and seed that both have. Empty
-    where there are fewer than two tasks.
+    the method and two-sided p of Wilcoxon signed-rank tests, one over the pairs of task and seed that both have, which
+    takes the seeds of a task for independent, one over the mean differences of the tasks, which is never below 2 / 2^T
+    with T tasks. Empty where there are fewer than two tasks.
     """
     tasks = by_task_and_method([run for run in results if run[run["metric"]]["last"] is not None])
     shared = set.intersection(*(set(methods) for methods in tasks.values())) if len(tasks) > 1 else set()
@@ -25,7 +27,7 @@ def overview(results: list[Result]) -> list[list[str]]:
     means = {name: {task: mean_of(scores[name], task) for task in tasks} for name in shared}
     ranked = sorted(shared - {CEILING})
     ranks = np.array([rankdata([-means[name][task] for name in ranked]) for task in tasks])
-    rows = [["method", "mean", "mean rank", "best on", "worst against source_only", "dmsrl minus it", "p"]]
+    rows = [["method", "mean", "mean rank", "best on", "worst against source_only", "dmsrl minus it", *TESTS]]
     for name in sorted(shared, key=lambda name: -np.mean(list(means[name].values()))):
         column = ranks[:, ranked.index(name)] if name in ranked else None
         rows.append(
@@ -35,7 +37,7 @@ def overview(results: list[Result]) -> list[list[str]]:
                 "-" if column is None else f"{column.mean():.1f}",
                 "-" if column is None else f"{int((column == ranks.min(1)).sum())} of {len(tasks)}",
                 worst(means[name], means[FLOOR]) if FLOOR in shared and name != FLOOR else "-",
-                *(difference(scores[OURS], scores[name]) if OURS in shared and name != OURS else ("-", "-")),
+                *(difference(scores[OURS], scores[name]) if OURS in shared and name != OURS else ("-", "-", "-")),
             ]
         )
     return rows
@@ -57,13 +59,18 @@ def worst(means: dict[str, float], floor: dict[str, float]) -> str:
     return f"{means[task] - floor[task]:+.1f} ({task})"
 
 
-def difference(ours: Scores, other: Scores) -> tuple[str, str]:
-    """Mean over tasks of what ours is above another, and the p of the paired test."""
+def difference(ours: Scores, other: Scores) -> tuple[str, str, str]:
+    """Mean over tasks of what ours is above another, and the p of `TESTS`."""
     pairs = sorted(ours.keys() & other.keys())
     gaps = np.array([ours[pair] - other[pair] for pair in pairs])
     if not len(gaps):
-        return "-", "-"
+        return "-", "-", "-"
     tasks = np.array([task for task, _ in pairs])
-    mean = np.mean([gaps[tasks == task].mean() for task in np.unique(tasks)])
+    means = np.array([gaps[tasks == task].mean() for task in np.unique(tasks)])
+    return f"{means.mean():+.1f}", paired_p(gaps), paired_p(means)
+
+
+def paired_p(gaps: np.ndarray) -> str:
+    """Two-sided p of a Wilcoxon signed-rank test."""
     p = wilcoxon(gaps).pvalue if np.any(gaps) else 1.0
-    return f"{mean:+.1f}", "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -20,7 +20,8 @@ OVERVIEW = """## All tasks
 
 Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best of them; its
 worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon signed-rank test
-over the pairs of task and seed.
+over the pairs of task and seed, as if the seeds of a task told of different things, and over the tasks' mean
+differences, which is the safer one.
 """
 
 
