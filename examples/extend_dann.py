@@ -14,9 +14,16 @@ from pytorch_adapt.weighters import SumWeighter
 from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
-from dmsrl_adapt import MarginMetricHook, MIMinimizationHook, PseudoLabelHook, SourceFeaturesHook, dmsrl_components
+from dmsrl_adapt import (
+    MarginMetricHook,
+    MIMinimizationHook,
+    ProgressHook,
+    PseudoLabelHook,
+    SourceFeaturesHook,
+    dmsrl_components,
+)
 
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 150
+steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 torch.manual_seed(0)
 digits, labels = (torch.as_tensor(array) for array in load_digits(return_X_y=True))
 images = interpolate(digits.float().view(-1, 1, 8, 8) / 8 - 1, size=16, mode="bilinear")
@@ -38,13 +45,13 @@ for with_dmsrl in (False, True):
         "C": torch.nn.Linear(1024, 10),
         "D": Discriminator(in_size=1024, h=128),
     }
-    parts = dmsrl_components(feature_dim=1024, num_classes=10, num_target=len(target))
+    parts = dmsrl_components(feature_dim=1024, num_classes=10, num_target=len(target), total_steps=steps)
     if with_dmsrl:
         models |= parts.models
     optimizer = torch.optim.Adam([p for model in models.values() for p in model.parameters()], lr=1e-3)
     ours = {}
     if with_dmsrl:
-        ours["pre"] = [SourceFeaturesHook()]
+        ours["pre"] = [ProgressHook(), SourceFeaturesHook()]
         ours["post_g"] = [PseudoLabelHook(), MarginMetricHook(), MIMinimizationHook()]
     # pytorch-adapt's default weighter takes the mean of all losses; a sum leaves the host's losses as they were
     weights = {"margin_metric_loss": 0.2} if with_dmsrl else {}
