@@ -1,6 +1,6 @@
 """Hook: the whole method in one training step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,7 +37,8 @@ class DMSRLHook(BaseWrapperHook):
     parts and their `total`. The step is counted in `training_progress` once the optimizers have stepped.
 
     Args:
-        opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...).
+        opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...). That no module was
+            forgotten is checked at the first call, for optimizers, not for names.
         recipe: "default", "published" or a `Recipe`; the same as for `dmsrl_components`.
         weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
         reducer: makes numbers of losses of single samples; None for their mean.
@@ -48,8 +49,9 @@ class DMSRLHook(BaseWrapperHook):
 
     Raises:
         KeyError: a module or key is missing; the error names the hook and the key.
-        ValueError: an unknown recipe; images that are not finite, labels, indices or progress of the wrong shape or out
-            of range. Such a batch is refused before G sees it, and leaves everything as it was.
+        ValueError: an unknown recipe; a module of which no optimizer has a parameter, unless all are frozen; images
+            that are not finite, labels, indices or progress of the wrong shape or out of range. Such a batch is refused
+            before G sees it, and leaves everything as it was.
         TypeError: labels or indices that are not integers, likewise.
 
     Reference:
@@ -72,18 +74,34 @@ class DMSRLHook(BaseWrapperHook):
         first = [ProgressHook(advance=False), *pre, *source_hooks(self.recipe), FeaturesAndLogitsHook()]
         parts = [*first, *recipe_hooks(self.recipe), CLossHook(source_loss(self.recipe))]
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
-        step = OptimizerHook(ChainHook(*parts, *post), list(opts), weighter, reducer)
+        self.opts: list[Any] = list(opts)
+        self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names, whose optimizers come with a batch
+        step = OptimizerHook(ChainHook(*parts, *post), self.opts, weighter, reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
-        for key in (keys.G, keys.C):
-            read(self, inputs, key)
+        trained = {key: read(self, inputs, key) for key in (keys.G, keys.C, *self.recipe.model_keys)}
         layers = {key: read(self, inputs, key) for key in (*self.recipe.model_keys, *self.recipe.misc_keys)}
+        if not self.are_opts_checked:
+            check_opts(self.opts, trained)
+            self.are_opts_checked = True
         inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, layers)}
         result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         inputs[keys.TRAINING_PROGRESS].advance()
         return result
+
+
+def check_opts(opts: Iterable[torch.optim.Optimizer], modules: Mapping[str, nn.Module]) -> None:
+    """Raises `ValueError` for a module of which no optimizer has a parameter, which would then never learn.
+
+    One that has some of a module's parameters is taken to have what is to be trained. Frozen parameters need none.
+    """
+    held = {id(parameter) for opt in opts for group in opt.param_groups for parameter in group["params"]}
+    for key, module in modules.items():
+        trainable = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
+        if trainable and held.isdisjoint(trainable):
+            raise ValueError(f"opts must hold parameters of {key!r}, got none; freeze it if it is not to be trained")
 
 
 def source_loss(recipe: Recipe) -> nn.Module:

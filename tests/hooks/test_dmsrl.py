@@ -185,6 +185,50 @@ def test_optimizers_by_name():
     assert_same_states(states(models), states(twins))
 
 
+TRAINED = ["G", "C", "margin_metric", "mi_critic"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("key", TRAINED)
+def test_module_that_no_optimizer_has_is_named_and_nothing_is_changed(recipe, key):
+    models, misc = make(recipe)
+    hook = DMSRLHook(make_opts({name: model for name, model in models.items() if name != key}), recipe=recipe)
+    before = states({**models, **misc})
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"opts must hold parameters of '{key}', got none"):
+            hook({**models, **misc, **make_batch()})
+    assert_same_states(states({**models, **misc}), before)
+
+
+@pytest.mark.parametrize("key", TRAINED[1:])
+def test_frozen_module_needs_no_optimizer(key):
+    models, misc = make("default")
+    models[key].requires_grad_(False)
+    opts = make_opts({name: model for name, model in models.items() if name != key})
+    before = [parameter.clone() for parameter in models[key].parameters()]
+    DMSRLHook(opts)({**models, **misc, **make_batch()})
+    assert all(torch.equal(*pair) for pair in zip(models[key].parameters(), before, strict=True))
+
+
+def test_one_optimizer_may_have_all_modules_and_a_part_of_one():
+    models, misc = make("default")
+    models["G"] = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, DIM))
+    some = [*models["G"][1].parameters(), *(p for name in TRAINED[1:] for p in models[name].parameters())]
+    before = states(models)
+    DMSRLHook([torch.optim.SGD(some, lr=0.1)])({**models, **misc, **make_batch()})
+    moved = {key for key, value in states(models).items() if not torch.equal(value, before[key])}
+    assert {key for key in moved if key.startswith("G")} == {"G.1.weight", "G.1.bias"}
+
+
+def test_optimizers_are_checked_at_the_first_step_alone():
+    models, misc = make("default")
+    hook = DMSRLHook(make_opts(models))
+    hook({**models, **misc, **make_batch()})
+    hook.opts.clear()
+    hook.opts.extend(make_opts({"G": models["G"]}))
+    hook({**models, **misc, **make_batch(1)})
+
+
 def test_learning_works():
     models, misc = make("default")
     hook = DMSRLHook(make_opts(models))
