@@ -17,7 +17,10 @@ POOLS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
-    """Four windows of a map, each at a corner and `share` of its height and width; they overlap where share > 1/2.
+    """Four windows of a map, each at a corner and `share` of its height and width, in whole cells.
+
+    They overlap where a side, as rounded, is more than half of the map's. For 5/7 that is so from 3 x 3 cells on;
+    on 2 x 2 the windows are the single cells, and on 1 x 1 each of them is the map.
 
     Args:
         maps: shape (N, C, H, W).
@@ -40,9 +43,12 @@ def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
 class MultiLevelBackbone(nn.Module):
     """A feature extractor G: global and local features of an image, fused to one vector, by one pass of a backbone.
 
-    The global feature is the pooled last map; local ones are four overlapping corner windows of it, averaged. They are
-    concatenated and, with `out_dim`, projected by a linear layer with batch normalisation and ReLU. The state dict
-    holds `trunk.*` and, with `out_dim`, `project.*`.
+    The global feature is the pooled last map; local ones are four corner windows of it, averaged. They are concatenated
+    and, with `out_dim`, projected by a linear layer with batch normalisation and ReLU. The state dict holds `trunk.*`
+    and, with `out_dim`, `project.*`.
+
+    Local features want maps of at least 3 x 3, so 96 px where a backbone divides sides by 32: on smaller ones the
+    windows are single cells, and on 1 x 1 all repeat the global feature.
 
     Args:
         backbone: name of a timm model that has `features_only`, or a module that turns images into maps (N, C, H, W),

@@ -38,6 +38,18 @@ def test_window_sizes(shape, share, window):
         assert part.shape == (2, 3, *window)
 
 
+@pytest.mark.parametrize(("side", "do_overlap"), [(2, False), (3, True), (4, True), (7, True)])
+def test_windows_of_the_paper_overlap_from_3_by_3_on(side, do_overlap):
+    maps = torch.arange(float(side * side)).view(1, 1, side, side)
+    cells = [cell for window in corner_windows(maps, 5 / 7).values() for cell in window.flatten().tolist()]
+    assert (len(set(cells)) < len(cells)) == do_overlap
+
+
+def test_local_features_of_a_single_cell_are_the_global_one():
+    levels = MultiLevelBackbone(nn.Identity(), in_chans=2, input_size=1).levels(torch.randn(3, 2, 1, 1))
+    assert all(torch.equal(level, levels["global"]) for level in levels.values())
+
+
 def test_levels_are_the_pooled_map_and_its_windows():
     G = MultiLevelBackbone(nn.Identity(), in_chans=2, input_size=7)
     x = torch.randn(3, 2, 7, 7)
