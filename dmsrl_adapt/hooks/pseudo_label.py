@@ -13,11 +13,12 @@ from .context import read, read_progress
 
 
 class PseudoLabelHook(BaseHook):
-    """Labels the target batch, after the labeller has learnt from the labelled source batch; then lets it learn from
-    the target samples it trusts.
+    """Labels the target batch by what the labeller knows from earlier batches; then lets it learn from the labelled
+    source batch and from the target samples it trusts.
 
-    The first labels are those of a network that knows the source alone. With `ramp` the weights that the hooks after
-    this one read grow in proportion to the training progress; what the labeller itself learns from is not weighted so.
+    So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
+    that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
+    is not weighted so.
 
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,

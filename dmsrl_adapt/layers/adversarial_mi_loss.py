@@ -10,7 +10,10 @@ from .checks import check_features, check_labels, check_range
 
 
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
-    """Mean binary cross entropy in nats of telling the domain; log 2 minus it bounds I(feature; domain) from below.
+    """Mean binary cross entropy in nats of telling the domain.
+
+    In expectation the entropy H(domain) minus it bounds I(feature; domain) from below; H(domain) is log 2 only where
+    both domains have equally many samples.
 
     Args:
         logits: shape (N,), critic's log odds of domain 1.
@@ -20,11 +23,13 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
 
 
 def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
-    r"""Domain cross entropy within each class, in nats: log 2 minus it bounds I(feature; domain | class).
+    r"""Domain cross entropy within each class, in nats: the lower, the better the critic tells domains within classes.
 
     .. math:: \frac{1}{2K} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} BCE(h_{ik}, d_i)
 
-    The 1 in the denominator fades a class of which a batch holds less than about one sample.
+    In a class both domains count alike, and so do the K classes among each other, however many samples they have. The
+    1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller
+    for all classes; so log 2 minus it is no bound on the mutual information.
 
     Args:
         logits: shape (N, K), critic's log odds of domain 1, one output a class.

@@ -40,6 +40,9 @@ class PrototypeLabeler(nn.Module):
     that a class that is hard to tell keeps samples. The state is buffers only: it belongs in `misc`, is saved in
     checkpoints, follows the features to their device, and takes 12 bytes a target sample. Everything is float32.
 
+    The state is that of one process: under several each keeps prototypes of its own, made of the samples it saw, and
+    the labels of these samples only. Nothing is reduced over processes.
+
     Args:
         num_classes: K, at least 1. With one class every label is 0 with trust 1.
         feature_dim: D, at least 1.
