@@ -14,7 +14,7 @@ from .tasks import DataError, DataPlace, families, task_names
 from .tasks.own_data import is_labelled, left_out
 from .training import Plan
 
-METHODS = "source_only,dann,mcd,mcc,dmsrl_published,dmsrl,target_supervised"
+METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -155,7 +155,7 @@ def train(task: Task, method: Method, seed: int, plan: Plan, on_step: Callable[[
 def undisturbed(seconds: list[float]) -> float:
     """Gives the lower decile of the steps' times: what a step takes while the machine does nothing else."""
     counted = seconds[WARM_UP:] or seconds
-    return statistics.quantiles(counted, n=10)[0] if len(counted) > 1 else counted[0]
+    return statistics.quantiles(counted, n=10, method="inclusive")[0] if len(counted) > 1 else counted[0]
 
 
 def score(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, Any]:

@@ -125,7 +125,7 @@ DEFAULT = Recipe(
     confusion_weight=1.0,
     confusion_temperature=2.5,
     confusion_ramp=True,
-    style_probability=0.75,
+    style_probability=0.5,
     moves_statistics=False,
 )
 

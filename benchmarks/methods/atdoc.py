@@ -23,4 +23,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return replace(classifier(setup, settings, [hook], weighter), on_progress=on_progress)
 
 
-METHODS = with_style(Method("atdoc", build, {"weight": 0.3, "neighbours": 5}))
+METHODS = with_style(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}))

@@ -29,6 +29,6 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
 
 
 METHODS = with_style(
-    Method("dann", build, {"reversal": 0.3}),
-    Method("dann_mcc", build, {"reversal": 0.3, "mcc_weight": 0.5, "mcc_temperature": 2.5}),
+    Method("dann", build, {"reversal": 0.1}),
+    Method("dann_mcc", build, {"reversal": 0.1, "mcc_weight": 1.0, "mcc_temperature": 2.5}),
 )

@@ -103,7 +103,7 @@ class Method:
 
 
 def with_style(*methods: Method, sees_target: bool = True) -> tuple[Method, ...]:
-    """Gives each method as its authors have it, and once more with the source's features as our default recipe computes
+    """Gives each method as it is, and once more with the source's features as our default recipe computes
     them. Where G never sees the target, running statistics have to follow the source."""
     style = {
         "style_probability": DEFAULT.style_probability,
