@@ -29,7 +29,7 @@ datasets = {
     "target_train": TargetDataset(target),
 }
 
-G = MultiLevelBackbone("resnet10t", in_chans=1)
+G = MultiLevelBackbone("resnet10t", in_chans=1, local=None)
 C = torch.nn.Linear(G.feature_dim, 10)
 parts = dmsrl_components(feature_dim=G.feature_dim, num_classes=10, num_target=len(target))
 adapter = DMSRL(models=Models({"G": G, "C": C, **parts.models}), misc=Misc(parts.misc))

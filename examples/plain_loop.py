@@ -20,7 +20,7 @@ ground = interpolate(torch.rand(897, 1, 4, 4), size=32, mode="bicubic")
 source, source_labels = images[:900], labels[:900]
 target, target_labels = (images[900:] + ground + 0.2 * torch.randn(897, 1, 32, 32)).clamp(-1, 1), labels[900:]
 
-G = MultiLevelBackbone("resnet10t", in_chans=1)
+G = MultiLevelBackbone("resnet10t", in_chans=1, local=None)
 C = torch.nn.Linear(G.feature_dim, 10)
 parts = dmsrl_components(feature_dim=G.feature_dim, num_classes=10, num_target=len(target), total_steps=steps)
 adapter = DMSRL(models=Models({"G": G, "C": C, **parts.models}), misc=Misc(parts.misc))
