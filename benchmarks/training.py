@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from torch import Tensor
 
 from .methods import Method, Setup
-from .tasks import DataError, Split, Task
+from .tasks import Split, Task
 
 SELECTOR = "IMValidator"
 WARM_UP = 5  # steps left out of the timing
@@ -71,20 +71,13 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int) -> Iter
     for i, j in zip(*rows, strict=True):
         yield {
             "src_imgs": to_inputs(source.inputs[i]),
-            "src_labels": labels_of(source)[i],
+            "src_labels": source.known_labels[i],
             "src_domain": torch.zeros(len(i)),
             "src_sample_idx": i,
             "target_imgs": to_inputs(task.target_train.inputs[j]),
             "target_domain": torch.ones(len(j)),
             "target_sample_idx": j,
         }
-
-
-def labels_of(split: Split) -> Tensor:
-    """Gives the labels. Raises `DataError` where the data has none."""
-    if split.labels is None:
-        raise DataError("this method needs labels that the data does not have")
-    return split.labels
 
 
 @torch.no_grad()

@@ -27,6 +27,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def known_labels(self) -> Tensor:
+        """The labels. Raises `DataError` where nobody knows them."""
+        if self.labels is None:
+            raise DataError("this method needs labels that the data does not have")
+        return self.labels
+
     def take(self, rows: Tensor) -> "Split":
         """Gives the samples at `rows`, int64 or bool."""
         return Split(self.inputs[rows], None if self.labels is None else self.labels[rows])

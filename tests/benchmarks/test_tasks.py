@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
 from benchmarks import frozen_features
-from benchmarks.tasks import DataError, DataPlace, Shares, Split, digits, embedded, load_task, task_names
+from benchmarks.tasks import DataError, DataPlace, Shares, Split, class_mix, digits, embedded, load_task, task_names
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, to_images
@@ -320,3 +320,26 @@ def test_one_process_at_a_time_fetches(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", mnist)
     assert len(digits.download_domain("mnist", True, DataPlace(tmp_path, download=True))) == 4
+
+
+def test_skewed_classes_fall_evenly_to_a_twentieth() -> None:
+    pool = Split(torch.arange(8000.0)[:, None], torch.arange(8000) % 10)
+    part = class_mix.skewed(pool)
+    counts = torch.bincount(part.labels)
+    assert (counts[0], counts[9]) == (800, 40)
+    assert (counts[1:] / counts[:-1]).tolist() == pytest.approx([20 ** (-1 / 9)] * 9, abs=0.02)
+    assert torch.equal(part.inputs[:, 0].long() % 10, part.labels)
+
+
+def test_scarce_class_keeps_a_sample() -> None:
+    assert len(class_mix.skewed(Split(torch.zeros(20, 1), torch.arange(20) % 10))) >= 10
+
+
+def test_missing_classes_are_in_no_part_of_the_target(data_dir: Path) -> None:
+    task = load_task("mnist-usps-missing", DataPlace(data_dir))
+    for part in (task.target_train, task.target_validation, task.target_test):
+        assert set(part.labels.tolist()) == set(range(7))
+    assert set(task.source.labels.tolist()) == set(range(10))
+    skewed, whole = (load_task(name, DataPlace(data_dir)) for name in ("mnist-usps-skewed", "mnist-usps"))
+    assert (skewed.metric, len(skewed.target_test)) == ("balanced_accuracy", len(whole.target_test))
+    assert len(skewed.target_train) < len(whole.target_train)
