@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from . import keys
 
-PARTS = ("margin", "mi", "prototypes", "style", "statistics", "confusion")
+PARTS = ("margin", "mi", "prototypes", "style", "confusion")
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Recipe:
         mi: "conditional" on the class or "marginal", None for no mutual information term.
         mi_weight: weight of `mi_loss`, for critic and features alike.
         mi_ramp: let the reversed gradient rise with training.
+        mi_fades_doubt: in the conditional form, count target samples by how certain their class is.
         labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
         label_ramp: let the trust in these labels rise with training.
         confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
@@ -36,6 +37,7 @@ class Recipe:
     mi: str | None
     mi_weight: float
     mi_ramp: bool
+    mi_fades_doubt: bool
     labeler: str | None
     label_ramp: bool
     confusion_weight: float
@@ -65,7 +67,6 @@ class Recipe:
             "mi": lambda: replace(self, mi=None),
             "prototypes": lambda: replace(self, labeler=None),
             "style": lambda: replace(self, style_probability=0.0),
-            "statistics": lambda: replace(self, moves_statistics=True),
             "confusion": lambda: replace(self, confusion_weight=0.0),
         }
         if part not in taken_out:
@@ -103,6 +104,7 @@ PUBLISHED = Recipe(
     mi="marginal",
     mi_weight=0.01,
     mi_ramp=False,
+    mi_fades_doubt=False,
     labeler="argmax",
     label_ramp=False,
     confusion_weight=0.0,
@@ -120,13 +122,14 @@ DEFAULT = Recipe(
     mi="conditional",
     mi_weight=1.0,
     mi_ramp=True,
+    mi_fades_doubt=True,
     labeler="prototypes",
     label_ramp=True,
     confusion_weight=1.0,
     confusion_temperature=2.5,
     confusion_ramp=True,
     style_probability=0.5,
-    moves_statistics=False,
+    moves_statistics=True,
 )
 
 RECIPES = {"default": DEFAULT, "published": PUBLISHED}

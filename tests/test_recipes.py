@@ -39,7 +39,6 @@ def test_unknown_name_is_refused_with_those_there_are(name):
         ("mi", "mi", None),
         ("prototypes", "labeler", None),
         ("style", "style_probability", 0.0),
-        ("statistics", "moves_statistics", True),
         ("confusion", "confusion_weight", 0.0),
     ],
 )

@@ -10,7 +10,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers import class_probs, ramp
+from ..layers import class_probs, faded_by_doubt, ramp
 from ..layers.checks import check_labels
 from .context import read, read_progress
 
@@ -28,6 +28,8 @@ class MIMinimizationHook(BaseHook):
         conditional: lower I(feature; domain | class), with a critic made with `num_classes`; False for the published
             I(feature; domain).
         strength: factor >= 0 on the gradient that reaches the features.
+        fades_doubt: in the conditional form count a target sample by how certain its class is, see `faded_by_doubt`.
+            Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
         ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -36,11 +38,18 @@ class MIMinimizationHook(BaseHook):
         ValueError: from the layer, on wrong shapes, labels out of range, NaN features.
     """
 
-    def __init__(self, conditional: bool = True, strength: float = 1.0, ramp: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        conditional: bool = True,
+        strength: float = 1.0,
+        ramp: bool = True,
+        fades_doubt: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
-        self.conditional, self.strength, self.ramp = conditional, strength, ramp
+        self.conditional, self.strength, self.ramp, self.fades_doubt = conditional, strength, ramp, fades_doubt
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
         self.f_hook = f_hook(domains=list(keys.DOMAINS))
 
@@ -61,7 +70,8 @@ class MIMinimizationHook(BaseHook):
         target = class_probs(context[keys.logits(keys.TARGET)])
         labels = read(self, context, keys.SRC_LABELS)
         labels = check_labels(labels, num_source, target.shape[1], name=keys.SRC_LABELS)
-        return torch.cat([F.one_hot(labels, target.shape[1]).to(target), target])
+        certain = F.one_hot(labels, target.shape[1]).to(target)
+        return torch.cat([certain, faded_by_doubt(target) if self.fades_doubt else target])
 
     def _loss_keys(self) -> list[str]:
         return [keys.MI_LOSS]

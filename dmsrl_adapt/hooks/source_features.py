@@ -13,8 +13,8 @@ from .context import read
 
 
 class SourceFeaturesHook(BaseHook):
-    """Computes the source's features from images of which some are shown in a random style, and keeps the source out of
-    G's running batch statistics, so that in evaluation mode G normalises by those of the target alone.
+    """Computes the source's features from images of which some are shown in a random style; it can also keep the source
+    out of G's running batch statistics, so that in evaluation mode G normalises by those of the target alone.
 
     It belongs into `pre=[...]` of any method: the hooks after it find the features and compute none of their own, so
     there is no further forward pass. Features that are in the context already are left as they are. Input that is not
@@ -42,7 +42,7 @@ class SourceFeaturesHook(BaseHook):
         self,
         style_probability: float = 0.5,
         kernel_sizes: Sequence[int] = (1, 3, 5),
-        moves_statistics: bool = False,
+        moves_statistics: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -2,7 +2,7 @@
 
 from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
-from .class_probs import class_probs
+from .class_probs import class_probs, faded_by_doubt
 from .cosine_margin_loss import CosineMarginLoss
 from .faiss_search import nearest
 from .margin_metric_loss import MarginMetricLoss
@@ -24,6 +24,7 @@ __all__ = [
     "RandomConvolution",
     "TrainingProgress",
     "class_probs",
+    "faded_by_doubt",
     "kept_running_statistics",
     "nearest",
     "ramp",

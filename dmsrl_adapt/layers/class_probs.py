@@ -1,5 +1,6 @@
-"""Class probabilities of a classifier, or of several that vote."""
+"""Class probabilities of a classifier, or of several that vote, and how certain they are."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -20,3 +21,19 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
     if not several or any(one.ndim != 2 for one in several):
         raise ValueError(f"logits must have shape (N, K), got {[tuple(one.shape) for one in several]}")
     return torch.stack([one.detach().float().softmax(1) for one in several]).mean(0)
+
+
+def faded_by_doubt(probs: Tensor) -> Tensor:
+    """Probabilities times their certainty, q (1 - H(q) / log K): a sample that may be anything counts as nothing.
+
+    Args:
+        probs: q, shape (N, K), 0..1, rows that sum to 1. With one class there is no doubt.
+
+    Example:
+        >>> faded_by_doubt(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+        tensor([[1., 0.],
+                [0., 0.]])
+    """
+    most = math.log(max(probs.shape[1], 2))
+    entropy = torch.special.entr(probs).sum(1, keepdim=True)
+    return probs * (1 - entropy / most).clamp(0, 1)

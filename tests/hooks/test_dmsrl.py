@@ -36,6 +36,7 @@ WHOLE = Recipe(
     mi="conditional",
     mi_weight=0.8,
     mi_ramp=True,
+    mi_fades_doubt=True,
     labeler="prototypes",
     label_ramp=True,
     confusion_weight=0.7,
@@ -53,7 +54,7 @@ VARIANTS = {
     **{f"{flag} the other way": replace(WHOLE, **{flag: not getattr(WHOLE, flag)}) for flag in FLAGS},
     "all flags the other way": replace(WHOLE, **{flag: not getattr(WHOLE, flag) for flag in FLAGS}),
     "without label smoothing": replace(WHOLE, label_smoothing=0.0),
-    "without style and statistics": WHOLE.without("style").without("statistics"),
+    "without style and statistics": replace(WHOLE.without("style"), moves_statistics=True),
     "published with flags": replace(PUBLISHED, label_ramp=True, mi_ramp=True, moves_statistics=False),
     "published with other weights": replace(PUBLISHED, margin_weight=0.05, mi_weight=0.7, label_smoothing=0.2),
 }
@@ -105,7 +106,8 @@ class PlainTwin:
                 loss = references.domain_cross_entropy(logits, domains)
             else:
                 certain = F.one_hot(forward.batch["src_labels"], CLASSES)
-                probs = torch.cat([certain, forward.logits("target").softmax(1)])
+                target = forward.logits("target").detach().softmax(1)
+                probs = torch.cat([certain, references.faded_by_doubt(target) if recipe.mi_fades_doubt else target])
                 loss = references.class_domain_cross_entropy(logits, domains, probs)
             losses["mi_loss"] = recipe.mi_weight * loss
         if recipe.confusion_weight > 0:

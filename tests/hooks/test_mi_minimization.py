@@ -19,32 +19,33 @@ def make(conditional, host="classifier"):
     return {**models, "D": make_discriminator()} if host == "dann" else models
 
 
-def slow_loss(layer, forward, strength):
+def slow_loss(layer, forward, strength, fades_doubt=True):
     """The reference over both domains of a plain step, source first, behind a reversal of our own."""
     features = torch.cat([forward.features["src"], forward.features["target"]])
     logits, domains = layer.critic(reverse(features, strength)), SIZE * [0] + SIZE * [1]
     if layer.num_classes is None:
         return references.domain_cross_entropy(logits, domains)
     certain = F.one_hot(forward.batch["src_labels"], CLASSES).float()
-    probs = torch.cat([certain, forward.logits("target").detach().softmax(1)])
+    target = forward.logits("target").detach().softmax(1)
+    probs = torch.cat([certain, references.faded_by_doubt(target) if fades_doubt else target])
     return references.class_domain_cross_entropy(logits, domains, probs)
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize(("conditional", "fades_doubt"), [(True, True), (True, False), (False, True)])
 @pytest.mark.parametrize(("strength", "ramp", "progress"), [(1.0, False, 0.1), (0.5, True, 0.1), (1.0, True, None)])
-def test_one_step_equals_plain_pytorch(host, conditional, strength, ramp, progress):
+def test_one_step_equals_plain_pytorch(host, conditional, fades_doubt, strength, ramp, progress):
     models, batch = make(conditional, host), make_batch()
     twins = copy.deepcopy(models)
     given = {} if progress is None else {"progress": progress}
-    hook = MIMinimizationHook(conditional=conditional, strength=strength, ramp=ramp)
+    hook = MIMinimizationHook(conditional=conditional, strength=strength, ramp=ramp, fades_doubt=fades_doubt)
     _, losses = hook_step(host, models, {**batch, **given}, [hook], {"mi_loss": 0.7})
     # at full strength without a ramp, or where nothing tells the progress
     factor = strength * (references.ramp(progress) if ramp and progress is not None else 1.0)
     parts = []
 
     def extra(forward):
-        parts.append(0.7 * slow_loss(twins["mi_critic"], forward, factor))
+        parts.append(0.7 * slow_loss(twins["mi_critic"], forward, factor, fades_doubt))
         return parts[0]
 
     plain_step(host, twins, make_opts(twins), batch, extra)
@@ -58,7 +59,7 @@ def test_one_step_equals_plain_pytorch(host, conditional, strength, ramp, progre
 
 def test_defaults_are_conditional_and_ramped():
     hook = MIMinimizationHook()
-    assert (hook.conditional, hook.strength, hook.ramp) == (True, 1.0, True)
+    assert (hook.conditional, hook.strength, hook.ramp, hook.fades_doubt) == (True, 1.0, True, True)
 
 
 def test_lists_of_logits_are_averaged_after_the_softmax():
@@ -67,7 +68,8 @@ def test_lists_of_logits_are_averaged_after_the_softmax():
     batch = make_batch()
     outputs, losses = MIMinimizationHook(ramp=False)({**models, **batch})
     target = outputs["target_imgs_features"]
-    probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), sum(net(target).softmax(1) for net in nets) / 2])
+    votes = sum(net(target).softmax(1) for net in nets) / 2
+    probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), references.faded_by_doubt(votes)])
     logits = models["mi_critic"].critic(torch.cat([outputs["src_imgs_features"], target]))
     expected = references.class_domain_cross_entropy(logits, SIZE * [0] + SIZE * [1], probs)
     torch.testing.assert_close(losses["mi_loss"], expected)

@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
-from dmsrl_adapt.layers import class_probs
+from dmsrl_adapt.layers import class_probs, faded_by_doubt
+
+from .. import references
 
 
 def test_softmax_by_hand():
@@ -34,3 +36,24 @@ def test_empty_batch():
 def test_bad_logits(logits, came):
     with pytest.raises(ValueError, match=rf"logits must have shape \(N, K\), got {came}"):
         class_probs(logits)
+
+
+def test_doubt_by_hand():
+    faded = faded_by_doubt(torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0]]))
+    expected = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.0, 0.0]])
+    torch.testing.assert_close(faded, expected)
+
+
+def test_doubt_equals_a_slow_loop():
+    probs = torch.randn(20, 7).mul(3).softmax(1)
+    torch.testing.assert_close(faded_by_doubt(probs), references.faded_by_doubt(probs))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 1)])
+def test_no_sample_and_one_class_have_no_doubt(shape):
+    assert torch.equal(faded_by_doubt(torch.ones(shape)), torch.ones(shape))
+
+
+def test_rounding_never_leaves_the_range():
+    probs = torch.full((3, 1000), 1 / 1000)
+    assert (faded_by_doubt(probs) >= 0).all()
