@@ -21,6 +21,7 @@ class Recipe:
         mi_weight: weight of `mi_loss`, for critic and features alike.
         mi_ramp: let the reversed gradient rise with training.
         mi_fades_doubt: in the conditional form, count target samples by how certain their class is.
+        mi_images_only: leave features of inputs that are not images as they are.
         labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
         label_ramp: let the trust in these labels rise with training.
         confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
@@ -38,6 +39,7 @@ class Recipe:
     mi_weight: float
     mi_ramp: bool
     mi_fades_doubt: bool
+    mi_images_only: bool
     labeler: str | None
     label_ramp: bool
     confusion_weight: float
@@ -105,6 +107,7 @@ PUBLISHED = Recipe(
     mi_weight=0.01,
     mi_ramp=False,
     mi_fades_doubt=False,
+    mi_images_only=False,
     labeler="argmax",
     label_ramp=False,
     confusion_weight=0.0,
@@ -123,6 +126,7 @@ DEFAULT = Recipe(
     mi_weight=1.0,
     mi_ramp=True,
     mi_fades_doubt=True,
+    mi_images_only=True,
     labeler="prototypes",
     label_ramp=True,
     confusion_weight=1.0,

@@ -124,8 +124,8 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
     if recipe.margin is not None:
         hooks.append(ramped(MarginMetricHook(), recipe.margin_ramp))
     if recipe.mi is not None:
-        conditional = recipe.mi == "conditional"
-        hooks.append(MIMinimizationHook(conditional, ramp=recipe.mi_ramp, fades_doubt=recipe.mi_fades_doubt))
+        settings = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
+        hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:
         hooks.append(ramped(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)), recipe.confusion_ramp))
     return hooks

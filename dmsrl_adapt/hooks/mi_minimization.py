@@ -30,6 +30,8 @@ class MIMinimizationHook(BaseHook):
         strength: factor >= 0 on the gradient that reaches the features.
         fades_doubt: in the conditional form count a target sample by how certain its class is, see `faded_by_doubt`.
             Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
+        images_only: train the critic on any input, but let its gradient reach the features only where G is given images
+            (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
         ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -44,12 +46,14 @@ class MIMinimizationHook(BaseHook):
         strength: float = 1.0,
         ramp: bool = True,
         fades_doubt: bool = True,
+        images_only: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
-        self.conditional, self.strength, self.ramp, self.fades_doubt = conditional, strength, ramp, fades_doubt
+        self.conditional, self.strength, self.ramp = conditional, strength, ramp
+        self.fades_doubt, self.images_only = fades_doubt, images_only
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
         self.f_hook = f_hook(domains=list(keys.DOMAINS))
 
@@ -63,6 +67,8 @@ class MIMinimizationHook(BaseHook):
         probs = self._class_probs(context, len(features[0])) if self.conditional else None
         progress = read_progress(inputs)
         strength = self.strength * (ramp(progress) if self.ramp else 1.0)
+        if self.images_only and read(self, inputs, keys.imgs(keys.TARGET)).ndim != 4:
+            strength = 0.0
         return outputs, {keys.MI_LOSS: loss_fn(torch.cat(features), domains, probs, strength)}
 
     def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:

@@ -37,6 +37,7 @@ WHOLE = Recipe(
     mi_weight=0.8,
     mi_ramp=True,
     mi_fades_doubt=True,
+    mi_images_only=False,
     labeler="prototypes",
     label_ramp=True,
     confusion_weight=0.7,
@@ -101,7 +102,9 @@ class PlainTwin:
                 loss = references.cosine_margin_loss(*named, layer.prototypes, layer.scale, layer.margin)
             losses["margin_metric_loss"] = recipe.margin_weight * (ramp if recipe.margin_ramp else 1.0) * loss
         if recipe.mi is not None:
-            logits = self.models["mi_critic"].critic(reverse(features, ramp if recipe.mi_ramp else 1.0))
+            # the images of these tests are vectors
+            strength = 0.0 if recipe.mi_images_only else ramp if recipe.mi_ramp else 1.0
+            logits = self.models["mi_critic"].critic(reverse(features, strength))
             if recipe.mi == "marginal":
                 loss = references.domain_cross_entropy(logits, domains)
             else:
