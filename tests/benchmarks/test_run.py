@@ -132,7 +132,7 @@ def test_dann_reverses_by_the_published_schedule(vectors: Task) -> None:
     from benchmarks.methods import Setup
 
     method = get_method("dann")
-    trained = method.build(Setup((6,), 3, 60, steps=10), method.settings)
+    trained = method.build(Setup((6,), 3, 60, steps=10), {**method.settings, "reversal": 0.3})
     reversal = trained.on_progress.__closure__[0].cell_contents
     for progress, wanted in ((0.0, 0.0), (0.5, 0.3 * 0.98661), (1.0, 0.3 * 0.99991)):
         trained.on_progress(progress)
