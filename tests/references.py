@@ -121,6 +121,39 @@ def class_domain_cross_entropy(logits: Tensor, domains: Sequence[int], class_pro
     return loss
 
 
+def standardised(values: Tensor) -> Tensor:
+    """Every column less its mean, over the root of its variance + 1e-5."""
+    columns = []
+    for column in values.unbind(1):
+        mean = sum(column) / len(column)
+        variance = sum((value - mean) ** 2 for value in column) / len(column)
+        columns.append(torch.stack([(value - mean) / (variance + 1e-5).sqrt() for value in column]))
+    return torch.stack(columns, 1)
+
+
+def log_gaussian(value: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
+    """Log density of one vector under a Gaussian with independent entries."""
+    terms = zip(value, means, log_variances, strict=True)
+    return sum(-0.5 * ((v - m) ** 2 / s.exp() + s + math.log(2 * math.pi)) for v, m, s in terms)
+
+
+def club_bound(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
+    """1/N sum_i log q(v_i | g_i) - 1/N^2 sum_i sum_j log q(v_j | g_i), pair by pair."""
+    size, bound = len(values), 0 * values.sum()
+    for i in range(size):
+        bound = bound + log_gaussian(values[i], means[i], log_variances[i]) / size
+        for j in range(size):
+            bound = bound - log_gaussian(values[j], means[i], log_variances[i]) / size**2
+    return bound
+
+
+def negative_log_likelihood(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
+    """-1/N sum_i log q(v_i | g_i), without the constant D/2 log(2 pi)."""
+    size, dim = values.shape
+    rows = [log_gaussian(values[i], means[i], log_variances[i]) for i in range(size)]
+    return -sum(rows) / size - dim / 2 * math.log(2 * math.pi)
+
+
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:
     """Minimum class confusion (Jin et al., ECCV 2020): off-diagonal share of the weighted class correlation."""
     size, num_classes = logits.shape

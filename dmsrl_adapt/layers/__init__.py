@@ -3,7 +3,9 @@
 from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
 from .class_probs import class_probs, faded_by_doubt
+from .club_loss import CLUBLoss, CLUBLosses
 from .cosine_margin_loss import CosineMarginLoss
+from .domain_branch import DomainBranch, DomainSensitive
 from .faiss_search import nearest
 from .margin_metric_loss import MarginMetricLoss
 from .multi_level_backbone import MultiLevelBackbone
@@ -16,7 +18,11 @@ from .training_progress import TrainingProgress, ramp
 __all__ = [
     "AdversarialMILoss",
     "ArgmaxLabeler",
+    "CLUBLoss",
+    "CLUBLosses",
     "CosineMarginLoss",
+    "DomainBranch",
+    "DomainSensitive",
     "MarginMetricLoss",
     "MultiLevelBackbone",
     "PrototypeLabeler",
