@@ -20,10 +20,12 @@ class DMSRL(BaseAdapter):
 
     |Container|Required keys|
     |---|---|
-    |models|`G`, `C`, and `margin_metric`, `mi_critic` where the recipe has those parts|
+    |models|`G`, `C`, and `margin_metric`, `mi_critic` where the recipe has those parts; with `mi="two_branch"`
+    `mi_branch` and `mi_estimator` in place of `mi_critic`|
     |optimizers|the same; those that are not given are made: Adam with learning rate 1e-3, or where the recipe, whatever
     its name, has class centres (`margin="centers"`, as the published one) SGD with learning rate 0.01 and momentum 0.9,
-    both with weight decay 5e-4; for the centres SGD with learning rate 1.0 alone|
+    both with weight decay 5e-4; for the centres SGD with learning rate 1.0 alone; for `mi_branch` and `mi_estimator`
+    four times the learning rate, since a bound holds only where they keep up with the features|
     |misc|`training_progress`, and `pseudo_labeler` where the recipe has one|
 
     Under the Ignite wrapper the ramps run over the wrapper's iterations, unless `dmsrl_components` was given
@@ -89,12 +91,14 @@ class DMSRL(BaseAdapter):
 def default_optimizers(recipe: Recipe) -> dict[str, OptimizerChoice]:
     """Gives class and arguments of an optimizer for every trained module of the recipe, by module key.
 
-    They depend on whether the recipe has class centres (`margin="centers"`), not on its name.
+    They depend on whether the recipe has class centres (`margin="centers"`) and two branches, not on its name.
     """
     has_centers = recipe.margin == "centers"
     sgd: OptimizerChoice = (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4})
     usual: OptimizerChoice = sgd if has_centers else (torch.optim.Adam, {"lr": 1e-3, "weight_decay": 5e-4})
     optimizers = dict.fromkeys((keys.G, keys.C, *recipe.model_keys), usual)
+    fast: OptimizerChoice = (usual[0], {**usual[1], "lr": 4 * usual[1]["lr"]})
+    optimizers |= {key: fast for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR) if key in optimizers}
     if has_centers:
         optimizers[keys.MARGIN_METRIC] = (torch.optim.SGD, {"lr": 1.0})
     return optimizers

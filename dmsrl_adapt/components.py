@@ -8,7 +8,9 @@ from . import keys
 from .layers import (
     AdversarialMILoss,
     ArgmaxLabeler,
+    CLUBLoss,
     CosineMarginLoss,
+    DomainBranch,
     MarginMetricLoss,
     PrototypeLabeler,
     TrainingProgress,
@@ -58,7 +60,10 @@ def dmsrl_components(
     if recipe.margin is not None:
         margin = CosineMarginLoss if recipe.margin == "cosine" else MarginMetricLoss
         models[keys.MARGIN_METRIC] = margin(num_classes, feature_dim)
-    if recipe.mi is not None:
+    if recipe.mi == "two_branch":
+        branch = DomainBranch(feature_dim)
+        models |= {keys.MI_BRANCH: branch, keys.MI_ESTIMATOR: CLUBLoss(feature_dim, branch.branch_dim)}
+    elif recipe.mi is not None:
         models[keys.MI_CRITIC] = AdversarialMILoss(feature_dim, num_classes if recipe.mi == "conditional" else None)
     if recipe.labeler is not None:
         misc[keys.PSEUDO_LABELER] = (

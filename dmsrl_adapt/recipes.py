@@ -17,9 +17,10 @@ class Recipe:
         margin: "cosine" for `CosineMarginLoss`, "centers" for `MarginMetricLoss`, None for no metric learning.
         margin_weight: weight of `margin_metric_loss`.
         margin_ramp: let that weight rise with training.
-        mi: "conditional" on the class or "marginal", None for no mutual information term.
-        mi_weight: weight of `mi_loss`, for critic and features alike.
-        mi_ramp: let the reversed gradient rise with training.
+        mi: "conditional" on the class or "marginal", both by a critic behind gradient reversal; "two_branch" for a
+            bound on what features and a domain-sensitive branch share; None for no mutual information term.
+        mi_weight: weight of `mi_loss`, for critic and features alike; branch and estimator learn with weight 1.
+        mi_ramp: let the gradient that reaches the features rise with training.
         mi_fades_doubt: in the conditional form, count target samples by how certain their class is.
         mi_images_only: leave features of inputs that are not images as they are.
         labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
@@ -49,7 +50,8 @@ class Recipe:
     moves_statistics: bool
 
     def __post_init__(self) -> None:
-        margins, kinds, labelers = ("cosine", "centers"), ("conditional", "marginal"), ("prototypes", "argmax")
+        margins, labelers = ("cosine", "centers"), ("prototypes", "argmax")
+        kinds = ("conditional", "marginal", "two_branch")
         for name, allowed in (("margin", margins), ("mi", kinds), ("labeler", labelers)):
             if getattr(self, name) not in (*allowed, None):
                 raise ValueError(f"{name} must be one of {allowed} or None, got {getattr(self, name)!r}")
@@ -83,6 +85,8 @@ class Recipe:
             weights[keys.MARGIN_METRIC_LOSS] = self.margin_weight
         if self.mi is not None:
             weights[keys.MI_LOSS] = self.mi_weight
+        if self.mi == "two_branch":
+            weights |= {keys.MI_ESTIMATOR_LOSS: 1.0, keys.MI_BRANCH_LOSS: 1.0}
         if self.confusion_weight > 0:
             weights[keys.CONFUSION_LOSS] = self.confusion_weight
         return weights
@@ -90,7 +94,8 @@ class Recipe:
     @property
     def model_keys(self) -> list[str]:
         """Keys of the trained modules the recipe needs besides G and C."""
-        return [key for key, part in ((keys.MARGIN_METRIC, self.margin), (keys.MI_CRITIC, self.mi)) if part is not None]
+        of_mi = {None: [], "two_branch": [keys.MI_BRANCH, keys.MI_ESTIMATOR]}.get(self.mi, [keys.MI_CRITIC])
+        return [*([keys.MARGIN_METRIC] if self.margin is not None else []), *of_mi]
 
     @property
     def misc_keys(self) -> list[str]:

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from pytorch_adapt.frameworks.ignite.checkpoint_utils import adapter_to_dict
 from torch.utils.data import TensorDataset
 
 from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT, RECIPES
+from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
 
 from .scripts import finish, start
 from .stand_ins import (
@@ -69,6 +70,15 @@ def test_default_optimizers_of_the_default_recipe():
     assert optimizers.keys() == {"G", "C", *DEFAULT.model_keys}
     assert {type(opt) for opt in optimizers.values()} == {torch.optim.Adam}
     assert {opt.param_groups[0]["lr"] for opt in optimizers.values()} == {1e-3}
+
+
+@pytest.mark.parametrize(("recipe", "rate"), [(DEFAULT, 1e-3), (PUBLISHED, 0.01)])
+def test_branch_and_estimator_learn_four_times_as_fast(recipe, rate):
+    adapter = make(replace(recipe, mi="two_branch"))
+    rates = {name: opt.param_groups[0]["lr"] for name, opt in adapter.optimizers.items() if name != "margin_metric"}
+    assert rates == pytest.approx({"G": rate, "C": rate, "mi_branch": 4 * rate, "mi_estimator": 4 * rate})
+    losses = adapter.training_step(make_batch())["total_loss"]
+    assert {"mi_loss", "mi_estimator_loss", "mi_branch_loss"} < losses.keys()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -3,13 +3,14 @@ from dataclasses import replace
 import pytest
 
 from dmsrl_adapt import MarginMetricLoss, PrototypeLabeler, dmsrl_components
-from dmsrl_adapt.layers import AdversarialMILoss, ArgmaxLabeler, CosineMarginLoss
+from dmsrl_adapt.layers import AdversarialMILoss, ArgmaxLabeler, CLUBLoss, CosineMarginLoss, DomainBranch
 from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
 
 SIZES = {"feature_dim": 8, "num_classes": 3, "num_target": 100}
+TWO_BRANCH = replace(DEFAULT, mi="two_branch")
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, DEFAULT.without("margin"), PUBLISHED.without("mi")])
+@pytest.mark.parametrize("recipe", [*RECIPES, DEFAULT.without("margin"), PUBLISHED.without("mi"), TWO_BRANCH])
 def test_keys_are_those_the_recipe_asks_for(recipe):
     parts, asked = dmsrl_components(**SIZES, recipe=recipe), RECIPES.get(recipe, recipe)
     assert list(parts.models) == asked.model_keys
@@ -37,8 +38,17 @@ def test_parts_of_our_own():
     assert (labeler.num_classes, labeler.feature_dim, labeler.num_target) == (3, 8, 100)
 
 
+def test_two_branches_fit_each_other():
+    parts = dmsrl_components(**SIZES, recipe=TWO_BRANCH)
+    branch, estimator = parts.models["mi_branch"], parts.models["mi_estimator"]
+    assert isinstance(branch, DomainBranch)
+    assert isinstance(estimator, CLUBLoss)
+    assert branch.feature_dim == estimator.values_dim == 8
+    assert branch.branch_dim == estimator.given_dim
+
+
 def test_modules_in_models_have_parameters_and_those_in_misc_have_none():
-    for recipe in RECIPES:
+    for recipe in (*RECIPES, TWO_BRANCH):
         parts = dmsrl_components(**SIZES, recipe=recipe)
         assert all(list(module.parameters()) for module in parts.models.values())
         assert not any(list(module.parameters()) for module in parts.misc.values())

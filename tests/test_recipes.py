@@ -68,6 +68,9 @@ def test_keys_follow_the_parts():
     assert whole.model_keys == ["margin_metric", "mi_critic"]
     assert whole.misc_keys == ["training_progress", "pseudo_labeler"]
     assert whole.loss_weights.keys() == {"src_c_loss", "margin_metric_loss", "mi_loss", "mcc_loss"}
+    branches = replace(bare, mi="two_branch", mi_weight=0.2)
+    assert branches.model_keys == ["mi_branch", "mi_estimator"]
+    assert branches.loss_weights == {"src_c_loss": 1, "mi_loss": 0.2, "mi_estimator_loss": 1, "mi_branch_loss": 1}
     assert (whole.loss_weights["margin_metric_loss"], whole.loss_weights["mcc_loss"]) == (0.4, 0.3)
 
 
@@ -75,7 +78,7 @@ def test_keys_follow_the_parts():
     ("changed", "message"),
     [
         ({"margin": "arc"}, r"margin must be one of \('cosine', 'centers'\) or None, got 'arc'"),
-        ({"mi": "club"}, r"mi must be one of \('conditional', 'marginal'\) or None, got 'club'"),
+        ({"mi": "club"}, r"mi must be one of \('conditional', 'marginal', 'two_branch'\) or None, got 'club'"),
         ({"labeler": "oracle"}, r"labeler must be one of \('prototypes', 'argmax'\) or None, got 'oracle'"),
         ({"margin_weight": -0.1}, r"margin_weight must be at least 0, got -0\.1"),
         ({"mi_weight": -1.0}, r"mi_weight must be at least 0, got -1\.0"),

@@ -11,12 +11,14 @@ from .method import Method, Setup, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives our adapter for the recipe of the settings; class centres, where it has them, keep their own optimizer."""
+    """Gives our adapter for the recipe of the settings; class centres, and branch and estimator of the two-branch form,
+    where it has them, keep the optimizers that the adapter gives them."""
     recipe = Recipe(**{one.name: settings[one.name] for one in fields(Recipe)})
     G = setup.feature_extractor(local=settings["local"])
     parts = dmsrl_components(G.feature_dim, setup.num_classes, setup.num_target, recipe, total_steps=setup.steps)
-    own = frozenset({"margin_metric"}) if recipe.margin == "centers" else frozenset[str]()
-    containers = setup.containers({"G": G, "C": setup.classifier(G), **parts.models}, parts.misc, own)
+    own = {"mi_branch", "mi_estimator"} if recipe.mi == "two_branch" else set[str]()
+    own |= {"margin_metric"} if recipe.margin == "centers" else set[str]()
+    containers = setup.containers({"G": G, "C": setup.classifier(G), **parts.models}, parts.misc, frozenset(own))
     return Trainable(DMSRL(**containers, hook_kwargs={"recipe": recipe}))
 
 

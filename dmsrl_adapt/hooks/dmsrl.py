@@ -26,6 +26,7 @@ from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .source_features import SourceFeaturesHook
+from .two_branch_mi import TwoBranchMIHook
 
 
 class DMSRLHook(BaseWrapperHook):
@@ -123,7 +124,9 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
         hooks.append(PseudoLabelHook(ramp=recipe.label_ramp))
     if recipe.margin is not None:
         hooks.append(ramped(MarginMetricHook(), recipe.margin_ramp))
-    if recipe.mi is not None:
+    if recipe.mi == "two_branch":
+        hooks.append(TwoBranchMIHook(ramp=recipe.mi_ramp, images_only=recipe.mi_images_only))
+    elif recipe.mi is not None:
         settings = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
         hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:

@@ -62,14 +62,10 @@ class MIMinimizationHook(BaseHook):
         loss_fn = read(self, inputs, keys.MI_CRITIC)
         outputs = self.f_hook(inputs, losses)[0]
         context = {**inputs, **outputs}
-        features = [context[keys.features(domain)] for domain in keys.DOMAINS]
-        domains = torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
-        probs = self._class_probs(context, len(features[0])) if self.conditional else None
-        progress = read_progress(inputs)
-        strength = self.strength * (ramp(progress) if self.ramp else 1.0)
-        if self.images_only and read(self, inputs, keys.imgs(keys.TARGET)).ndim != 4:
-            strength = 0.0
-        return outputs, {keys.MI_LOSS: loss_fn(torch.cat(features), domains, probs, strength)}
+        features, domains = features_and_domains(context)
+        probs = self._class_probs(context, int((domains == 0).sum())) if self.conditional else None
+        strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
+        return outputs, {keys.MI_LOSS: loss_fn(features, domains, probs, strength)}
 
     def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:
         """Source labels as certain, target classes as the classifier sees them; shape (N, K)."""
@@ -84,3 +80,16 @@ class MIMinimizationHook(BaseHook):
 
     def _out_keys(self) -> list[str]:
         return list(self.f_hook.out_keys)
+
+
+def features_and_domains(context: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Gives the features of both domains, source first, shape (N, D), and of each row the domain, 0 or 1."""
+    features = [context[keys.features(domain)] for domain in keys.DOMAINS]
+    domains = [torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)]
+    return torch.cat(features), torch.cat(domains)
+
+
+def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, images_only: bool) -> float:
+    """Gives the share, 0..1, of its gradient that a hook lets through at this progress and for this kind of input."""
+    share = ramp(read_progress(inputs)) if is_ramped else 1.0
+    return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share

@@ -1,5 +1,6 @@
 """One training step in plain PyTorch, and the same step by one of upstream's hooks with ours inside."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from pytorch_adapt.weighters import SumWeighter
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..stand_ins import DIM, make_opts
+from .. import references
+from ..stand_ins import DIM, SIZE, make_opts
 
 HOSTS = ("classifier", "dann")
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}
@@ -47,6 +49,25 @@ class Forward:
         if domain not in self._logits:
             self._logits[domain] = self.models["C"](self.features[domain])
         return self._logits[domain]
+
+
+def two_branch_losses(models: Mapping[str, Any], forward: Forward, strength: float) -> dict[str, Tensor]:
+    """Losses of the two-branch form by the slow references, each with the gradient that it is to have."""
+    features = torch.cat([forward.features["src"], forward.features["target"]])
+    branch, estimator = models["mi_branch"], models["mi_estimator"].estimator
+    sensitive = branch.branch(features.detach())
+    logits, values = branch.classifier(sensitive)[:, 0], references.standardised(features)
+
+    def guess(network: nn.Module, given: Tensor) -> tuple[Tensor, Tensor]:
+        means, raw = network(given).chunk(2, 1)
+        return means, 5 * torch.tanh(raw / 5)
+
+    bound = references.club_bound(values, *guess(copy.deepcopy(estimator).requires_grad_(False), sensitive)).relu()
+    return {
+        "mi_loss": strength * bound + (1 - strength) * bound.detach(),
+        "mi_estimator_loss": references.negative_log_likelihood(values.detach(), *guess(estimator, sensitive.detach())),
+        "mi_branch_loss": references.domain_cross_entropy(logits, SIZE * [0] + SIZE * [1]),
+    }
 
 
 def plain_step(

@@ -24,7 +24,7 @@ from ..stand_ins import (
     make_opts,
     states,
 )
-from .plain_steps import Forward, reverse
+from .plain_steps import Forward, reverse, two_branch_losses
 
 STEPS, TOTAL = 4, 10
 # every part at work, with numbers of its own
@@ -57,6 +57,8 @@ VARIANTS = {
     "without label smoothing": replace(WHOLE, label_smoothing=0.0),
     "without style and statistics": replace(WHOLE.without("style"), moves_statistics=True),
     "published with flags": replace(PUBLISHED, label_ramp=True, mi_ramp=True, moves_statistics=False),
+    "two branches": replace(WHOLE, mi="two_branch"),
+    "two branches, flags the other way": replace(WHOLE, mi="two_branch", mi_ramp=False, mi_images_only=True),
     "published with other weights": replace(PUBLISHED, margin_weight=0.05, mi_weight=0.7, label_smoothing=0.2),
 }
 
@@ -101,9 +103,12 @@ class PlainTwin:
             else:
                 loss = references.cosine_margin_loss(*named, layer.prototypes, layer.scale, layer.margin)
             losses["margin_metric_loss"] = recipe.margin_weight * (ramp if recipe.margin_ramp else 1.0) * loss
-        if recipe.mi is not None:
-            # the images of these tests are vectors
-            strength = 0.0 if recipe.mi_images_only else ramp if recipe.mi_ramp else 1.0
+        # the images of these tests are vectors
+        strength = 0.0 if recipe.mi_images_only else ramp if recipe.mi_ramp else 1.0
+        if recipe.mi == "two_branch":
+            losses |= two_branch_losses(self.models, forward, strength)
+            losses["mi_loss"] = recipe.mi_weight * losses["mi_loss"]
+        elif recipe.mi is not None:
             logits = self.models["mi_critic"].critic(reverse(features, strength))
             if recipe.mi == "marginal":
                 loss = references.domain_cross_entropy(logits, domains)
@@ -203,6 +208,15 @@ def test_module_that_no_optimizer_has_is_named_and_nothing_is_changed(recipe, ke
         with pytest.raises(ValueError, match=f"opts must hold parameters of '{key}', got none"):
             hook({**models, **misc, **make_batch()})
     assert_same_states(states({**models, **misc}), before)
+
+
+@pytest.mark.parametrize("key", ["mi_branch", "mi_estimator"])
+def test_branch_and_estimator_each_need_an_optimizer(key):
+    recipe = replace(DEFAULT, mi="two_branch")
+    models, misc = make(recipe)
+    hook = DMSRLHook(make_opts({name: model for name, model in models.items() if name != key}), recipe=recipe)
+    with pytest.raises(ValueError, match=f"opts must hold parameters of '{key}', got none"):
+        hook({**models, **misc, **make_batch()})
 
 
 @pytest.mark.parametrize("key", TRAINED[1:])

@@ -1,0 +1,67 @@
+"""Hook: less mutual information between the features and a domain-sensitive branch on them."""
+
+from typing import Any
+
+from pytorch_adapt.hooks import FeaturesHook
+from pytorch_adapt.hooks.base import BaseHook
+
+from .. import keys
+from .context import read
+from .mi_minimization import features_and_domains, read_strength
+
+
+class TwoBranchMIHook(BaseHook):
+    """Lowers an upper bound on the mutual information of two branches, one domain-invariant and one domain-sensitive.
+
+    The domain-invariant branch is G's own output, because C(G(x)) is what predicts. The domain-sensitive branch is a
+    small network on that output and is used in training only. It learns to tell the domain, and the features learn to
+    share nothing with it, which takes the domain out of them. The bound's gradient reaches G, through the features as
+    what is guessed, and the branch, which keeps no more than it needs to tell the domain. The estimator learns by
+    maximum likelihood in the same step. No gradient reaches C, and none reaches G from the branch's or the estimator's
+    own loss. Give branch and estimator a larger learning rate than G, as `DMSRL` does: where they lag behind the
+    features, the bound moves the domain about instead of taking it out.
+
+    Modules: `G` (for features that are missing), `mi_branch` (models; `DomainBranch`), `mi_estimator` (models;
+    `CLUBLoss`). Reads: `src_imgs_features`, `target_imgs_features`; `progress` where ramped. Writes: the features it
+    had to compute. Losses: `mi_loss`, the bound; `mi_estimator_loss`, the estimator's negative log likelihood;
+    `mi_branch_loss`, the branch's cross entropy; all in nats.
+
+    Args:
+        strength: factor >= 0 on the bound's gradient.
+        images_only: train branch and estimator on any input, but let the bound's gradient go anywhere only where G is
+            given images (N, C, H, W), as in `MIMinimizationHook`.
+        ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing.
+        ValueError: from the layers, on wrong shapes, NaN features.
+
+    Reference:
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the aim; Cheng et al., ICML
+        2020, arXiv 2006.12013, for the bound.
+    """
+
+    def __init__(self, strength: float = 1.0, ramp: bool = True, images_only: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if strength < 0:
+            raise ValueError(f"strength must be at least 0, got {strength}")
+        self.strength, self.ramp, self.images_only = strength, ramp, images_only
+        self.f_hook = FeaturesHook(domains=list(keys.DOMAINS))
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        branch, estimator = (read(self, inputs, key) for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR))
+        outputs = self.f_hook(inputs, losses)[0]
+        features, domains = features_and_domains({**inputs, **outputs})
+        strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
+        sensitive = branch(features, domains)
+        club = estimator(features, sensitive.features, strength)
+        own = {keys.MI_ESTIMATOR_LOSS: club.estimator, keys.MI_BRANCH_LOSS: sensitive.loss}
+        return outputs, {keys.MI_LOSS: club.bound, **own}
+
+    def _loss_keys(self) -> list[str]:
+        return [keys.MI_LOSS, keys.MI_ESTIMATOR_LOSS, keys.MI_BRANCH_LOSS]
+
+    def _out_keys(self) -> list[str]:
+        return list(self.f_hook.out_keys)
