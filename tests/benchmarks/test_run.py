@@ -128,6 +128,19 @@ def test_changed_settings_of_a_recipe_are_those_it_trains_with() -> None:
     assert adapter.hook.recipe.label_smoothing == 0.3
 
 
+def test_branch_and_estimator_keep_the_optimizers_that_the_adapter_gives_them() -> None:
+    from benchmarks.methods import Setup
+
+    method = get_method("dmsrl[mi=two_branch,mi_weight=0.1]")
+    adapter = method.build(Setup((6,), 3, 60, steps=10), method.settings).adapter
+    rates = {name: opt.param_groups[0]["lr"] for name, opt in adapter.optimizers.items()}
+    assert rates == pytest.approx(
+        {"G": 1e-3, "C": 1e-3, "margin_metric": 1e-3, "mi_branch": 4e-3, "mi_estimator": 4e-3}
+    )
+    assert adapter.lr_schedulers.keys() == {"G", "C", "margin_metric"}
+    assert adapter.hook.recipe.loss_weights["mi_loss"] == 0.1
+
+
 def test_dann_reverses_by_the_published_schedule(vectors: Task) -> None:
     from benchmarks.methods import Setup
 
