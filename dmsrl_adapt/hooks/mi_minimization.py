@@ -22,7 +22,7 @@ class MIMinimizationHook(BaseHook):
     `AdversarialMILoss`). Reads: `src_imgs_features`, `target_imgs_features`; in the conditional form `src_labels` and
     `target_imgs_features_logits`; `progress` where ramped. Writes: the features and logits it had to compute.
     Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
-    `mi_estimator_loss` in this form.
+    `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
 
     Args:
         conditional: lower I(feature; domain | class), with a critic made with `num_classes`; False for the published

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from .checks import check_features
 
-LOG_VARIANCE_LIMIT = 5.0
+LOG_VARIANCE_LIMIT = 5.0  # otherwise what is guessed exactly would have an infinite bound
 
 
 class CLUBLosses(NamedTuple):
