@@ -7,7 +7,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers.multi_level_backbone import CORNERS
+from ..layers.local_windows import CORNERS
 from .context import read
 
 

@@ -5,6 +5,9 @@ from .argmax_labeler import ArgmaxLabeler
 from .class_probs import class_probs, faded_by_doubt
 from .cosine_margin_loss import CosineMarginLoss
 from .faiss_search import nearest
+from .local_windows import LocalWindows
+from .map_pool import MapPool
+from .map_trunk import NamedLayers
 from .margin_metric_loss import MarginMetricLoss
 from .multi_level_backbone import MultiLevelBackbone
 from .prototype_labeler import PrototypeLabeler
@@ -17,8 +20,11 @@ __all__ = [
     "AdversarialMILoss",
     "ArgmaxLabeler",
     "CosineMarginLoss",
+    "LocalWindows",
+    "MapPool",
     "MarginMetricLoss",
     "MultiLevelBackbone",
+    "NamedLayers",
     "PrototypeLabeler",
     "PseudoLabels",
     "RandomConvolution",

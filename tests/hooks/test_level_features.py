@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dmsrl_adapt import LevelFeaturesHook, MultiLevelBackbone
-from dmsrl_adapt.layers.multi_level_backbone import CORNERS
+from dmsrl_adapt.layers.local_windows import CORNERS
 
 from ..stand_ins import CLASSES, Counted, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import CLOSE, HOSTS, hook_step, plain_step
