@@ -11,6 +11,7 @@ from .hooks import (
     PseudoLabelHook,
     RampHook,
     SourceFeaturesHook,
+    SourceStyleHook,
 )
 from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
 from .recipes import Recipe
@@ -30,6 +31,7 @@ __all__ = [
     "RampHook",
     "Recipe",
     "SourceFeaturesHook",
+    "SourceStyleHook",
     "__version__",
     "dmsrl_components",
 ]

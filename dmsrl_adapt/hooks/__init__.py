@@ -8,6 +8,7 @@ from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .source_features import SourceFeaturesHook
+from .source_style import SourceStyleHook
 
 __all__ = [
     "DMSRLHook",
@@ -18,4 +19,5 @@ __all__ = [
     "PseudoLabelHook",
     "RampHook",
     "SourceFeaturesHook",
+    "SourceStyleHook",
 ]

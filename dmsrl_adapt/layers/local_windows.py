@@ -148,8 +148,7 @@ class LocalWindows(nn.Module):
     def _known(self, landmarks: Tensor | None, size: int) -> Tensor:
         if landmarks is None:
             return self.aligned
-        if landmarks.shape != (size, len(LANDMARKS), 2):
-            raise ValueError(f"landmarks must have shape ({size}, {len(LANDMARKS)}, 2), got {tuple(landmarks.shape)}")
+        check_landmark_shape(landmarks, size)
         is_missing = landmarks.isnan().any(2, keepdim=True).any(1, keepdim=True)
         return torch.where(is_missing, self.aligned, landmarks.to(self.aligned))
 
@@ -160,3 +159,23 @@ class LocalWindows(nn.Module):
 def is_grid(kind: object) -> bool:
     """Whether it is a pair of whole numbers from 1 on."""
     return isinstance(kind, tuple) and len(kind) == 2 and all(isinstance(n, int) and n >= 1 for n in kind)
+
+
+def check_landmark_shape(landmarks: Tensor, size: int, name: str = "landmarks") -> None:
+    """Raises `ValueError` unless landmarks have shape (size, 5, 2)."""
+    if landmarks.shape != (size, len(LANDMARKS), 2):
+        raise ValueError(f"{name} must have shape ({size}, {len(LANDMARKS)}, 2), got {tuple(landmarks.shape)}")
+
+
+def check_landmarks(landmarks: Tensor, size: int, name: str = "landmarks") -> None:
+    """Raises unless landmarks are floating point, of shape (size, 5, 2), and NaN or no farther than a side away from
+    the image, so that pixels in the place of shares are found. It waits for the device, which the layer does not.
+    """
+    if not isinstance(landmarks, Tensor) or not landmarks.is_floating_point():
+        came = landmarks.dtype if isinstance(landmarks, Tensor) else type(landmarks).__name__
+        raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    check_landmark_shape(landmarks, size, name)
+    known = landmarks[~landmarks.isnan()]
+    if known.numel() and not ((known >= -1) & (known <= 2)).all():
+        low, high = known.min().item(), known.max().item()
+        raise ValueError(f"{name} must be shares of the image, 0..1, got values from {low:.4g} to {high:.4g}")
