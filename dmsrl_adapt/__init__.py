@@ -2,6 +2,7 @@
 
 from .adapter import DMSRL
 from .components import dmsrl_components
+from .frozen_maps import FrozenMaps, frozen_maps
 from .hooks import (
     DMSRLHook,
     LevelFeaturesHook,
@@ -20,6 +21,7 @@ from .version import __version__
 __all__ = [
     "DMSRL",
     "DMSRLHook",
+    "FrozenMaps",
     "LevelFeaturesHook",
     "MIMinimizationHook",
     "MarginMetricHook",
@@ -34,4 +36,5 @@ __all__ = [
     "SourceStyleHook",
     "__version__",
     "dmsrl_components",
+    "frozen_maps",
 ]

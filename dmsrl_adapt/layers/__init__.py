@@ -14,6 +14,7 @@ from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
 from .random_convolution import RandomConvolution
 from .running_statistics import kept_running_statistics
+from .stored_maps import StoredMaps
 from .training_progress import TrainingProgress, ramp
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PrototypeLabeler",
     "PseudoLabels",
     "RandomConvolution",
+    "StoredMaps",
     "TrainingProgress",
     "class_probs",
     "faded_by_doubt",
