@@ -44,12 +44,8 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="table and pictures of a folder of results")
     report.add_argument("folder", type=Path)
     speed = commands.add_parser("speed", help="time of a training step, or of the backbone, as a ratio")
-    speed.add_argument(
-        "--part",
-        choices=tuple(BASELINES),
-        default="step",
-        help="a step to DANN's, or the wrapped backbone to the bare one",
-    )
+    what = "a training step to DANN's (step), or MultiLevelBackbone to the bare network (default: %(default)s)"
+    speed.add_argument("what", nargs="?", choices=tuple(BASELINES), default="step", help=what)
     speed.add_argument("--network", default="resnet18", help="name of a timm model (default: %(default)s)")
     speed.add_argument("--size", type=int, default=64, help="side of the images in pixels (default: %(default)s)")
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
@@ -152,10 +148,10 @@ def report(options: argparse.Namespace) -> int:
 def speed(options: argparse.Namespace) -> int:
     """Measures, prints and writes the ratios."""
     sizes = {name: positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")}
-    measured = write_speed(options.out, options.part, options.network, **sizes)
+    measured = write_speed(options.out, options.what, options.network, **sizes)
     rows = sorted(measured.items(), key=lambda item: item[1])
-    head = ["method", "step / DANN's"] if options.part == "step" else ["features", "time / the bare network's"]
-    digits = 2 if options.part == "step" else 3
+    head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
+    digits = 2 if options.what == "step" else 3
     print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in rows)]))
     return 0
 

@@ -35,6 +35,7 @@ class NamedLayers(nn.Module):
             there = [name for name in known if name and "." not in name]
             raise ValueError(f"{type(net).__name__} has no layers {missing}, it has {there} and what is inside them")
         self.net, self.names = net, tuple(names)
+        self.output_fmt = getattr(net, "output_fmt", "NCHW")  # where channels are, if timm says so
         self.hooks = FeatureHooks(self.names, net.named_modules())
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -25,7 +25,7 @@ def test_command_prints_and_writes_the_ratios(monkeypatch, tmp_path, capsys, par
     monkeypatch.setattr(speed, "WARM_UP", 0)
     monkeypatch.setattr(speed, "METHODS", ("dann", "dmsrl"))
     settings = ["--network", "resnet10t", "--size", "32", "--batch-size", "2", "--rounds", "1"]
-    assert main(["speed", "--part", part, *settings, "--out", str(tmp_path)]) == 0
+    assert main(["speed", part, *settings, "--out", str(tmp_path)]) == 0
     names = {"dann", "dmsrl"} if part == "step" else {"bare", *speed.WRAPPED}
     (path,) = tmp_path.glob("*.json")
     assert path.name.startswith("speed-backbone-" if part == "backbone" else "speed-")

@@ -387,6 +387,15 @@ def test_timm_model_with_channels_last_gives_the_same_levels():
     assert G(x).shape == (2, G.feature_dim)
 
 
+def test_named_layers_with_channels_last_give_the_same_levels():
+    net = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, img_size=64, depths=(1, 1, 1, 1)).eval()
+    x = torch.randn(2, 3, 64, 64)
+    by_name = MultiLevelBackbone(net, levels=("layers.1", "layers.3"), local=None, input_size=64)
+    assert by_name.level_dims == {"global": 768, "layers_1": 192}
+    tokens = net.layers[1](net.layers[0](net.patch_embed(x)))
+    torch.testing.assert_close(by_name.levels(x)["layers_1"], tokens.mean((1, 2)))
+
+
 def test_timm_model_cut_off_at_its_last_map_by_hand():
     trunk = timm.create_model("resnet10t", num_classes=0, global_pool="")
     G = MultiLevelBackbone(trunk, local=None, input_size=64)
