@@ -21,8 +21,8 @@ class MapPool(nn.Module):
     """Gives one vector an image of maps (N, C, H, W): (N, C), or (N, C H W) where they are flattened.
 
     Args:
-        kind: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on and which is computed in
-            float32 under autocast, or "flatten", which keeps every cell.
+        kind: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on, which counts what is
+            negative as nothing, and which runs in float32 under autocast, or "flatten", which keeps every cell.
 
     Raises:
         ValueError: another kind.

@@ -79,17 +79,7 @@ class MultiLevelBackbone(nn.Module):
         fuse: str = "concat",
     ) -> None:
         super().__init__()
-        for name, value, choices in (
-            ("global_pool", global_pool, POOLS),
-            ("local_pool", local_pool, POOLS[:-1]),
-            ("fuse", fuse, FUSIONS),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-        if out_dim is not None and out_dim < 1:
-            raise ValueError(f"out_dim must be at least 1 or None, got {out_dim}")
-        if fuse == "project" and out_dim is None:
-            raise ValueError("out_dim is needed by fuse='project'")
+        check_choices(global_pool, local_pool, fuse, out_dim)
         self.global_pool, self.fuse = global_pool, fuse
         names = level_names(levels)
         self.windows = None if local is None else LocalWindows(local, window)
@@ -173,6 +163,21 @@ class MultiLevelBackbone(nn.Module):
         channels = {name: info.channels()[place] for name, place in self.places.items()}
         local = () if self.windows is None else self.windows.names
         return {"global": channels["global"], **dict.fromkeys(local, channels["global"]), **channels}
+
+
+def check_choices(global_pool: str, local_pool: str, fuse: str, out_dim: int | None) -> None:
+    """Raises `ValueError` for an unknown pool or fusion, and for an `out_dim` that is missing or below 1."""
+    for name, value, choices in (
+        ("global_pool", global_pool, POOLS),
+        ("local_pool", local_pool, POOLS[:-1]),  # windows have sizes of their own
+        ("fuse", fuse, FUSIONS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    if out_dim is not None and out_dim < 1:
+        raise ValueError(f"out_dim must be at least 1 or None, got {out_dim}")
+    if fuse == "project" and out_dim is None:
+        raise ValueError("out_dim is needed by fuse='project'")
 
 
 def level_names(levels: Levels | None) -> tuple[str, ...]:
