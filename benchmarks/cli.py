@@ -9,7 +9,7 @@ from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
-from .speed import write_speed
+from .speed import BASELINES, write_speed
 from .tasks import DataError, DataPlace, families, task_names
 from .tasks.own_data import is_labelled, left_out
 from .training import Plan
@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
     report = commands.add_parser("report", help="table and pictures of a folder of results")
     report.add_argument("folder", type=Path)
-    speed = commands.add_parser("speed", help="time of a training step as a ratio to DANN's")
+    speed = commands.add_parser("speed", help="time of a training step, or of the backbone, as a ratio")
+    what = "a training step to DANN's (step), or MultiLevelBackbone to the bare network (default: %(default)s)"
+    speed.add_argument("what", nargs="?", choices=tuple(BASELINES), default="step", help=what)
     speed.add_argument("--network", default="resnet18", help="name of a timm model (default: %(default)s)")
     speed.add_argument("--size", type=int, default=64, help="side of the images in pixels (default: %(default)s)")
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
@@ -145,10 +147,12 @@ def report(options: argparse.Namespace) -> int:
 
 def speed(options: argparse.Namespace) -> int:
     """Measures, prints and writes the ratios."""
-    sizes = [positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")]
-    measured = write_speed(options.out, options.network, *sizes)
+    sizes = {name: positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")}
+    measured = write_speed(options.out, options.what, options.network, **sizes)
     rows = sorted(measured.items(), key=lambda item: item[1])
-    print(as_text([["method", "step / DANN's"], *([name, f"{ratio:.2f}"] for name, ratio in rows)]))
+    head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
+    digits = 2 if options.what == "step" else 3
+    print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in rows)]))
     return 0
 
 

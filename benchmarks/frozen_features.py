@@ -1,4 +1,4 @@
-"""Features of a frozen pretrained network, computed once: object images on a machine without a GPU."""
+"""Features and maps of a frozen pretrained network, computed once: object images on a machine without a GPU."""
 
 import hashlib
 import os
@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
+
+from dmsrl_adapt import FrozenMaps, frozen_maps
+from dmsrl_adapt.layers import NamedLayers
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
+# at 128 px maps of 112 x 8 x 8, and of 1280 x 4 x 4, the last that there is
+LAYERS = ("net.blocks.4", "net.bn2")
 
 
 @cache
@@ -45,6 +51,27 @@ def frozen_features(images: Tensor, batch_size: int = 64) -> Tensor:
     np.save(unfinished, features.numpy())
     unfinished.replace(path)
     return features
+
+
+class OnPixels(nn.Module):
+    """A network that takes images as they are, uint8 (N, 3, H, W)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Gives what the network gives."""
+        result: Tensor = self.net((images.float() - MEAN) / STD)
+        return result
+
+
+def kept_maps(images: Tensor) -> FrozenMaps:
+    """Gives maps of two depths of the network, of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".maps.lock"):  # runs beside each other want the same file
+        return frozen_maps(images, NamedLayers(OnPixels(network()), LAYERS), folder)
 
 
 def cache_folder() -> Path:

@@ -1,8 +1,11 @@
 """The networks that all methods share."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone
+from dmsrl_adapt.layers import StoredMaps
 
 FEATURE_DIM = 256
 
@@ -31,14 +34,22 @@ class Bottleneck(nn.Sequential):
 FeatureExtractor = Bottleneck | MultiLevelBackbone
 
 
-def feature_extractor(shape: tuple[int, ...], network: str, local: str | None) -> FeatureExtractor:
+def feature_extractor(
+    shape: tuple[int, ...], network: str, local: str | None, map_shapes: Sequence[tuple[int, int, int]] = ()
+) -> FeatureExtractor:
     """Gives a fresh G, with `feature_dim`, for inputs of `shape`, (C, H, W) or (D,).
 
     Args:
         shape: of one sample.
         network: "small" for the convolutions above, else the name of a timm model; feature vectors need neither.
         local: local level of `MultiLevelBackbone`, where there is a map.
+        map_shapes: of the maps that a row of numbers holds, where it holds maps, from the first depth to the last.
     """
+    if map_shapes:
+        levels = range(len(map_shapes))
+        return MultiLevelBackbone(
+            StoredMaps(map_shapes), local=local, levels=tuple(levels), fuse="norm", out_dim=FEATURE_DIM
+        )
     if len(shape) == 1:
         return Bottleneck(shape[0])
     side = shape[1]

@@ -1,30 +1,43 @@
-"""Time of a training step as a ratio to DANN's, all methods in turn, so that a noisy machine is noisy for all."""
+"""Times as ratios, everything in turn, so that a noisy machine is noisy for all: of a training step to DANN's, and of
+`MultiLevelBackbone` to the bare network with its global pool."""
 
 import json
 import platform
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import timm
 import torch
+from torch import Tensor, nn
+
+from dmsrl_adapt import MultiLevelBackbone
 
 from .methods import Setup, get_method
 from .results import commit, versions
 from .training import to_device
 
-BASELINE = "dann"
-METHODS = (BASELINE, "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl_published")
+METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl_published")
+BARE = "bare"
+WRAPPED: dict[str, dict[str, Any]] = {
+    "global": {"local": None},
+    "corners": {},
+    "grid 2 x 2, max": {"local": (2, 2), "local_pool": "max"},
+    "landmarks": {"local": "landmarks"},
+    "corners, three depths, norm": {"levels": (1, 2, -1), "fuse": "norm"},
+}
+# what is measured, and to which of it the rest is compared
+BASELINES = {"step": METHODS[0], "backbone": BARE}
 NUM_CLASSES, NUM_TARGET, WARM_UP = 7, 10_000, 3
 
+Steps = Mapping[str, Callable[[], object]]
 
-def step_times(network: str, size: int, batch_size: int, rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Gives seconds of every counted step by method, on random images (batch_size, 3, size, size) of each domain."""
+
+def method_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:
+    """Gives a training step of every method, on random images (batch_size, 3, size, size) of each domain."""
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
-    adapters = {}
-    for name in METHODS:
-        method = get_method(name)
-        adapters[name] = method.build(setup, method.settings).adapter
-        to_device(adapters[name], device)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
         "src_imgs": images[0],
@@ -35,11 +48,41 @@ def step_times(network: str, size: int, batch_size: int, rounds: int, device: to
         "target_domain": torch.ones(batch_size, device=device),
         "target_sample_idx": torch.arange(batch_size, device=device),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
+
+    def step_of(name: str) -> Callable[[], object]:
+        method = get_method(name)
+        adapter = method.build(setup, method.settings).adapter
+        to_device(adapter, device)
+        return lambda: adapter.training_step(dict(batch))
+
+    return {name: step_of(name) for name in METHODS}
+
+
+def backbone_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:
+    """Gives a forward and backward pass of the bare network and of each kind of wrapper around it, on noise."""
+    images = torch.randn(batch_size, 3, size, size, device=device)
+
+    def step_of(net: nn.Module) -> Callable[[], object]:
+        net = net.to(device).train()
+
+        def step() -> None:
+            net.zero_grad()
+            features: Tensor = net(images)
+            features.sum().backward()
+
+        return step
+
+    wrapped = {name: step_of(MultiLevelBackbone(network, **settings)) for name, settings in WRAPPED.items()}
+    return {BARE: step_of(timm.create_model(network, num_classes=0)), **wrapped}
+
+
+def step_times(steps: Steps, rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Gives seconds of every counted call by name; one of each a round, after some that do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(WARM_UP + rounds):
-        for name, adapter in adapters.items():
+        for name, step in steps.items():
             start = time.perf_counter()
-            adapter.training_step(dict(batch))
+            step()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             if count >= WARM_UP:
@@ -47,19 +90,21 @@ def step_times(network: str, size: int, batch_size: int, rounds: int, device: to
     return seconds
 
 
-def ratios(seconds: dict[str, list[float]]) -> dict[str, float]:
-    """Gives a method's median over rounds of its step's time divided by DANN's of the same round."""
-    base = seconds[BASELINE]
+def ratios(seconds: dict[str, list[float]], baseline: str) -> dict[str, float]:
+    """Gives a name's median over rounds of its time divided by the baseline's of the same round."""
+    base = seconds[baseline]
     return {name: statistics.median(a / b for a, b in zip(own, base, strict=True)) for name, own in seconds.items()}
 
 
-def write_speed(folder: Path, network: str, size: int, batch_size: int, rounds: int) -> dict[str, float]:
-    """Measures, writes `speed-{device}.json` into a folder and gives the ratios."""
+def write_speed(folder: Path, part: str, network: str, size: int, batch_size: int, rounds: int) -> dict[str, float]:
+    """Measures a part of `BASELINES`, writes `speed-{device}.json`, for the backbone `speed-backbone-{device}.json`,
+    into a folder and gives the ratios."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    seconds = step_times(network, size, batch_size, rounds, device)
-    ratio = ratios(seconds)
+    make = method_steps if part == "step" else backbone_steps
+    seconds = step_times(make(network, size, batch_size, device), rounds, device)
+    ratio = ratios(seconds, BASELINES[part])
     result = {
-        "baseline": BASELINE,
+        "baseline": BASELINES[part],
         "ratio": ratio,
         "median_seconds": {name: statistics.median(own) for name, own in seconds.items()},
         "settings": {"network": network, "size": size, "batch_size": batch_size, "rounds": rounds},
@@ -69,5 +114,6 @@ def write_speed(folder: Path, network: str, size: int, batch_size: int, rounds: 
         "commit": commit(),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"speed-{device.type}.json").write_text(json.dumps(result, indent=1) + "\n")
+    stem = "speed" if part == "step" else f"speed-{part}"
+    (folder / f"{stem}-{device.type}.json").write_text(json.dumps(result, indent=1) + "\n")
     return ratio

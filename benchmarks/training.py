@@ -52,8 +52,8 @@ class Outcome:
 
 
 def to_inputs(samples: Tensor) -> Tensor:
-    """Images scaled to -1..1; feature vectors as they are."""
-    return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples
+    """Images scaled to -1..1; feature vectors as they are, in float32."""
+    return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples.float()
 
 
 def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -119,7 +119,7 @@ def train(task: Task, method: Method, seed: int, plan: Plan, on_step: Callable[[
     torch.manual_seed(seed)
     np.random.seed(seed)
     shape = tuple(task.source.inputs.shape[1:])
-    setup = Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network)
+    setup = Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network, task.map_shapes)
     adapter, on_progress = (trained := method.build(setup, method.settings)).adapter, trained.on_progress
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     stops = set(np.linspace(0, plan.steps, plan.scorings + 1).round().astype(int)[1:])

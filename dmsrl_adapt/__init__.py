@@ -2,6 +2,7 @@
 
 from .adapter import DMSRL
 from .components import dmsrl_components
+from .frozen_maps import FrozenMaps, frozen_maps
 from .hooks import (
     DMSRLHook,
     LevelFeaturesHook,
@@ -11,6 +12,7 @@ from .hooks import (
     PseudoLabelHook,
     RampHook,
     SourceFeaturesHook,
+    SourceStyleHook,
     TwoBranchMIHook,
 )
 from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
@@ -20,6 +22,7 @@ from .version import __version__
 __all__ = [
     "DMSRL",
     "DMSRLHook",
+    "FrozenMaps",
     "LevelFeaturesHook",
     "MIMinimizationHook",
     "MarginMetricHook",
@@ -31,7 +34,9 @@ __all__ = [
     "RampHook",
     "Recipe",
     "SourceFeaturesHook",
+    "SourceStyleHook",
     "TwoBranchMIHook",
     "__version__",
     "dmsrl_components",
+    "frozen_maps",
 ]

@@ -45,6 +45,26 @@ def logits(domain: str) -> str:
     return f"{domain}_imgs_features_logits"
 
 
+def styled(domain: str) -> str:
+    """`src` -> `src_imgs_styled`, what G is to see instead of the images."""
+    return f"{domain}_imgs_styled"
+
+
+def moves_statistics(domain: str) -> str:
+    """`src` -> `src_moves_statistics`, whether G's running statistics are to follow the domain."""
+    return f"{domain}_moves_statistics"
+
+
+def landmarks(domain: str) -> str:
+    """`src` -> `src_imgs_landmarks`."""
+    return f"{domain}_imgs_landmarks"
+
+
 def level(domain: str, name: str) -> str:
     """`src`, `global` -> `src_imgs_level_global`."""
     return f"{domain}_imgs_level_{name}"
+
+
+def level_module(key: str, name: str) -> str:
+    """`margin_metric`, `global` -> `margin_metric_level_global`."""
+    return f"{key}_level_{name}"

@@ -28,6 +28,7 @@ class Setup:
 
     shape: of one input, (C, H, W) or (D,).
     network: name for `feature_extractor`.
+    map_shapes: of the maps that an input holds in a row, for `feature_extractor`.
     """
 
     shape: tuple[int, ...]
@@ -35,10 +36,11 @@ class Setup:
     num_target: int
     steps: int
     network: str = "small"
+    map_shapes: tuple[tuple[int, int, int], ...] = ()
 
     def feature_extractor(self, local: str | None = None) -> FeatureExtractor:
         """Gives a fresh G."""
-        return feature_extractor(self.shape, self.network, local)
+        return feature_extractor(self.shape, self.network, local, self.map_shapes)
 
     def classifier(self, G: FeatureExtractor) -> nn.Module:
         """Gives a fresh C for G."""

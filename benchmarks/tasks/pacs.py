@@ -1,28 +1,37 @@
-"""PACS: photos, paintings, cartoons and sketches of seven kinds of things, every ordered pair, on frozen features."""
+"""PACS: photos, paintings, cartoons and sketches of seven kinds of things, every ordered pair, on frozen features or,
+as pacs_maps, on maps of two depths of the same frozen network."""
 
 from itertools import permutations
 
 import torch
 
-from ..frozen_features import frozen_features
+from dmsrl_adapt.frozen_maps import Shape
+
+from ..frozen_features import frozen_features, kept_maps
 from .images import encoded_images, read_arrays, to_images
 from .task import DataPlace, Shares, Split, Task
 
 DOMAINS = ("art_painting", "cartoon", "photo", "sketch")
-NAMES = tuple(f"pacs-{source}-{target}" for source, target in permutations(DOMAINS, 2))
+KINDS = ("pacs", "pacs_maps")
+NAMES = tuple(f"{kind}-{source}-{target}" for kind in KINDS for source, target in permutations(DOMAINS, 2))
 LICENCE = "none stated; https://domaingeneralization.github.io (Li et al., ICCV 2017)"
 
 
 def load(name: str, place: DataPlace) -> Task:
     """Gives the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
-    _, source, target = name.split("-")
-    (pool, classes), (target_pool, _) = (read_domain(domain, place) for domain in (source, target))
-    return Task(name, classes, pool, *Shares().cut(target_pool), licence=LICENCE)
+    kind, source, target = name.split("-")
+    pool, classes, shapes = read_domain(source, place, kind)
+    parts = Shares().cut(read_domain(target, place, kind)[0])
+    return Task(name, classes, pool, *parts, licence=LICENCE, map_shapes=shapes)
 
 
-def read_domain(domain: str, place: DataPlace) -> tuple[Split, tuple[str, ...]]:
-    """Gives a domain's features and its class names."""
+def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, tuple[str, ...], tuple[Shape, ...]]:
+    """Gives a domain's features or, in rows, its maps; its class names; and the shapes of its maps, if it has any."""
     path = place.file(f"pacs_{domain}.npz", "PACS has no official download; see benchmarks/README.md for the format.")
     arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
-    features = frozen_features(to_images(encoded_images(arrays, str(path))))
-    return Split(features, torch.as_tensor(arrays["labels"])), tuple(arrays["classes"].tolist())
+    images, labels = to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"])
+    classes = tuple(arrays["classes"].tolist())
+    if kind == "pacs":
+        return Split(frozen_features(images), labels), classes, ()
+    maps = kept_maps(images)
+    return Split(maps.rows, labels), classes, tuple(maps.shapes)

@@ -17,7 +17,7 @@ class DataError(ValueError):
 class Split:
     """Samples held in memory.
 
-    inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D).
+    inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D), or maps in rows, float16 (N, D).
     labels: int64 (N,), 0..K-1, or None where nobody knows them.
     """
 
@@ -43,7 +43,8 @@ class Split:
 class Task:
     """A source and a target domain. Labels of the target's training part serve the supervised ceiling and scoring only.
 
-    target_validation chooses settings, target_test scores; no sample is in two parts.
+    target_validation chooses settings, target_test scores; no sample is in two parts. map_shapes: (C, H, W) of the maps
+    that an input holds in a row, none where it is something else.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Task:
     target_test: Split
     metric: str = "accuracy"
     licence: str = "unknown"
+    map_shapes: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def has_images(self) -> bool:

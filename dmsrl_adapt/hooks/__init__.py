@@ -8,6 +8,7 @@ from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .source_features import SourceFeaturesHook
+from .source_style import SourceStyleHook
 from .two_branch_mi import TwoBranchMIHook
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "PseudoLabelHook",
     "RampHook",
     "SourceFeaturesHook",
+    "SourceStyleHook",
     "TwoBranchMIHook",
 ]

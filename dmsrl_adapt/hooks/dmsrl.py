@@ -26,6 +26,7 @@ from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .source_features import SourceFeaturesHook
+from .source_style import SourceStyleHook
 from .two_branch_mi import TwoBranchMIHook
 
 
@@ -43,8 +44,8 @@ class DMSRLHook(BaseWrapperHook):
         recipe: "default", "published" or a `Recipe`; the same as for `dmsrl_components`.
         weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
         reducer: makes numbers of losses of single samples; None for their mean.
-        pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used as they
-            are: without a random style, and with the source in G's running statistics.
+        pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used: those of
+            the source in the recipe's style.
         post: hooks after the losses of the recipe; give their weights in `weighter`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -72,7 +73,8 @@ class DMSRLHook(BaseWrapperHook):
         super().__init__(**kwargs)
         self.recipe = get_recipe(recipe)
         # the recipe's hooks check features, so they come before anything that would fail on them less clearly
-        first = [ProgressHook(advance=False), *pre, *source_hooks(self.recipe), FeaturesAndLogitsHook()]
+        style, features = source_hooks(self.recipe)
+        first = [ProgressHook(advance=False), *style, *pre, *features, FeaturesAndLogitsHook()]
         parts = [*first, *recipe_hooks(self.recipe), CLossHook(source_loss(self.recipe))]
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
         self.opts: list[Any] = list(opts)
@@ -110,11 +112,12 @@ def source_loss(recipe: Recipe) -> nn.Module:
     return nn.CrossEntropyLoss(reduction="none", label_smoothing=recipe.label_smoothing)
 
 
-def source_hooks(recipe: Recipe) -> list[BaseHook]:
-    """Gives the hook that computes the source's features, where the recipe wants more of it than upstream's does."""
+def source_hooks(recipe: Recipe) -> tuple[list[BaseHook], list[BaseHook]]:
+    """Gives the hook that says what G sees of the source, and the one that computes its features, unless another has;
+    none where the recipe wants no more of them than upstream's does."""
     if recipe.style_probability == 0 and recipe.moves_statistics:
-        return []
-    return [SourceFeaturesHook(recipe.style_probability, moves_statistics=recipe.moves_statistics)]
+        return [], []
+    return [SourceStyleHook(recipe.style_probability, moves_statistics=recipe.moves_statistics)], [SourceFeaturesHook()]
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
@@ -127,7 +130,7 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
     if recipe.mi == "two_branch":
         hooks.append(TwoBranchMIHook(ramp=recipe.mi_ramp, images_only=recipe.mi_images_only))
     elif recipe.mi is not None:
-        settings = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
+        settings: dict[str, Any] = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
         hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:
         hooks.append(ramped(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)), recipe.confusion_ramp))

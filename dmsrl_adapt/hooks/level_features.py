@@ -1,25 +1,28 @@
 """Hook: global and local features of both domains with one forward pass each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers.multi_level_backbone import CORNERS
+from ..layers.local_windows import CORNERS, check_landmarks
 from .context import read
+from .source_style import run_backbone
 
 
 class LevelFeaturesHook(BaseHook):
     """Writes the fused feature and every level of a `MultiLevelBackbone`, with one forward pass for each domain.
 
     It belongs into `pre=[...]`, so that the hooks after it find the features. Upstream's own features hook computes the
-    fused feature alone; with this one the levels come for free.
+    fused feature alone; with this one the levels come for free. After a `SourceStyleHook` features and levels of the
+    source are those of the styled images; `DMSRLHook` has one before its `pre` where the recipe has a style.
 
     Modules: `G` (models; a `MultiLevelBackbone`, wrapped for distributed training or not). Reads: `src_imgs`,
-    `target_imgs`. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as `src_imgs_level_global`, shape
-    (N, level_dims["global"]), for each level. No losses.
+    `target_imgs`; where present `src_imgs_landmarks`, `target_imgs_landmarks`, see `LocalWindows`, and what a
+    `SourceStyleHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
+    `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
 
     Args:
         levels: names of the levels to write.
@@ -28,7 +31,8 @@ class LevelFeaturesHook(BaseHook):
 
     Raises:
         KeyError: a module or key is missing, or G has no level of that name.
-        TypeError: G does not give levels.
+        TypeError: G does not give levels; landmarks that are not floating point.
+        ValueError: landmarks of the wrong shape, or far outside of the image.
     """
 
     def __init__(
@@ -39,22 +43,32 @@ class LevelFeaturesHook(BaseHook):
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
-        backbone = read(self, inputs, keys.G)
+        given = {domain: self._landmarks(inputs, domain) for domain in self.domains}
         outputs = {}
         for domain in self.domains:
-            fused, levels = self._forward(backbone, read(self, inputs, keys.imgs(domain)))
+            fused, levels = self._forward(inputs, domain, given[domain])
             outputs[keys.features(domain)] = fused
             for name in self.levels:
                 outputs[keys.level(domain, name)] = read(self, levels, name)
         return outputs, {}
 
-    def _forward(self, backbone: Any, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _landmarks(self, inputs: Mapping[str, Any], domain: str) -> dict[str, Tensor]:
+        """The domain's landmarks as an argument of G, where there are any."""
+        images, key = read(self, inputs, keys.imgs(domain)), keys.landmarks(domain)
+        if key not in inputs:
+            return {}
+        check_landmarks(inputs[key], len(images), name=key)
+        return {"landmarks": inputs[key]}
+
+    def _forward(
+        self, inputs: Mapping[str, Any], domain: str, given: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         try:
-            result: tuple[Tensor, dict[str, Tensor]] = backbone(images, return_levels=True)
+            result: tuple[Tensor, dict[str, Tensor]] = run_backbone(self, inputs, domain, return_levels=True, **given)
         except TypeError as error:
             if "return_levels" not in str(error):
                 raise
-            came = type(backbone).__name__
+            came = type(inputs[keys.G]).__name__
             raise TypeError(f"G must be a MultiLevelBackbone to give levels, got {came}") from error
         return result
 

@@ -4,49 +4,60 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from pytorch_adapt.hooks import FeaturesHook
+from pytorch_adapt.hooks import EmptyHook, FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
 from .context import read
+from .level_parts import check_level_weights, read_parts
 
 
 class MarginMetricHook(BaseHook):
     """Enlarges the category margin with the source's labels and, where a hook before it has left them, the target's
     pseudo labels.
 
-    Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`).
+    Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`);
+    with levels, for each of them one such as `margin_metric_level_global`.
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`; where present `target_pseudo_labels`,
-    `target_pseudo_weights`. Writes: the features it had to compute.
-    Loss: `margin_metric_loss`.
+    `target_pseudo_weights`; with levels, for each of them keys such as `src_imgs_level_global` of a
+    `LevelFeaturesHook`, instead of the features. Writes: the features it had to compute.
+    Loss: `margin_metric_loss`, with levels the weighted sum over them.
 
     Args:
         domains: domains whose features count, with number 0, 1, ... in this order for the layer.
+        levels: weights, at least 0, by the name of a level; None for the fused feature.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing.
-        ValueError: from the layer, on wrong shapes, labels or weights out of range, NaN features.
+        ValueError: no level or a negative weight; from the layer, on wrong shapes, labels or weights out of range, NaN
+            features.
     """
 
-    def __init__(self, domains: Sequence[str] = keys.DOMAINS, **kwargs: Any) -> None:
+    def __init__(
+        self, domains: Sequence[str] = keys.DOMAINS, levels: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.domains = tuple(domains)
-        self.f_hook = FeaturesHook(domains=list(domains))
+        self.domains, self.levels = tuple(domains), check_level_weights(levels)
+        # levels are there or missing; only the fused feature is computed
+        self.f_hook = FeaturesHook(domains=list(domains)) if levels is None else EmptyHook()
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
-        loss_fn = read(self, inputs, keys.MARGIN_METRIC)
+        parts = read_parts(self, inputs, keys.MARGIN_METRIC, self.domains, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = {**inputs, **outputs}
-        parts = [self._labelled(context, domain, number) for number, domain in enumerate(self.domains)]
-        features, labels, domains, weights = (torch.cat(column) for column in zip(*parts, strict=True))
-        return outputs, {keys.MARGIN_METRIC_LOSS: loss_fn(features, labels, domains, weights)}
+        first = [context[key] for key in parts[0].feature_keys]
+        rows = [self._labelled(context, domain, number, first[number]) for number, domain in enumerate(self.domains)]
+        columns = [torch.cat(column) for column in zip(*rows, strict=True)]
+        loss = sum(part.weight * part.layer(part.features(context), *columns) for part in parts)
+        return outputs, {keys.MARGIN_METRIC_LOSS: loss}
 
-    def _labelled(self, context: Mapping[str, Any], domain: str, number: int) -> tuple[Tensor, ...]:
-        """Features, labels (-1 without one), domain number and weights of one domain."""
-        features = context[keys.features(domain)]
+    def _labelled(
+        self, context: Mapping[str, Any], domain: str, number: int, features: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Labels (-1 without one), domain number and weights of one domain."""
         size = len(features)
         weights = torch.ones(size, device=features.device)
         if domain != keys.TARGET:
@@ -57,7 +68,7 @@ class MarginMetricHook(BaseHook):
         for key, values in (("labels", labels), ("weights", weights)):
             if values.shape != (size,):
                 raise ValueError(f"{domain} {key} must have shape ({size},), got {tuple(values.shape)}")
-        return features, labels, torch.full((size,), number, device=features.device), weights
+        return labels, torch.full((size,), number, device=features.device), weights
 
     def _loss_keys(self) -> list[str]:
         return [keys.MARGIN_METRIC_LOSS]

@@ -13,14 +13,17 @@ from .. import keys
 from ..layers import class_probs, faded_by_doubt, ramp
 from ..layers.checks import check_labels
 from .context import read, read_progress
+from .level_parts import check_level_weights, read_parts
 
 
 class MIMinimizationHook(BaseHook):
     """Lowers the mutual information between features and domain by a critic behind gradient reversal.
 
     Modules: `G` and, in the conditional form, `C` (for features and logits that are missing), `mi_critic` (models;
-    `AdversarialMILoss`). Reads: `src_imgs_features`, `target_imgs_features`; in the conditional form `src_labels` and
-    `target_imgs_features_logits`; `progress` where ramped. Writes: the features and logits it had to compute.
+    `AdversarialMILoss`); with levels, for each of them one such as `mi_critic_level_global`. Reads:
+    `src_imgs_features`, `target_imgs_features`; in the conditional form `src_labels` and
+    `target_imgs_features_logits`; `progress` where ramped; with levels, for each of them keys such as
+    `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute.
     Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
     `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
 
@@ -33,11 +36,13 @@ class MIMinimizationHook(BaseHook):
         images_only: train the critic on any input, but let its gradient reach the features only where G is given images
             (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
         ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
+        levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. The
+            classes of target samples are those of the fused feature in either case.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing.
-        ValueError: from the layer, on wrong shapes, labels out of range, NaN features.
+        ValueError: no level or a negative weight; from the layer, on wrong shapes, labels out of range, NaN features.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class MIMinimizationHook(BaseHook):
         ramp: bool = True,
         fades_doubt: bool = True,
         images_only: bool = False,
+        levels: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -54,18 +60,20 @@ class MIMinimizationHook(BaseHook):
             raise ValueError(f"strength must be at least 0, got {strength}")
         self.conditional, self.strength, self.ramp = conditional, strength, ramp
         self.fades_doubt, self.images_only = fades_doubt, images_only
+        self.levels = check_level_weights(levels)
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
         self.f_hook = f_hook(domains=list(keys.DOMAINS))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
-        loss_fn = read(self, inputs, keys.MI_CRITIC)
+        parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = {**inputs, **outputs}
-        features, domains = features_and_domains(context)
+        _, domains = features_and_domains(context)
         probs = self._class_probs(context, int((domains == 0).sum())) if self.conditional else None
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
-        return outputs, {keys.MI_LOSS: loss_fn(features, domains, probs, strength)}
+        loss = sum(part.weight * part.layer(part.features(context), domains, probs, strength) for part in parts)
+        return outputs, {keys.MI_LOSS: loss}
 
     def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:
         """Source labels as certain, target classes as the classifier sees them; shape (N, K)."""

@@ -1,15 +1,13 @@
 """Hook: features of the source that carry little of its style."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from pytorch_adapt.hooks.base import BaseHook
-from torch import Tensor, nn
 
 from .. import keys
-from ..layers import RandomConvolution, kept_running_statistics
-from .context import read
+from ..layers import RandomConvolution
+from .source_style import run_backbone, show_source
 
 
 class SourceFeaturesHook(BaseHook):
@@ -53,11 +51,9 @@ class SourceFeaturesHook(BaseHook):
         """"""
         if keys.features(keys.SRC) in inputs:
             return {}, {}
-        backbone: nn.Module = read(self, inputs, keys.G)
-        images: Tensor = read(self, inputs, keys.imgs(keys.SRC))
-        with nullcontext() if self.moves_statistics else kept_running_statistics(backbone):
-            features = backbone(self.style(images) if images.ndim == 4 else images)
-        return {keys.features(keys.SRC): features}, {}
+        is_shown = keys.styled(keys.SRC) in inputs
+        shown = {} if is_shown else show_source(self, inputs, self.style, self.moves_statistics)
+        return {keys.features(keys.SRC): run_backbone(self, {**inputs, **shown}, keys.SRC)}, {}
 
     def _loss_keys(self) -> list[str]:
         return []

@@ -7,12 +7,16 @@ from .club_loss import CLUBLoss, CLUBLosses
 from .cosine_margin_loss import CosineMarginLoss
 from .domain_branch import DomainBranch, DomainSensitive
 from .faiss_search import nearest
+from .local_windows import LocalWindows
+from .map_pool import MapPool
+from .map_trunk import NamedLayers
 from .margin_metric_loss import MarginMetricLoss
 from .multi_level_backbone import MultiLevelBackbone
 from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
 from .random_convolution import RandomConvolution
 from .running_statistics import kept_running_statistics
+from .stored_maps import StoredMaps
 from .training_progress import TrainingProgress, ramp
 
 __all__ = [
@@ -23,11 +27,15 @@ __all__ = [
     "CosineMarginLoss",
     "DomainBranch",
     "DomainSensitive",
+    "LocalWindows",
+    "MapPool",
     "MarginMetricLoss",
     "MultiLevelBackbone",
+    "NamedLayers",
     "PrototypeLabeler",
     "PseudoLabels",
     "RandomConvolution",
+    "StoredMaps",
     "TrainingProgress",
     "class_probs",
     "faded_by_doubt",

@@ -1,69 +1,55 @@
-"""Global and local features of one image in one pass through a backbone."""
+"""Global and local features of one image, of one or several depths, in one pass through a backbone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
-POOLS: dict[str, Callable[[Tensor], Tensor]] = {
-    "avg": lambda maps: maps.mean((2, 3)),
-    "max": lambda maps: maps.amax((2, 3)),
-    "flatten": lambda maps: maps.flatten(1),
-}
+from .local_windows import LocalWindows
+from .map_pool import POOLS, MapPool
+from .map_trunk import Levels, described, make_trunk
 
-
-def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
-    """Four windows of a map, each at a corner and `share` of its height and width, in whole cells.
-
-    They overlap where a side, as rounded, is more than half of the map's. For 5/7 that is so from 3 x 3 cells on;
-    on 2 x 2 the windows are the single cells, and on 1 x 1 each of them is the map.
-
-    Args:
-        maps: shape (N, C, H, W).
-        share: 0..1; a side is rounded to whole cells and is at least 1.
-
-    Returns:
-        windows by name, each of shape (N, C, h, w).
-
-    Example:
-        >>> corner_windows(torch.zeros(1, 8, 7, 7), 5 / 7)["top_left"].shape
-        torch.Size([1, 8, 5, 5])
-    """
-    height, width = (max(1, round(side * share)) for side in maps.shape[2:])
-    top, bottom = slice(None, height), slice(-height, None)
-    left, right = slice(None, width), slice(-width, None)
-    places = ((top, left), (top, right), (bottom, left), (bottom, right))
-    return {name: maps[:, :, rows, columns] for name, (rows, columns) in zip(CORNERS, places, strict=True)}
+FUSIONS = ("concat", "norm", "project")
 
 
 class MultiLevelBackbone(nn.Module):
     """A feature extractor G: global and local features of an image, fused to one vector, by one pass of a backbone.
 
-    The global feature is the pooled last map; local ones are four corner windows of it, averaged. They are concatenated
-    and, with `out_dim`, projected by a linear layer with batch normalisation and ReLU. The state dict holds `trunk.*`
-    and, with `out_dim`, `project.*`.
+    The global feature is the pooled last map; local ones are pooled windows of it; further ones are pooled maps of
+    earlier depths. In this order they are concatenated. The state dict holds `trunk.*`, with `out_dim` also `project.*`
+    or `projects.*`, and with "gem" the powers `pools.*` and `local_pool.*`.
 
     Local features want maps of at least 3 x 3, so 96 px where a backbone divides sides by 32: on smaller ones the
-    windows are single cells, and on 1 x 1 all repeat the global feature.
+    corner windows are single cells, and on 1 x 1 all repeat the global feature. Or let `levels` end before that.
 
     Args:
-        backbone: name of a timm model that has `features_only`, or a module that turns images into maps (N, C, H, W),
-            or (N, H, W, C) where it says so by timm's `output_fmt`.
+        backbone: name of a timm model, or a module that turns images into maps (N, C, H, W), or (N, H, W, C) where it
+            says so by timm's `output_fmt`; of several maps the last counts. docs/backbones.md has a table.
         pretrained: load timm's pretrained weights (by download); only with a name.
         in_chans: channels of the images.
-        local: "corners" for the four windows of the paper, None for the global feature alone.
-        window: side of a corner window as a share of the map's; 5/7 in the paper (5 x 5 of 7 x 7).
-        global_pool: "avg", "max", or "flatten", which keeps the whole map and needs `input_size`.
+        local: "corners" for the four windows of the paper, (rows, columns) for a grid that covers the map, "landmarks"
+            for windows around eyes, nose and corners of the mouth, None for the global feature alone.
+        window: side of a window as a share of the map's, for corners and landmarks; None for 5/7 at the corners, as in
+            the paper (5 x 5 of 7 x 7), and 2/5 around landmarks.
+        global_pool: "avg", "max", "gem", or "flatten", which keeps the whole map and needs `input_size`; for the maps
+            of all depths.
         out_dim: size of the projected feature; None leaves the concatenation as it is.
-        input_size: side of the images in pixels; needed by "flatten" and by a module without `out_channels`, for which
-            one blank image is passed through it.
+        input_size: side of the images in pixels; needed by "flatten", by named layers, by a module without
+            `feature_info`, and by timm models that are made for one size, if it is not to be timm's (224 for most
+            vision transformers). One blank image is then passed through.
+        levels: depths, each deeper than the one before. Numbers among the maps that the backbone can give, as timm's
+            `out_indices`, negative ones from the last; or names of layers. The last is the map that global and local
+            features see, another one a level `depth_1` or, for a layer `layer2.0`, `layer2_0`. None for the last map.
+        local_pool: "avg", "max" or "gem", for windows.
+        fuse: "concat" takes the features as they are, and with `out_dim` projects them together by a linear layer with
+            batch normalisation and ReLU; "norm" first gives all the same length, so that none drowns another; "project"
+            projects each for itself, likewise, to `out_dim`, so that the fused feature has `out_dim` numbers a level.
 
     Raises:
-        ValueError: unknown backbone, local, global_pool, sizes out of range, or a module that gives no map.
+        ValueError: unknown backbone, layer, local, pool or fuse, sizes out of range, or a backbone that gives no maps.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
@@ -74,6 +60,8 @@ class MultiLevelBackbone(nn.Module):
         (2560, torch.Size([2, 2560]))
         >>> list(G.levels(torch.zeros(2, 1, 64, 64)))
         ['global', 'top_left', 'top_right', 'bottom_left', 'bottom_right']
+        >>> MultiLevelBackbone("resnet18", levels=(2, -1), local=(1, 2)).level_dims
+        {'global': 512, 'window_0_0': 512, 'window_0_1': 512, 'depth_2': 128}
     """
 
     def __init__(
@@ -81,73 +69,147 @@ class MultiLevelBackbone(nn.Module):
         backbone: str | nn.Module = "resnet18",
         pretrained: bool = False,
         in_chans: int = 3,
-        local: str | None = "corners",
-        window: float = 5 / 7,
+        local: str | tuple[int, int] | None = "corners",
+        window: float | None = None,
         global_pool: str = "avg",
         out_dim: int | None = None,
         input_size: int | None = None,
+        levels: Levels | None = None,
+        local_pool: str = "avg",
+        fuse: str = "concat",
     ) -> None:
         super().__init__()
-        if local not in ("corners", None):
-            raise ValueError(f"local must be 'corners' or None, got {local!r}")
-        if global_pool not in POOLS:
-            raise ValueError(f"global_pool must be one of {tuple(POOLS)}, got {global_pool!r}")
-        if not 0 < window <= 1:
-            raise ValueError(f"window must be above 0 and at most 1, got {window}")
-        if out_dim is not None and out_dim < 1:
-            raise ValueError(f"out_dim must be at least 1 or None, got {out_dim}")
-        self.local, self.window, self.global_pool = local, window, global_pool
-        self.trunk = load_trunk(backbone, pretrained, in_chans) if isinstance(backbone, str) else backbone
-        channels, cells = self._map_size(in_chans, input_size)
-        self.level_dims = {"global": channels * cells}
-        if local is not None:
-            self.level_dims.update(dict.fromkeys(CORNERS, channels))
+        check_choices(global_pool, local_pool, fuse, out_dim)
+        self.global_pool, self.fuse = global_pool, fuse
+        names = level_names(levels)
+        self.windows = None if local is None else LocalWindows(local, window)
+        every = (*names, *(() if self.windows is None else self.windows.names))
+        if len(set(every)) < len(every):
+            raise ValueError(f"levels must have names of their own, got {every}")
+        self.local_pool = MapPool(local_pool)
+        # lists, not dicts by name: torch.export writes code that names modules, and "global" is a word of Python
+        self.pools = nn.ModuleList([MapPool(global_pool) for _ in names])
+        self.trunk = make_trunk(backbone, levels, pretrained, in_chans, input_size)
+        # of a module that is called as it is the list may hold more maps than there are levels
+        places = (-1,) if levels is None else levels if self.trunk is backbone else range(len(names))
+        self.places: dict[str, Any] = dict(zip(names, places, strict=True))
+        self.level_dims = self._level_dims(backbone, in_chans, input_size)
+        if fuse == "project" and out_dim is not None:
+            self.projects = nn.ModuleList([projection(size, out_dim) for size in self.level_dims.values()])
+            self.level_dims = dict.fromkeys(self.level_dims, out_dim)
+            out_dim = None
         total = sum(self.level_dims.values())
         self.feature_dim = out_dim or total
-        self.project = (
-            nn.Identity()
-            if out_dim is None
-            else nn.Sequential(nn.Linear(total, out_dim), nn.BatchNorm1d(out_dim), nn.ReLU(inplace=True))
-        )
+        self.project = nn.Identity() if out_dim is None else projection(total, out_dim)
 
-    def forward(self, x: Tensor, return_levels: bool = False) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, x: Tensor, return_levels: bool = False, landmarks: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Gives the fused feature, shape (N, feature_dim), and on request the levels it was made of, as `levels` does.
 
         Args:
             x: images, shape (N, in_chans, H, W).
             return_levels: also give the levels, from the same pass.
+            landmarks: shape (N, 5, 2), see `LocalWindows`; None takes the images for aligned crops of faces.
         """
-        levels = self.levels(x)
+        levels = self.levels(x, landmarks)
         fused = self.project(torch.cat(list(levels.values()), dim=1))
         return (fused, levels) if return_levels else fused
 
-    def levels(self, x: Tensor) -> dict[str, Tensor]:
-        """Gives the named features of images (N, in_chans, H, W), each of shape (N, level_dims[name])."""
+    def levels(self, x: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
+        """Gives the named features of images (N, in_chans, H, W), each of shape (N, level_dims[name]), as they are put
+        in a row by the fusion: with "norm" of the same length, with "project" projected.
+        """
+        parts = self._pooled(x, landmarks)
+        if self.fuse == "norm":
+            return with_one_length(parts)
+        if self.fuse == "project":
+            projected = zip(self.projects, parts.items(), strict=True)
+            return {name: project(part) for project, (name, part) in projected}
+        return parts
+
+    def _pooled(self, x: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
         maps = self._maps(x)
-        levels = {"global": POOLS[self.global_pool](maps)}
-        if self.local is not None:
-            levels.update({name: part.mean((2, 3)) for name, part in corner_windows(maps, self.window).items()})
-        return levels
+        pooled = {name: pool(of_depth) for pool, (name, of_depth) in zip(self.pools, maps.items(), strict=True)}
+        windows = {} if self.windows is None else self.windows(maps["global"], landmarks)
+        local = {name: self.local_pool(window) for name, window in windows.items()}
+        return {"global": pooled["global"], **local, **pooled}
 
-    def _maps(self, x: Tensor) -> Tensor:
-        maps = self.trunk(x)
-        maps = maps[-1] if isinstance(maps, (list, tuple)) else maps
-        if maps.ndim != 4:
-            raise ValueError(f"the backbone must give maps of shape (N, C, H, W), got {tuple(maps.shape)}")
+    def _maps(self, x: Tensor) -> dict[str, Tensor]:
+        outputs = self.trunk(x)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         is_channels_last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # what timm says of Swin and the like
-        return maps.permute(0, 3, 1, 2) if is_channels_last else maps
+        maps = {}
+        for name, place in self.places.items():
+            if outputs[place].ndim != 4:
+                came = tuple(outputs[place].shape)
+                raise ValueError(f"the backbone must give maps of shape (N, C, H, W), got {came} for {name!r}")
+            maps[name] = outputs[place].permute(0, 3, 1, 2) if is_channels_last else outputs[place]
+        return maps
 
-    def _map_size(self, in_chans: int, input_size: int | None) -> tuple[int, int]:
-        """Channels of the last map and, for "flatten", its number of cells, else 1."""
+    def _level_dims(self, backbone: str | nn.Module, in_chans: int, input_size: int | None) -> dict[str, int]:
+        """Sizes of the pooled features: those of one blank image where its side is given, else what timm says."""
         info: Any = getattr(self.trunk, "feature_info", None)  # without `channels` where the model is not cut down
-        if hasattr(info, "channels") and self.global_pool != "flatten":
-            return info.channels()[-1], 1
-        if input_size is None:
+        if input_size is not None:
+            blank = next(self.trunk.parameters(), torch.empty(0)).new_zeros(1, in_chans, input_size, input_size)
+            try:
+                with torch.no_grad(), evaluating(self):
+                    return {name: part.shape[1] for name, part in self._pooled(blank).items()}
+            except (RuntimeError, AssertionError, IndexError, TypeError) as error:
+                came, shape = described(backbone), tuple(blank.shape[1:])
+                raise ValueError(f"{came} gives no maps of an image of shape {shape}: {error}") from error
+        if self.global_pool == "flatten" or not hasattr(info, "channels"):
             raise ValueError("input_size, the side of the images in pixels, is needed by this backbone and global_pool")
-        parameter = next(self.trunk.parameters(), torch.empty(0))
-        with torch.no_grad(), evaluating(self.trunk):
-            maps = self._maps(torch.zeros(1, in_chans, input_size, input_size, device=parameter.device))
-        return maps.shape[1], maps[0, 0].numel() if self.global_pool == "flatten" else 1
+        channels = {name: info.channels()[place] for name, place in self.places.items()}
+        local = () if self.windows is None else self.windows.names
+        return {"global": channels["global"], **dict.fromkeys(local, channels["global"]), **channels}
+
+
+def check_choices(global_pool: str, local_pool: str, fuse: str, out_dim: int | None) -> None:
+    """Raises `ValueError` for an unknown pool or fusion, and for an `out_dim` that is missing or below 1."""
+    for name, value, choices in (
+        ("global_pool", global_pool, POOLS),
+        ("local_pool", local_pool, POOLS[:-1]),  # windows have sizes of their own
+        ("fuse", fuse, FUSIONS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    if out_dim is not None and out_dim < 1:
+        raise ValueError(f"out_dim must be at least 1 or None, got {out_dim}")
+    if fuse == "project" and out_dim is None:
+        raise ValueError("out_dim is needed by fuse='project'")
+
+
+def level_names(levels: Levels | None) -> tuple[str, ...]:
+    """Gives the names of depths, the last "global". Raises `ValueError` unless all are numbers or all are names."""
+    if levels is None:
+        return ("global",)
+    given = levels if isinstance(levels, (list, tuple)) else ()
+    if not given or not (all(isinstance(one, int) for one in given) or all(isinstance(one, str) for one in given)):
+        raise ValueError(f"levels must be numbers or names of layers, at least one, got {levels!r}")
+    earlier = [one.replace(".", "_") if isinstance(one, str) else f"depth_{one}" for one in levels[:-1]]
+    return (*earlier, "global")
+
+
+def projection(inputs: int, outputs: int) -> nn.Sequential:
+    """Linear layer, batch normalisation, ReLU."""
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True))
+
+
+def with_one_length(levels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scales features to lengths that are the same for all levels and samples, with mean square 1 over all numbers.
+
+    A feature that is zero stays zero.
+
+    Args:
+        levels: of shapes (N, D) of their own D.
+
+    Example:
+        >>> with_one_length({"a": torch.tensor([[3.0, 4.0]]), "b": torch.tensor([[100.0, 0.0]])})
+        {'a': tensor([[0.8485, 1.1314]]), 'b': tensor([[1.4142, 0.0000]])}
+    """
+    length = (sum(part.shape[1] for part in levels.values()) / len(levels)) ** 0.5
+    return {name: length * F.normalize(part.float(), dim=1).to(part) for name, part in levels.items()}
 
 
 @contextmanager
@@ -160,14 +222,3 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
-
-
-def load_trunk(name: str, pretrained: bool, in_chans: int) -> nn.Module:
-    """Gives the timm model `name` cut down to its last map. Raises `ValueError` where timm has none by that name."""
-    if not timm.is_model(name):
-        raise ValueError(f"timm has no model named {name!r}; timm.list_models() names those it has")
-    options: dict[str, Any] = {"features_only": True, "out_indices": (-1,)}
-    try:
-        return timm.create_model(name, pretrained=pretrained, in_chans=in_chans, **options)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise ValueError(f"timm model {name!r} gives no maps by features_only: {error}") from error

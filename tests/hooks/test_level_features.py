@@ -1,13 +1,24 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from dmsrl_adapt import LevelFeaturesHook, MultiLevelBackbone
-from dmsrl_adapt.layers.multi_level_backbone import CORNERS
+from dmsrl_adapt import (
+    DMSRLHook,
+    LevelFeaturesHook,
+    MarginMetricHook,
+    MIMinimizationHook,
+    MultiLevelBackbone,
+    SourceStyleHook,
+    dmsrl_components,
+)
+from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss, RandomConvolution
+from dmsrl_adapt.layers.local_windows import CORNERS, LANDMARKS
+from dmsrl_adapt.recipes import DEFAULT
 
-from ..stand_ins import CLASSES, Counted, assert_same_states, make_batch, make_models, make_opts, states
+from ..stand_ins import CLASSES, NUM_TARGET, Counted, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import CLOSE, HOSTS, hook_step, plain_step
 
 LEVELS = ("global", *CORNERS)
@@ -38,6 +49,115 @@ def test_one_step_equals_plain_pytorch(host):
     assert models["G"].trunk.count == twins["G"].trunk.count == 2
     assert models["C"].count == twins["C"].count == 1
     assert {f"src_imgs_level_{name}" for name in LEVELS} < outputs.keys()
+
+
+LEVEL_WEIGHTS = {"global": 0.5, "top_left": 1.0, "bottom_right": 0.2}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("is_styled", [False, True])
+def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_styled):
+    models, batch = make(host), make_images()
+    for name in LEVEL_WEIGHTS:
+        size = models["G"].level_dims[name]
+        models[f"margin_metric_level_{name}"] = CosineMarginLoss(CLASSES, size)
+        models[f"mi_critic_level_{name}"] = AdversarialMILoss(size, CLASSES, hidden=4)
+    models["margin_metric"] = CosineMarginLoss(CLASSES, models["G"].feature_dim)
+    hooks = [MarginMetricHook(levels=LEVEL_WEIGHTS), MIMinimizationHook(levels=LEVEL_WEIGHTS)]
+    hooks.append(MarginMetricHook(loss_suffix="_of_features"))
+    style = [SourceStyleHook(1.0)] if is_styled else []
+    _, losses = hook_step(host, models, batch, hooks, pre=[*style, LevelFeaturesHook()])
+    assert models["G"].trunk.count == 2
+    assert models["C"].count == 2
+    assert {"margin_metric_loss", "margin_metric_loss_of_features", "mi_loss"} < losses["total_loss"].keys()
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("moves_statistics", [False, True])
+def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(host, moves_statistics):
+    models, batch = make(host), make_images()
+    twins = copy.deepcopy(models)
+    torch.manual_seed(5)
+    pre = [SourceStyleHook(0.5, moves_statistics=moves_statistics), LevelFeaturesHook()]
+    outputs, _ = hook_step(host, models, batch, [], pre=pre)
+    torch.manual_seed(5)
+    restyled = {**batch, "src_imgs": RandomConvolution(0.5)(batch["src_imgs"])}
+    assert not torch.equal(restyled["src_imgs"], batch["src_imgs"])
+    frozen = copy.deepcopy(twins["G"])
+    plain_step(host, twins, make_opts(twins), restyled, source_moves_statistics=moves_statistics)
+    assert_same_states(states(models), states(twins), **CLOSE)
+    assert models["G"].trunk.count == 2
+    for name, level in frozen(restyled["src_imgs"], return_levels=True)[1].items():
+        torch.testing.assert_close(outputs[f"src_imgs_level_{name}"], level)
+
+
+@pytest.mark.parametrize("moves_statistics", [False, True])
+def test_whole_method_has_the_levels_of_the_source_in_its_style_and_learns_as_without_them(moves_statistics):
+    recipe = replace(DEFAULT, style_probability=0.5, moves_statistics=moves_statistics)
+    models, batch = make(), make_images()
+    parts = dmsrl_components(models["G"].feature_dim, CLASSES, NUM_TARGET)
+    models = {**models, **parts.models}
+    twins, misc = copy.deepcopy(models), copy.deepcopy(parts.misc)
+    frozen = copy.deepcopy(models["G"])
+    torch.manual_seed(5)
+    outputs, _ = DMSRLHook(make_opts(models), recipe, pre=[LevelFeaturesHook()])({**models, **parts.misc, **batch})
+    torch.manual_seed(5)
+    DMSRLHook(make_opts(twins), recipe)({**twins, **misc, **batch})
+    assert_same_states(states({**models, **parts.misc}), states({**twins, **misc}))
+    assert models["G"].trunk.count == twins["G"].trunk.count == 2
+    torch.manual_seed(5)
+    restyled = {"src": RandomConvolution(0.5)(batch["src_imgs"]), "target": batch["target_imgs"]}
+    for domain, images in restyled.items():
+        for name, level in frozen(images, return_levels=True)[1].items():
+            torch.testing.assert_close(outputs[f"{domain}_imgs_level_{name}"], level)
+
+
+def make_landmarks(size=8):
+    generator = torch.Generator().manual_seed(3)
+    return {f"{domain}_imgs_landmarks": torch.rand(size, 5, 2, generator=generator) for domain in ("src", "target")}
+
+
+def make_faces():
+    trunk = Counted(nn.Conv2d(1, 4, 3, padding=1))
+    G = MultiLevelBackbone(trunk, in_chans=1, input_size=8, local="landmarks")
+    trunk.count = 0
+    return {"G": G}
+
+
+def test_landmarks_of_the_batch_reach_the_backbone():
+    context, landmarks = {**make_faces(), **make_images()}, make_landmarks()
+    del landmarks["target_imgs_landmarks"]
+    hook = LevelFeaturesHook(levels=["global", *LANDMARKS])
+    outputs, _ = hook({**context, **landmarks})
+    for domain in ("src", "target"):
+        given = landmarks.get(f"{domain}_imgs_landmarks")
+        fused, levels = context["G"](context[f"{domain}_imgs"], return_levels=True, landmarks=given)
+        assert torch.equal(outputs[f"{domain}_imgs_features"], fused)
+        assert torch.equal(outputs[f"{domain}_imgs_level_nose"], levels["nose"])
+    assert not torch.equal(outputs["src_imgs_features"], context["G"](context["src_imgs"]))
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "error", "message"),
+    [
+        (torch.rand(8, 4, 2), ValueError, r"target_imgs_landmarks must have shape \(8, 5, 2\), got \(8, 4, 2\)"),
+        (torch.rand(7, 5, 2), ValueError, r"target_imgs_landmarks must have shape \(8, 5, 2\), got \(7, 5, 2\)"),
+        (100 * torch.ones(8, 5, 2), ValueError, r"must be shares of the image, 0..1, got values from 100 to 100"),
+        (torch.ones(8, 5, 2).long(), TypeError, "target_imgs_landmarks must be a floating point tensor, got torch.int"),
+    ],
+)
+def test_bad_landmarks_are_refused_before_the_backbone_sees_an_image(landmarks, error, message):
+    context = {**make_faces(), **make_images(), **make_landmarks(), "target_imgs_landmarks": landmarks}
+    with pytest.raises(error, match=message):
+        LevelFeaturesHook(levels=LANDMARKS)(context)
+    assert context["G"].trunk.count == 0
+
+
+def test_an_image_without_a_face_is_no_error():
+    context, landmarks = {**make_faces(), **make_images()}, make_landmarks()
+    landmarks["src_imgs_landmarks"][2] = torch.nan
+    outputs, _ = LevelFeaturesHook(levels=LANDMARKS)({**context, **landmarks})
+    torch.testing.assert_close(outputs["src_imgs_features"][2], context["G"](context["src_imgs"])[2])
 
 
 def test_levels_and_features_are_those_of_the_backbone():

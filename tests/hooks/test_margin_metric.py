@@ -3,11 +3,12 @@ import copy
 import pytest
 import torch
 
-from dmsrl_adapt import MarginMetricHook, MarginMetricLoss
+from dmsrl_adapt import LevelFeaturesHook, MarginMetricHook, MarginMetricLoss
 from dmsrl_adapt.layers import CosineMarginLoss
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, SIZE, assert_same_states, make_batch, make_models, make_opts, states
+from .level_models import WEIGHTS, LevelTap, make_level_batch, make_level_models
 from .plain_steps import CLOSE, HOSTS, hook_step, make_discriminator, plain_step
 
 PSEUDO = {
@@ -28,7 +29,10 @@ def make(form, host="classifier"):
 
 def slow_loss(layer, forward, labels, weights):
     """The reference over both domains of a plain step, source first."""
-    features = torch.cat([forward.features["src"], forward.features["target"]])
+    return slow_loss_of(layer, torch.cat([forward.features["src"], forward.features["target"]]), labels, weights)
+
+
+def slow_loss_of(layer, features, labels, weights):
     domains = SIZE * [0] + SIZE * [1]
     if isinstance(layer, MarginMetricLoss):
         args = layer.centers, layer.margin, layer.gap_weight
@@ -60,6 +64,67 @@ def test_one_step_equals_plain_pytorch(host, form, pseudo):
     assert losses["total_loss"]["margin_metric_loss"] == pytest.approx(parts[0].item(), rel=1e-5)
 
 
+def add_layers(models, form):
+    """A layer a level, of the size that the level has."""
+    for name in WEIGHTS:
+        torch.manual_seed(3)
+        settings = CLASSES, models["G"].level_dims[name]
+        layer = MarginMetricLoss(*settings, margin=9.0) if form == "centers" else CosineMarginLoss(*settings)
+        models[f"margin_metric_level_{name}"] = layer
+    return models
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("form", ["centers", "cosine"])
+def test_one_step_on_levels_equals_plain_pytorch(host, form):
+    models, batch = add_layers(make_level_models(host), form), make_level_batch()
+    twins = copy.deepcopy(models)
+    hook, pre = MarginMetricHook(levels=WEIGHTS), [LevelFeaturesHook(list(WEIGHTS))]
+    _, losses = hook_step(host, models, {**batch, **PSEUDO}, [hook], {"margin_metric_loss": 0.3}, pre=pre)
+    labels = [*batch["src_labels"].tolist(), *PSEUDO["target_pseudo_labels"].tolist()]
+    weights = [*(SIZE * [1.0]), *PSEUDO["target_pseudo_weights"].tolist()]
+    tap, parts = LevelTap(twins["G"]), []
+
+    def extra(forward):
+        for name, weight in WEIGHTS.items():
+            of_level = slow_loss_of(twins[f"margin_metric_level_{name}"], tap(name), labels, weights)
+            parts.append(0.3 * weight * of_level)
+        return sum(parts)
+
+    plain_step(host, twins, make_opts(twins), batch, extra)
+    assert_same_states(states(models), states(twins), **CLOSE)
+    assert models["G"].trunk.count == twins["G"].trunk.count == 2
+    assert models["C"].count == twins["C"].count == 1
+    assert losses["total_loss"]["margin_metric_loss"] == pytest.approx(sum(parts).item(), rel=1e-5)
+
+
+def test_a_level_of_weight_1_is_the_loss_of_that_feature():
+    features = {f"{domain}_imgs_level_a": torch.randn(SIZE, DIM) for domain in ("src", "target")}
+    usual = {key.replace("level_a", "features"): value for key, value in features.items()}
+    layer = make_layer("cosine")
+    _, of_level = MarginMetricHook(levels={"a": 1.0})({"margin_metric_level_a": layer, **make_batch(), **features})
+    _, expected = MarginMetricHook()({**make_models(), "margin_metric": layer, **make_batch(), **usual})
+    assert torch.equal(of_level["margin_metric_loss"], expected["margin_metric_loss"])
+
+
+@pytest.mark.parametrize("key", ["margin_metric_level_depth_0", "target_imgs_level_top_right"])
+def test_missing_layer_or_level_is_named_and_no_model_is_called(key):
+    models = add_layers(make_level_models(), "cosine")
+    levels = LevelFeaturesHook(list(WEIGHTS))({**models, **make_level_batch()})[0]
+    context = {**models, **make_level_batch(), **levels}
+    del context[key], context["src_imgs_features"], context["target_imgs_features"]
+    models["G"].trunk.count = 0
+    with pytest.raises(KeyError, match=f"MarginMetricHook needs '{key}' in the context, got"):
+        MarginMetricHook(levels=WEIGHTS)(context)
+    assert models["G"].trunk.count == 0
+
+
+@pytest.mark.parametrize("levels", [{}, {"global": -1.0}])
+def test_bad_levels_are_refused(levels):
+    with pytest.raises(ValueError, match="levels must be weights of at least 0 by name, at least one, got"):
+        MarginMetricHook(levels=levels)
+
+
 def test_features_that_are_there_are_used_and_no_model_is_called():
     models, layer = make_models(), make_layer("cosine")
     features = {f"{domain}_imgs_features": torch.randn(SIZE, DIM, requires_grad=True) for domain in ("src", "target")}
@@ -84,6 +149,7 @@ def test_keys_are_declared():
     hook = MarginMetricHook(loss_prefix="a_")
     assert hook.loss_keys == ["a_margin_metric_loss"]
     assert set(hook.out_keys) == {"src_imgs_features", "target_imgs_features"}
+    assert MarginMetricHook(levels=WEIGHTS).out_keys == []
 
 
 @pytest.mark.parametrize("key", ["margin_metric", "G", "src_imgs", "target_imgs", "src_labels"])

@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dmsrl_adapt import MIMinimizationHook
+from dmsrl_adapt import LevelFeaturesHook, MIMinimizationHook
 from dmsrl_adapt.layers import AdversarialMILoss
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, SIZE, Several, assert_same_states, make_batch, make_models, make_opts, states
+from .level_models import WEIGHTS, LevelTap, make_level_batch, make_level_models
 from .plain_steps import CLOSE, HOSTS, hook_step, make_discriminator, plain_step, reverse
 
 
@@ -22,6 +23,10 @@ def make(conditional, host="classifier"):
 def slow_loss(layer, forward, strength, fades_doubt=True):
     """The reference over both domains of a plain step, source first, behind a reversal of our own."""
     features = torch.cat([forward.features["src"], forward.features["target"]])
+    return slow_loss_of(layer, features, forward, strength, fades_doubt)
+
+
+def slow_loss_of(layer, features, forward, strength, fades_doubt=True):
     logits, domains = layer.critic(reverse(features, strength)), SIZE * [0] + SIZE * [1]
     if layer.num_classes is None:
         return references.domain_cross_entropy(logits, domains)
@@ -55,6 +60,57 @@ def test_one_step_equals_plain_pytorch(host, conditional, fades_doubt, strength,
     assert models["G"].count == twins["G"].count == 2
     assert models["C"].count == twins["C"].count == (2 if conditional else 1)
     assert losses["total_loss"]["mi_loss"] == pytest.approx(parts[0].item(), rel=1e-5)
+
+
+def add_critics(models, conditional):
+    """A critic a level, of the size that the level has."""
+    torch.manual_seed(3)
+    for name in WEIGHTS:
+        size = models["G"].level_dims[name]
+        models[f"mi_critic_level_{name}"] = AdversarialMILoss(size, CLASSES if conditional else None, hidden=6)
+    return models
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("conditional", [True, False])
+def test_one_step_on_levels_equals_plain_pytorch(host, conditional):
+    models, batch = add_critics(make_level_models(host), conditional), make_level_batch()
+    twins = copy.deepcopy(models)
+    hook, pre = MIMinimizationHook(conditional, levels=WEIGHTS), [LevelFeaturesHook(list(WEIGHTS))]
+    _, losses = hook_step(host, models, {**batch, "progress": 0.1}, [hook], {"mi_loss": 0.7}, pre=pre)
+    tap, parts = LevelTap(twins["G"]), []
+
+    def extra(forward):
+        for name, weight in WEIGHTS.items():
+            critic = twins[f"mi_critic_level_{name}"]
+            parts.append(0.7 * weight * slow_loss_of(critic, tap(name), forward, references.ramp(0.1)))
+        return sum(parts)
+
+    plain_step(host, twins, make_opts(twins), batch, extra)
+    without_reversal = {name: value for name, value in states(twins).items() if "reversal" not in name}
+    with_hook = {name: value for name, value in states(models).items() if "reversal" not in name}
+    assert_same_states(with_hook, without_reversal, **CLOSE)
+    assert models["G"].trunk.count == twins["G"].trunk.count == 2
+    assert models["C"].count == twins["C"].count == (2 if conditional else 1)
+    assert losses["total_loss"]["mi_loss"] == pytest.approx(sum(parts).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("key", ["mi_critic_level_depth_0", "src_imgs_level_top_right"])
+def test_missing_critic_or_level_is_named_and_no_model_is_called(key):
+    models = add_critics(make_level_models(), conditional=True)
+    levels = LevelFeaturesHook(list(WEIGHTS))({**models, **make_level_batch()})[0]
+    context = {**models, **make_level_batch(), **levels}
+    del context[key], context["src_imgs_features"], context["target_imgs_features"]
+    models["G"].trunk.count = 0
+    with pytest.raises(KeyError, match=f"MIMinimizationHook needs '{key}' in the context, got"):
+        MIMinimizationHook(levels=WEIGHTS)(context)
+    assert models["G"].trunk.count == models["C"].count == 0
+
+
+@pytest.mark.parametrize("levels", [{}, {"global": -1.0}])
+def test_bad_levels_are_refused(levels):
+    with pytest.raises(ValueError, match="levels must be weights of at least 0 by name, at least one, got"):
+        MIMinimizationHook(levels=levels)
 
 
 def test_defaults_are_conditional_and_ramped():

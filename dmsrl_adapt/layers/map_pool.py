@@ -1,0 +1,59 @@
+"""From maps to vectors."""
+
+import torch
+from torch import Tensor, nn
+
+POOLS = ("avg", "max", "gem", "flatten")
+
+
+def generalised_mean(maps: Tensor, power: Tensor, lowest: float = 1e-6) -> Tensor:
+    """Generalised mean over the cells, (mean of x^p)^(1/p): the average for p = 1, towards the maximum as p grows.
+
+    Args:
+        maps: shape (N, C, H, W); what is below `lowest` counts as it, so they should have passed a ReLU or the like.
+        power: p > 0, a scalar.
+        lowest: keeps the root's gradient finite.
+    """
+    return maps.clamp(min=lowest).pow(power).mean((2, 3)).pow(1 / power)
+
+
+class MapPool(nn.Module):
+    """Gives one vector an image of maps (N, C, H, W): (N, C), or (N, C H W) where they are flattened.
+
+    Args:
+        kind: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on, which counts what is
+            negative as nothing, and which runs in float32 under autocast, or "flatten", which keeps every cell.
+
+    Raises:
+        ValueError: another kind.
+
+    Reference:
+        Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2018, arXiv 1711.02512, for
+        the generalised mean.
+
+    Example:
+        >>> MapPool("max")(torch.zeros(2, 8, 3, 3)).shape
+        torch.Size([2, 8])
+    """
+
+    def __init__(self, kind: str = "avg") -> None:
+        super().__init__()
+        if kind not in POOLS:
+            raise ValueError(f"pool must be one of {POOLS}, got {kind!r}")
+        self.kind = kind
+        if kind == "gem":
+            self.power = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pools maps of shape (N, C, H, W)."""
+        if self.kind == "avg":
+            return maps.mean((2, 3))
+        if self.kind == "max":
+            return maps.amax((2, 3))
+        if self.kind == "flatten":
+            return maps.flatten(1)
+        with torch.autocast(maps.device.type, enabled=False):
+            return generalised_mean(maps.float(), self.power.float()).to(maps)
+
+    def extra_repr(self) -> str:
+        return repr(self.kind)
