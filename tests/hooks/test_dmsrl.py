@@ -58,7 +58,8 @@ VARIANTS = {
     "without style and statistics": replace(WHOLE.without("style"), moves_statistics=True),
     "published with flags": replace(PUBLISHED, label_ramp=True, mi_ramp=True, moves_statistics=False),
     "two branches": replace(WHOLE, mi="two_branch"),
-    "two branches, flags the other way": replace(WHOLE, mi="two_branch", mi_ramp=False, mi_images_only=True),
+    "two branches without a ramp": replace(WHOLE, mi="two_branch", mi_ramp=False),
+    "two branches on images only": replace(WHOLE, mi="two_branch", mi_images_only=True),
     "published with other weights": replace(PUBLISHED, margin_weight=0.05, mi_weight=0.7, label_smoothing=0.2),
 }
 
