@@ -11,9 +11,10 @@ from .hooks import (
     ProgressHook,
     PseudoLabelHook,
     RampHook,
-    SourceFeaturesHook,
-    SourceStyleHook,
+    RandomStyleHook,
+    StyledFeaturesHook,
     TwoBranchMIHook,
+    ViewConsistencyHook,
 )
 from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
 from .recipes import Recipe
@@ -32,10 +33,11 @@ __all__ = [
     "PrototypeLabeler",
     "PseudoLabelHook",
     "RampHook",
+    "RandomStyleHook",
     "Recipe",
-    "SourceFeaturesHook",
-    "SourceStyleHook",
+    "StyledFeaturesHook",
     "TwoBranchMIHook",
+    "ViewConsistencyHook",
     "__version__",
     "dmsrl_components",
     "frozen_maps",

@@ -28,6 +28,7 @@ MI_ESTIMATOR_LOSS = "mi_estimator_loss"
 MI_BRANCH_LOSS = "mi_branch_loss"
 CLASSIFICATION_LOSS = "src_c_loss"
 CONFUSION_LOSS = "mcc_loss"
+VIEW_CONSISTENCY_LOSS = "view_consistency_loss"
 
 
 def imgs(domain: str) -> str:
@@ -50,9 +51,9 @@ def styled(domain: str) -> str:
     return f"{domain}_imgs_styled"
 
 
-def moves_statistics(domain: str) -> str:
-    """`src` -> `src_moves_statistics`, whether G's running statistics are to follow the domain."""
-    return f"{domain}_moves_statistics"
+def is_styled(domain: str) -> str:
+    """`src` -> `src_imgs_is_styled`, which of them are in another style."""
+    return f"{domain}_imgs_is_styled"
 
 
 def landmarks(domain: str) -> str:

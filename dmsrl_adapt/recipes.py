@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from . import keys
 
-PARTS = ("margin", "mi", "prototypes", "style", "confusion")
+PARTS = ("margin", "mi", "prototypes", "style", "view", "confusion")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,11 @@ class Recipe:
         confusion_temperature: its softmax temperature.
         confusion_ramp: let that weight rise with training.
         style_probability: share of the source images shown in a random style, 0 for none.
-        moves_statistics: let G's running batch statistics follow the source as well as the target.
+        view_weight: weight of the agreement of target images in a random style with the same images as they are, 0 for
+            none; then the target is seen as it is.
+        view_ramp: let that weight rise with training.
+        view_probability: share of the target images shown in a random style. Each takes a forward pass without a
+            gradient more.
     """
 
     label_smoothing: float
@@ -47,7 +51,9 @@ class Recipe:
     confusion_temperature: float
     confusion_ramp: bool
     style_probability: float
-    moves_statistics: bool
+    view_weight: float
+    view_ramp: bool
+    view_probability: float
 
     def __post_init__(self) -> None:
         margins, labelers = ("cosine", "centers"), ("prototypes", "argmax")
@@ -55,12 +61,12 @@ class Recipe:
         for name, allowed in (("margin", margins), ("mi", kinds), ("labeler", labelers)):
             if getattr(self, name) not in (*allowed, None):
                 raise ValueError(f"{name} must be one of {allowed} or None, got {getattr(self, name)!r}")
-        for name in ("margin_weight", "mi_weight", "confusion_weight"):
+        for name in ("margin_weight", "mi_weight", "confusion_weight", "view_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.confusion_temperature <= 0:
             raise ValueError(f"confusion_temperature must be positive, got {self.confusion_temperature}")
-        for name in ("label_smoothing", "style_probability"):
+        for name in ("label_smoothing", "style_probability", "view_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
 
@@ -71,6 +77,7 @@ class Recipe:
             "mi": lambda: replace(self, mi=None),
             "prototypes": lambda: replace(self, labeler=None),
             "style": lambda: replace(self, style_probability=0.0),
+            "view": lambda: replace(self, view_weight=0.0),
             "confusion": lambda: replace(self, confusion_weight=0.0),
         }
         if part not in taken_out:
@@ -89,6 +96,8 @@ class Recipe:
             weights |= {keys.MI_ESTIMATOR_LOSS: 1.0, keys.MI_BRANCH_LOSS: 1.0}
         if self.confusion_weight > 0:
             weights[keys.CONFUSION_LOSS] = self.confusion_weight
+        if self.view_weight > 0:
+            weights[keys.VIEW_CONSISTENCY_LOSS] = self.view_weight
         return weights
 
     @property
@@ -119,7 +128,9 @@ PUBLISHED = Recipe(
     confusion_temperature=1.0,
     confusion_ramp=False,
     style_probability=0.0,
-    moves_statistics=True,
+    view_weight=0.0,
+    view_ramp=False,
+    view_probability=0.0,
 )
 
 DEFAULT = Recipe(
@@ -138,7 +149,9 @@ DEFAULT = Recipe(
     confusion_temperature=2.5,
     confusion_ramp=True,
     style_probability=0.5,
-    moves_statistics=True,
+    view_weight=1.0,
+    view_ramp=True,
+    view_probability=0.5,
 )
 
 RECIPES = {"default": DEFAULT, "published": PUBLISHED}

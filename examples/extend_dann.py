@@ -19,7 +19,8 @@ from dmsrl_adapt import (
     MIMinimizationHook,
     ProgressHook,
     PseudoLabelHook,
-    SourceFeaturesHook,
+    RandomStyleHook,
+    StyledFeaturesHook,
     dmsrl_components,
 )
 
@@ -51,7 +52,7 @@ for with_dmsrl in (False, True):
     optimizer = torch.optim.Adam([p for model in models.values() for p in model.parameters()], lr=1e-3)
     ours = {}
     if with_dmsrl:
-        ours["pre"] = [ProgressHook(), SourceFeaturesHook()]
+        ours["pre"] = [ProgressHook(), RandomStyleHook(), StyledFeaturesHook(["src"])]
         ours["post_g"] = [PseudoLabelHook(), MarginMetricHook(), MIMinimizationHook()]
     # pytorch-adapt's default weighter takes the mean of all losses; a sum leaves the host's losses as they were
     weights = {"margin_metric_loss": 0.2} if with_dmsrl else {}

@@ -13,8 +13,8 @@ def test_published_recipe_is_that_of_the_paper():
     assert PUBLISHED.confusion_weight == 0
     assert PUBLISHED.loss_weights == {"src_c_loss": 1.0, "margin_metric_loss": 0.01, "mi_loss": 0.01}
     # whatever else a recipe can have is off
-    assert PUBLISHED.style_probability == PUBLISHED.label_smoothing == 0
-    assert (PUBLISHED.label_ramp, PUBLISHED.confusion_ramp, PUBLISHED.moves_statistics) == (False, False, True)
+    assert PUBLISHED.style_probability == PUBLISHED.label_smoothing == PUBLISHED.view_weight == 0
+    assert (PUBLISHED.label_ramp, PUBLISHED.confusion_ramp, PUBLISHED.view_ramp) == (False, False, False)
 
 
 def test_recipes_by_name():
@@ -39,6 +39,7 @@ def test_unknown_name_is_refused_with_those_there_are(name):
         ("mi", "mi", None),
         ("prototypes", "labeler", None),
         ("style", "style_probability", 0.0),
+        ("view", "view_weight", 0.0),
         ("confusion", "confusion_weight", 0.0),
     ],
 )
@@ -65,9 +66,17 @@ def test_keys_follow_the_parts():
     assert bare.model_keys == []
     assert bare.misc_keys == ["training_progress"]
     whole = replace(bare, margin="cosine", mi="marginal", labeler="argmax", confusion_weight=0.3, margin_weight=0.4)
+    whole = replace(whole, view_weight=0.6)
     assert whole.model_keys == ["margin_metric", "mi_critic"]
     assert whole.misc_keys == ["training_progress", "pseudo_labeler"]
-    assert whole.loss_weights.keys() == {"src_c_loss", "margin_metric_loss", "mi_loss", "mcc_loss"}
+    assert whole.loss_weights.keys() == {
+        "src_c_loss",
+        "margin_metric_loss",
+        "mi_loss",
+        "mcc_loss",
+        "view_consistency_loss",
+    }
+    assert whole.loss_weights["view_consistency_loss"] == 0.6
     branches = replace(bare, mi="two_branch", mi_weight=0.2)
     assert branches.model_keys == ["mi_branch", "mi_estimator"]
     assert branches.loss_weights == {"src_c_loss": 1, "mi_loss": 0.2, "mi_estimator_loss": 1, "mi_branch_loss": 1}
@@ -85,6 +94,8 @@ def test_keys_follow_the_parts():
         ({"confusion_weight": -1.0}, r"confusion_weight must be at least 0, got -1\.0"),
         ({"confusion_temperature": 0.0}, r"confusion_temperature must be positive, got 0\.0"),
         ({"style_probability": 1.1}, r"style_probability must be in 0\.\.1, got 1\.1"),
+        ({"view_probability": 1.1}, r"view_probability must be in 0\.\.1, got 1\.1"),
+        ({"view_weight": -1.0}, r"view_weight must be at least 0, got -1\.0"),
         ({"label_smoothing": 1.1}, r"label_smoothing must be in 0\.\.1, got 1\.1"),
         ({"label_smoothing": -0.1}, r"label_smoothing must be in 0\.\.1, got -0\.1"),
     ],

@@ -11,7 +11,7 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import SourceFeaturesHook
+from dmsrl_adapt import RandomStyleHook, StyledFeaturesHook, keys
 from dmsrl_adapt.recipes import DEFAULT
 
 from ..networks import FeatureExtractor, feature_extractor
@@ -51,7 +51,7 @@ class Setup:
         them, where its settings say so."""
         if "style_probability" not in settings:
             return []
-        return [SourceFeaturesHook(settings["style_probability"], moves_statistics=settings["moves_statistics"])]
+        return [RandomStyleHook(probability=settings["style_probability"]), StyledFeaturesHook([keys.SRC])]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
@@ -104,11 +104,7 @@ class Method:
     is_supervised: bool = False
 
 
-def with_style(*methods: Method, sees_target: bool = True) -> tuple[Method, ...]:
-    """Gives each method as it is, and once more with the source's features as our default recipe computes
-    them. Where G never sees the target, running statistics have to follow the source."""
-    style = {
-        "style_probability": DEFAULT.style_probability,
-        "moves_statistics": DEFAULT.moves_statistics or not sees_target,
-    }
+def with_style(*methods: Method) -> tuple[Method, ...]:
+    """Gives each method as it is, and once more with source images in a random style, as our default recipe has."""
+    style = {"style_probability": DEFAULT.style_probability}
     return (*methods, *(replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods))

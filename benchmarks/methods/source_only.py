@@ -24,6 +24,6 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
 
 
 METHODS = (
-    *with_style(Method("source_only", build), sees_target=False),
+    *with_style(Method("source_only", build)),
     Method("target_supervised", build, is_supervised=True),
 )

@@ -7,9 +7,10 @@ from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
-from .source_features import SourceFeaturesHook
-from .source_style import SourceStyleHook
+from .random_style import RandomStyleHook
+from .styled_features import StyledFeaturesHook
 from .two_branch_mi import TwoBranchMIHook
+from .view_consistency import ViewConsistencyHook
 
 __all__ = [
     "DMSRLHook",
@@ -19,7 +20,8 @@ __all__ = [
     "ProgressHook",
     "PseudoLabelHook",
     "RampHook",
-    "SourceFeaturesHook",
-    "SourceStyleHook",
+    "RandomStyleHook",
+    "StyledFeaturesHook",
     "TwoBranchMIHook",
+    "ViewConsistencyHook",
 ]

@@ -25,9 +25,10 @@ from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
-from .source_features import SourceFeaturesHook
-from .source_style import SourceStyleHook
+from .random_style import RandomStyleHook
+from .styled_features import StyledFeaturesHook
 from .two_branch_mi import TwoBranchMIHook
+from .view_consistency import ViewConsistencyHook
 
 
 class DMSRLHook(BaseWrapperHook):
@@ -45,7 +46,7 @@ class DMSRLHook(BaseWrapperHook):
         weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
         reducer: makes numbers of losses of single samples; None for their mean.
         pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used: those of
-            the source in the recipe's style.
+            the images in the recipe's style.
         post: hooks after the losses of the recipe; give their weights in `weighter`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -73,8 +74,13 @@ class DMSRLHook(BaseWrapperHook):
         super().__init__(**kwargs)
         self.recipe = get_recipe(recipe)
         # the recipe's hooks check features, so they come before anything that would fail on them less clearly
-        style, features = source_hooks(self.recipe)
-        first = [ProgressHook(advance=False), *style, *pre, *features, FeaturesAndLogitsHook()]
+        first = [
+            ProgressHook(advance=False),
+            *style_hooks(self.recipe),
+            *pre,
+            StyledFeaturesHook(),
+            FeaturesAndLogitsHook(),
+        ]
         parts = [*first, *recipe_hooks(self.recipe), CLossHook(source_loss(self.recipe))]
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
         self.opts: list[Any] = list(opts)
@@ -112,12 +118,11 @@ def source_loss(recipe: Recipe) -> nn.Module:
     return nn.CrossEntropyLoss(reduction="none", label_smoothing=recipe.label_smoothing)
 
 
-def source_hooks(recipe: Recipe) -> tuple[list[BaseHook], list[BaseHook]]:
-    """Gives the hook that says what G sees of the source, and the one that computes its features, unless another has;
-    none where the recipe wants no more of them than upstream's does."""
-    if recipe.style_probability == 0 and recipe.moves_statistics:
-        return [], []
-    return [SourceStyleHook(recipe.style_probability, moves_statistics=recipe.moves_statistics)], [SourceFeaturesHook()]
+def style_hooks(recipe: Recipe) -> list[BaseHook]:
+    """Gives the hooks that say what G is to see of each domain, where it is not the images as they are."""
+    target = recipe.view_probability if recipe.view_weight > 0 else 0.0
+    shares = zip(keys.DOMAINS, (recipe.style_probability, target), strict=True)
+    return [RandomStyleHook(domain, share) for domain, share in shares if share > 0]
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
@@ -134,6 +139,8 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
         hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:
         hooks.append(ramped(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)), recipe.confusion_ramp))
+    if recipe.view_weight > 0:
+        hooks.append(ramped(ViewConsistencyHook(), recipe.view_ramp))
     return hooks
 
 

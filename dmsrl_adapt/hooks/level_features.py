@@ -9,19 +9,19 @@ from torch import Tensor
 from .. import keys
 from ..layers.local_windows import CORNERS, check_landmarks
 from .context import read
-from .source_style import run_backbone
+from .styled_features import run_backbone
 
 
 class LevelFeaturesHook(BaseHook):
     """Writes the fused feature and every level of a `MultiLevelBackbone`, with one forward pass for each domain.
 
     It belongs into `pre=[...]`, so that the hooks after it find the features. Upstream's own features hook computes the
-    fused feature alone; with this one the levels come for free. After a `SourceStyleHook` features and levels of the
-    source are those of the styled images; `DMSRLHook` has one before its `pre` where the recipe has a style.
+    fused feature alone; with this one the levels come for free. After a `RandomStyleHook` features and levels are
+    those of the styled images; `DMSRLHook` has such before its `pre` where the recipe has a style.
 
     Modules: `G` (models; a `MultiLevelBackbone`, wrapped for distributed training or not). Reads: `src_imgs`,
     `target_imgs`; where present `src_imgs_landmarks`, `target_imgs_landmarks`, see `LocalWindows`, and what a
-    `SourceStyleHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
+    `RandomStyleHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
     `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
 
     Args:

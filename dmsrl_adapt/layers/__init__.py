@@ -4,6 +4,7 @@ from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
 from .class_probs import class_probs, faded_by_doubt
 from .club_loss import CLUBLoss, CLUBLosses
+from .consistency_loss import consistency_loss
 from .cosine_margin_loss import CosineMarginLoss
 from .domain_branch import DomainBranch, DomainSensitive
 from .faiss_search import nearest
@@ -15,7 +16,6 @@ from .multi_level_backbone import MultiLevelBackbone
 from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
 from .random_convolution import RandomConvolution
-from .running_statistics import kept_running_statistics
 from .stored_maps import StoredMaps
 from .training_progress import TrainingProgress, ramp
 
@@ -38,8 +38,8 @@ __all__ = [
     "StoredMaps",
     "TrainingProgress",
     "class_probs",
+    "consistency_loss",
     "faded_by_doubt",
-    "kept_running_statistics",
     "nearest",
     "ramp",
 ]

@@ -21,7 +21,7 @@ def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 class RandomConvolution(nn.Module):
-    r"""Blends some images of a batch with what a random convolution makes of them, drawn anew for each at every call.
+    r"""Blends each image of a batch with what a random convolution makes of it, drawn anew for each at every call.
 
     .. math:: a x + (1 - a) (k * x), \quad a \sim U(0, 1)
 
@@ -33,28 +33,25 @@ class RandomConvolution(nn.Module):
     empty.
 
     Args:
-        probability: share of the images that get another style, 0..1.
         kernel_sizes: odd numbers of pixels to draw s from.
 
     Reference:
         Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions, ICLR 2021,
-        arXiv 2007.13003 (half of the images, s up to 7; the blend is their "mixing" variant).
+        arXiv 2007.13003 (s up to 7; the blend is their "mixing" variant).
 
     Example:
         >>> RandomConvolution()(torch.zeros(2, 3, 8, 8)).shape
         torch.Size([2, 3, 8, 8])
     """
 
-    def __init__(self, probability: float = 0.5, kernel_sizes: Sequence[int] = (1, 3, 5)) -> None:
+    def __init__(self, kernel_sizes: Sequence[int] = (1, 3, 5)) -> None:
         super().__init__()
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be in 0..1, got {probability}")
         if not kernel_sizes or any(size < 1 or size % 2 == 0 for size in kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd numbers of pixels, got {tuple(kernel_sizes)}")
-        self.probability, self.kernel_sizes = probability, tuple(kernel_sizes)
+        self.kernel_sizes = tuple(kernel_sizes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Gives the images, some in another style.
+        """Gives the images, each in another style.
 
         Args:
             images: shape (N, C, H, W), floating point, centred around 0 for the contrast to be inverted around it.
@@ -65,16 +62,13 @@ class RandomConvolution(nn.Module):
         if images.ndim != 4:
             raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
         count, channels = images.shape[:2]
-        is_restyled = torch.rand(count, device=images.device) < self.probability
-        size = self.kernel_sizes[int(torch.randint(len(self.kernel_sizes), ()))]
-        chosen = images[is_restyled]
-        if not len(chosen):
+        if count == 0:
             return images
-        shape = (len(chosen), channels, channels, size, size)
+        size = self.kernel_sizes[int(torch.randint(len(self.kernel_sizes), ()))]
+        shape = (count, channels, channels, size, size)
         kernels = torch.randn(shape, device=images.device, dtype=images.dtype) / (channels * size * size) ** 0.5
-        share = torch.rand((len(chosen), 1, 1, 1), device=images.device, dtype=images.dtype)
-        restyled = share * chosen + (1 - share) * convolve_each(chosen, kernels)
-        return images.index_put((is_restyled,), restyled.to(images.dtype))
+        share = torch.rand((count, 1, 1, 1), device=images.device, dtype=images.dtype)
+        return (share * images + (1 - share) * convolve_each(images, kernels)).to(images.dtype)
 
     def extra_repr(self) -> str:
-        return f"probability={self.probability}, kernel_sizes={self.kernel_sizes}"
+        return f"kernel_sizes={self.kernel_sizes}"

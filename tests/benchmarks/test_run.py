@@ -87,34 +87,11 @@ def test_all_methods_share_network_optimizer_and_schedule(vectors: Task) -> None
         assert "G" in adapter.lr_schedulers
 
 
-@pytest.mark.parametrize("name", methods())
-def test_statistics_follow_the_target_alone_where_the_source_is_as_in_our_default_recipe(
-    name: str, vectors: Task
-) -> None:
-    from benchmarks.methods import Setup
-
-    method = get_method(name)
-    # a source so wide that its trace in the running variance is plain to see
-    wide = replace(vectors, source=replace(vectors.source, inputs=1e4 * vectors.source.inputs))
-    adapter = method.build(Setup((6,), 3, 60, steps=10), method.settings).adapter
-    adapter.models.train()
-    adapter.training_step(next(batches(wide, 16, is_supervised=False, seed=0)))
-    norms = [part for part in adapter.models["G"].modules() if isinstance(part, torch.nn.BatchNorm1d)]
-    # never what the network was made with: that would be no statistics at all
-    assert norms
-    assert not any(torch.equal(norm.running_var, torch.ones_like(norm.running_var)) for norm in norms)
-    is_moved_by_source = max(norm.running_var.max().item() for norm in norms) > 1e4
-    assert is_moved_by_source == method.settings.get("moves_statistics", True)
-
-
 def test_peers_once_more_have_the_source_as_our_default_recipe_has_it() -> None:
     for name, method in methods().items():
         if name.endswith("_style"):
             peer, own = get_method(name.removesuffix("_style")), get_method("dmsrl")
-            shared = {key: own.settings[key] for key in ("style_probability", "moves_statistics")}
-            if name == "source_only_style":
-                shared["moves_statistics"] = True
-            assert method.settings == {**peer.settings, **shared}
+            assert method.settings == {**peer.settings, "style_probability": own.settings["style_probability"]}
 
 
 def test_changed_settings_of_a_recipe_are_those_it_trains_with() -> None:

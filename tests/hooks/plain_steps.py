@@ -10,7 +10,6 @@ from pytorch_adapt.hooks import ClassifierHook, DANNHook
 from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.weighters import SumWeighter
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from .. import references
 from ..stand_ins import DIM, SIZE, make_opts
@@ -31,19 +30,12 @@ def reverse(x: Tensor, strength: float = 1.0) -> Tensor:
 
 
 class Forward:
-    """Features and logits of a batch, each computed when it is first asked for and no second time.
+    """Features and logits of a batch, each computed when it is first asked for and no second time."""
 
-    Where the source moves no statistics, G sees it with copies of its buffers, which are then thrown away.
-    """
-
-    def __init__(
-        self, models: Mapping[str, nn.Module], batch: Mapping[str, Tensor], source_moves_statistics: bool = True
-    ) -> None:
+    def __init__(self, models: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> None:
         self.models, self.batch = models, batch
         self._logits: dict[str, Any] = {}
-        G = models["G"]
-        buffers = {} if source_moves_statistics else {name: buffer.clone() for name, buffer in G.named_buffers()}
-        self.features = {"src": functional_call(G, buffers, batch["src_imgs"]), "target": G(batch["target_imgs"])}
+        self.features = {domain: models["G"](batch[f"{domain}_imgs"]) for domain in ("src", "target")}
 
     def logits(self, domain: str) -> Any:
         if domain not in self._logits:
@@ -76,10 +68,9 @@ def plain_step(
     opts: Sequence[torch.optim.Optimizer],
     batch: Mapping[str, Tensor],
     extra: Callable[[Forward], Tensor | float] = lambda forward: 0.0,
-    source_moves_statistics: bool = True,
 ) -> None:
     """Source cross entropy, for DANN the domain cross entropy too, and what is extra; one step of all optimizers."""
-    forward = Forward(models, batch, source_moves_statistics)
+    forward = Forward(models, batch)
     loss = F.cross_entropy(forward.logits("src"), batch["src_labels"])
     if host == "dann":
         for domain in ("src", "target"):

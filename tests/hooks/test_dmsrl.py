@@ -44,7 +44,9 @@ WHOLE = Recipe(
     confusion_temperature=2.0,
     confusion_ramp=True,
     style_probability=0.5,
-    moves_statistics=False,
+    view_weight=0.6,
+    view_ramp=True,
+    view_probability=0.7,
 )
 FLAGS = [field.name for field in fields(Recipe) if isinstance(getattr(WHOLE, field.name), bool)]
 VARIANTS = {
@@ -55,8 +57,8 @@ VARIANTS = {
     **{f"{flag} the other way": replace(WHOLE, **{flag: not getattr(WHOLE, flag)}) for flag in FLAGS},
     "all flags the other way": replace(WHOLE, **{flag: not getattr(WHOLE, flag) for flag in FLAGS}),
     "without label smoothing": replace(WHOLE, label_smoothing=0.0),
-    "without style and statistics": replace(WHOLE.without("style"), moves_statistics=True),
-    "published with flags": replace(PUBLISHED, label_ramp=True, mi_ramp=True, moves_statistics=False),
+    "without any style": WHOLE.without("style").without("view"),
+    "published with flags": replace(PUBLISHED, label_ramp=True, mi_ramp=True),
     "two branches": replace(WHOLE, mi="two_branch"),
     "two branches without a ramp": replace(WHOLE, mi="two_branch", mi_ramp=False),
     "two branches on images only": replace(WHOLE, mi="two_branch", mi_images_only=True),
@@ -78,7 +80,7 @@ class PlainTwin:
         self.slow, self.done = references.SlowPrototypes(CLASSES), 0
 
     def step(self, batch):
-        forward = Forward(self.models, batch, self.recipe.moves_statistics)
+        forward = Forward(self.models, batch)
         losses = self.losses(forward, references.ramp(self.done / TOTAL))
         total = sum(losses.values())
         for opt in self.opts:
@@ -122,6 +124,8 @@ class PlainTwin:
         if recipe.confusion_weight > 0:
             loss = references.class_confusion(forward.logits("target"), recipe.confusion_temperature)
             losses["mcc_loss"] = recipe.confusion_weight * (ramp if recipe.confusion_ramp else 1.0) * loss
+        if recipe.view_weight > 0:
+            losses["view_consistency_loss"] = 0.0 * forward.logits("target").sum()  # vectors have no style
         return losses
 
     def pseudo_labels(self, forward, labels):

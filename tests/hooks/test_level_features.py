@@ -1,5 +1,4 @@
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +10,11 @@ from dmsrl_adapt import (
     MarginMetricHook,
     MIMinimizationHook,
     MultiLevelBackbone,
-    SourceStyleHook,
+    RandomStyleHook,
     dmsrl_components,
 )
-from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss, RandomConvolution
+from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
 from dmsrl_adapt.layers.local_windows import CORNERS, LANDMARKS
-from dmsrl_adapt.recipes import DEFAULT
 
 from ..stand_ins import CLASSES, NUM_TARGET, Counted, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import CLOSE, HOSTS, hook_step, plain_step
@@ -65,7 +63,7 @@ def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_
     models["margin_metric"] = CosineMarginLoss(CLASSES, models["G"].feature_dim)
     hooks = [MarginMetricHook(levels=LEVEL_WEIGHTS), MIMinimizationHook(levels=LEVEL_WEIGHTS)]
     hooks.append(MarginMetricHook(loss_suffix="_of_features"))
-    style = [SourceStyleHook(1.0)] if is_styled else []
+    style = [RandomStyleHook(probability=1.0)] if is_styled else []
     _, losses = hook_step(host, models, batch, hooks, pre=[*style, LevelFeaturesHook()])
     assert models["G"].trunk.count == 2
     assert models["C"].count == 2
@@ -73,42 +71,38 @@ def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("moves_statistics", [False, True])
-def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(host, moves_statistics):
+def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(host):
     models, batch = make(host), make_images()
     twins = copy.deepcopy(models)
     torch.manual_seed(5)
-    pre = [SourceStyleHook(0.5, moves_statistics=moves_statistics), LevelFeaturesHook()]
-    outputs, _ = hook_step(host, models, batch, [], pre=pre)
+    outputs, _ = hook_step(host, models, batch, [], pre=[RandomStyleHook(), LevelFeaturesHook()])
     torch.manual_seed(5)
-    restyled = {**batch, "src_imgs": RandomConvolution(0.5)(batch["src_imgs"])}
+    restyled = {**batch, "src_imgs": RandomStyleHook()(batch)[0]["src_imgs_styled"]}
     assert not torch.equal(restyled["src_imgs"], batch["src_imgs"])
     frozen = copy.deepcopy(twins["G"])
-    plain_step(host, twins, make_opts(twins), restyled, source_moves_statistics=moves_statistics)
+    plain_step(host, twins, make_opts(twins), restyled)
     assert_same_states(states(models), states(twins), **CLOSE)
     assert models["G"].trunk.count == 2
     for name, level in frozen(restyled["src_imgs"], return_levels=True)[1].items():
         torch.testing.assert_close(outputs[f"src_imgs_level_{name}"], level)
 
 
-@pytest.mark.parametrize("moves_statistics", [False, True])
-def test_whole_method_has_the_levels_of_the_source_in_its_style_and_learns_as_without_them(moves_statistics):
-    recipe = replace(DEFAULT, style_probability=0.5, moves_statistics=moves_statistics)
+def test_whole_method_has_levels_of_images_in_its_styles_and_learns_as_without_them():
     models, batch = make(), make_images()
     parts = dmsrl_components(models["G"].feature_dim, CLASSES, NUM_TARGET)
     models = {**models, **parts.models}
     twins, misc = copy.deepcopy(models), copy.deepcopy(parts.misc)
     frozen = copy.deepcopy(models["G"])
     torch.manual_seed(5)
-    outputs, _ = DMSRLHook(make_opts(models), recipe, pre=[LevelFeaturesHook()])({**models, **parts.misc, **batch})
+    outputs, _ = DMSRLHook(make_opts(models), pre=[LevelFeaturesHook()])({**models, **parts.misc, **batch})
     torch.manual_seed(5)
-    DMSRLHook(make_opts(twins), recipe)({**twins, **misc, **batch})
+    DMSRLHook(make_opts(twins))({**twins, **misc, **batch})
     assert_same_states(states({**models, **parts.misc}), states({**twins, **misc}))
-    assert models["G"].trunk.count == twins["G"].trunk.count == 2
-    torch.manual_seed(5)
-    restyled = {"src": RandomConvolution(0.5)(batch["src_imgs"]), "target": batch["target_imgs"]}
-    for domain, images in restyled.items():
-        for name, level in frozen(images, return_levels=True)[1].items():
+    # the third is that of the target as it is, without a gradient
+    assert models["G"].trunk.count == twins["G"].trunk.count == 3
+    for domain in ("src", "target"):
+        assert not torch.equal(outputs[f"{domain}_imgs_styled"], batch[f"{domain}_imgs"])
+        for name, level in frozen(outputs[f"{domain}_imgs_styled"], return_levels=True)[1].items():
             torch.testing.assert_close(outputs[f"{domain}_imgs_level_{name}"], level)
 
 

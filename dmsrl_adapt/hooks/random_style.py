@@ -1,0 +1,65 @@
+"""Hook: what G is to see of a domain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor
+
+from .. import keys
+from ..layers import RandomConvolution
+from .context import read
+
+
+class RandomStyleHook(BaseHook):
+    """Shows G some of a domain's images in a random style, drawn anew at every step.
+
+    It belongs into `pre=[...]`, before a `StyledFeaturesHook` or `LevelFeaturesHook`, which show G what this hook has
+    left; upstream's own features hooks show it the images as they are. Input that is not an image (N, C, H, W), such as
+    feature vectors, has no style.
+
+    Reads: `src_imgs`, or that of the other domain. Writes: `src_imgs_styled`, of the same shape, and
+    `src_imgs_is_styled`, bool (N,), which of them are in another style. No losses.
+
+    Args:
+        domain: `src` or `target`.
+        probability: share of the images that get another style, 0..1.
+        kernel_sizes: odd numbers of pixels, see `RandomConvolution`.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a key is missing.
+        ValueError: domain, probability or kernel_sizes out of range.
+
+    Reference:
+        Xu et al., ICLR 2021, arXiv 2007.13003.
+    """
+
+    def __init__(
+        self,
+        domain: str = keys.SRC,
+        probability: float = 0.5,
+        kernel_sizes: Sequence[int] = (1, 3, 5),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if domain not in keys.DOMAINS:
+            raise ValueError(f"domain must be one of {keys.DOMAINS}, got {domain!r}")
+        if not 0 <= probability <= 1:
+            raise ValueError(f"probability must be in 0..1, got {probability}")
+        self.domain, self.probability = domain, probability
+        self.style = RandomConvolution(kernel_sizes)
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        images: Tensor = read(self, inputs, keys.imgs(self.domain))
+        is_styled = torch.rand(len(images), device=images.device) < (self.probability if images.ndim == 4 else 0.0)
+        styled = images.index_put((is_styled,), self.style(images[is_styled])) if is_styled.any() else images
+        return {keys.styled(self.domain): styled, keys.is_styled(self.domain): is_styled}, {}
+
+    def _loss_keys(self) -> list[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        return [keys.styled(self.domain), keys.is_styled(self.domain)]

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from dmsrl_adapt import RandomStyleHook
+
+from ..stand_ins import make_batch
+
+
+def make_images(size=8):
+    generator = torch.Generator().manual_seed(0)
+    return {f"{domain}_imgs": torch.randn(size, 2, 8, 8, generator=generator) for domain in ("src", "target")}
+
+
+@pytest.mark.parametrize("domain", ["src", "target"])
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_that_share_of_the_images_changes_and_it_says_which(domain, probability):
+    batch, hook = make_images(400), RandomStyleHook(domain, probability)
+    before = batch[f"{domain}_imgs"].clone()
+    outputs, losses = hook(batch)
+    styled, is_styled = outputs[f"{domain}_imgs_styled"], outputs[f"{domain}_imgs_is_styled"]
+    assert torch.equal(batch[f"{domain}_imgs"], before)
+    assert torch.equal((styled != before).flatten(1).any(1), is_styled)
+    assert is_styled.float().mean().item() == pytest.approx(probability, abs=0.08)
+    assert outputs.keys() == set(hook.out_keys)
+    assert losses == {}
+    assert hook.loss_keys == []
+
+
+def test_the_source_is_styled_by_half_unless_told_otherwise():
+    outputs, _ = RandomStyleHook()(make_images(400))
+    assert outputs["src_imgs_is_styled"].float().mean().item() == pytest.approx(0.5, abs=0.08)
+
+
+def test_kernel_sizes_reach_the_convolution():
+    """A kernel of one pixel leaves what is black; a larger one draws from around it."""
+    images = torch.zeros(4, 1, 5, 5)
+    images[:, :, 2, 2] = 1
+    for size, changed in ((1, 1), (3, 9)):
+        styled = RandomStyleHook(probability=1.0, kernel_sizes=[size])({"src_imgs": images})[0]["src_imgs_styled"]
+        assert ((styled != 0).flatten(1).sum(1) == changed).all()
+
+
+def test_feature_vectors_have_no_style():
+    batch = make_batch()
+    outputs, _ = RandomStyleHook(probability=1.0)(batch)
+    assert torch.equal(outputs["src_imgs_styled"], batch["src_imgs"])
+    assert not outputs["src_imgs_is_styled"].any()
+
+
+def test_empty_batch_stays_empty():
+    outputs, _ = RandomStyleHook(probability=1.0)({"src_imgs": torch.zeros(0, 2, 8, 8)})
+    assert outputs["src_imgs_styled"].shape == (0, 2, 8, 8)
+    assert outputs["src_imgs_is_styled"].shape == (0,)
+
+
+def test_missing_images_name_hook_and_key():
+    with pytest.raises(KeyError, match="RandomStyleHook needs 'target_imgs' in the context, got"):
+        RandomStyleHook("target")({})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"domain": "both"}, r"domain must be one of \('src', 'target'\), got 'both'"),
+        ({"probability": 2.0}, r"probability must be in 0\.\.1, got 2"),
+        ({"probability": -0.1}, r"probability must be in 0\.\.1, got -0\.1"),
+        ({"kernel_sizes": [2]}, r"kernel_sizes must be odd numbers of pixels, got \(2,\)"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        RandomStyleHook(**settings)
