@@ -33,7 +33,8 @@ def clusters_within_classes(
 ) -> Tensor:
     """Gives every row's cluster by weighted k-means among the rows of its class, on the CPU.
 
-    The same rows give the same clusters. FAISS looks at 256 rows a cluster at most.
+    The same rows give the same clusters. They are found among 256 rows a cluster at most, and weights count in the
+    clusters' means, not in the choice between several tries.
 
     Args:
         rows: shape (N, D), float32, one sample a row.
