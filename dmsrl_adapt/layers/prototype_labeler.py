@@ -34,9 +34,9 @@ class PrototypeLabeler(nn.Module):
     takes 8 bytes a target sample. Everything is float32.
 
     In a process group all processes have to make the same calls, each with its own share of the samples; empty shares
-    are allowed. Sums and counts are then added up over the processes, so that prototypes, mean trust and diagnostics
-    are the same everywhere and those of one process with all samples. A call keeps the labels of the samples it was
-    given in its own process; after `relabel` every process has all of them.
+    are allowed. Sums and counts are then added up over the processes, so that prototypes and mean trust are the same
+    everywhere, and those of one process with all samples. A process keeps the labels of the samples it was given; after
+    a pass of `relabel` over the whole target every process has all of them.
 
     Args:
         num_classes: K, at least 1. With one class every label is 0 with trust 1.
