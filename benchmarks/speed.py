@@ -4,6 +4,7 @@ import json
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,11 +18,13 @@ METHODS = (BASELINE, "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl
 NUM_CLASSES, NUM_TARGET, WARM_UP = 7, 10_000, 3
 
 
-def step_times(network: str, size: int, batch_size: int, rounds: int, device: torch.device) -> dict[str, list[float]]:
+def step_times(
+    network: str, size: int, batch_size: int, rounds: int, device: torch.device, methods: Sequence[str] = METHODS
+) -> dict[str, list[float]]:
     """Gives seconds of every counted step by method, on random images (batch_size, 3, size, size) of each domain."""
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     adapters = {}
-    for name in METHODS:
+    for name in methods:
         method = get_method(name)
         adapters[name] = method.build(setup, method.settings).adapter
         to_device(adapters[name], device)
@@ -35,7 +38,7 @@ def step_times(network: str, size: int, batch_size: int, rounds: int, device: to
         "target_domain": torch.ones(batch_size, device=device),
         "target_sample_idx": torch.arange(batch_size, device=device),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in METHODS}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
     for count in range(WARM_UP + rounds):
         for name, adapter in adapters.items():
             start = time.perf_counter()

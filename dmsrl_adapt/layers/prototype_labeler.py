@@ -119,10 +119,11 @@ class PrototypeLabeler(nn.Module):
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
         sums, mass = summed_over_processes(*class_sums(rows, owners, weights, len(self.prototypes)))
-        kept = torch.where(self.is_seen, self.momentum, 0.0)[:, None]
-        moved = kept * self.prototypes + (1 - kept) * (sums / mass[:, None])
-        self.prototypes.copy_(moved.where(mass[:, None] > 0, self.prototypes))
-        self.is_seen |= mass > 0
+        present = mass.nonzero()[:, 0]
+        kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
+        means = sums[present] / mass[present, None]
+        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * means
+        self.is_seen[present] = True
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
