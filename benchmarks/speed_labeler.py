@@ -96,8 +96,10 @@ class Problem:
         """Gives what is timed over a whole pass."""
         labeler, table = self.labeler(), self.prototypes.t().contiguous()
         centroid = NearestCentroid()
-        # two samples a class, as one leaves no spread to look at
-        centroid.fit(self.prototypes.cpu().repeat(2, 1).numpy(), self.classes.cpu().repeat(2).numpy())
+        # two samples a class, with the prototype in their middle: of one there is no spread to look at
+        spread = torch.full_like(self.prototypes, 1e-3)
+        samples = torch.cat([self.prototypes - spread, self.prototypes + spread])
+        centroid.fit(samples.cpu().numpy(), self.classes.cpu().repeat(2).numpy())
         return {
             OURS: lambda: labeler.relabel(self.batches()),
             PRODUCT: lambda: deque((rows @ table for rows, _ in self.batches()), maxlen=1),
@@ -108,8 +110,9 @@ class Problem:
     def steps(self) -> dict[str, Timed]:
         """Gives what is timed over training steps: labelling a batch, and learning from it and a source batch."""
         labeler, memory, table = self.labeler(), self.memory(), self.prototypes.t().contiguous()
-        rows, idx = self.features[:STEP_BATCH], torch.arange(STEP_BATCH, device=self.device) % self.point.samples
-        classes, logits = self.classes[idx % self.point.prototypes], torch.randn(STEP_BATCH, 10, device=self.device)
+        rows = self.features[:STEP_BATCH]
+        idx, logits = torch.arange(len(rows), device=self.device), torch.randn(len(rows), 10, device=self.device)
+        classes = idx % self.point.prototypes
 
         def ours() -> None:
             found = labeler(rows, idx)

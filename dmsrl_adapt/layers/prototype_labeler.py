@@ -14,6 +14,7 @@ from .faiss_search import DEVICES, METRICS, FlatIndex
 from .pseudo_labels import PseudoLabels
 
 CELLS = 2**23  # numbers at work at a time in a pass, 32 MiB: memory does not grow with the batches
+WORK = 64  # numbers, amply counted, that it takes to look at a label
 UNSEEN = -2  # label of a sample that a pass has not come to
 
 
@@ -66,7 +67,7 @@ class PrototypeLabeler(nn.Module):
     weights: Tensor
     shares: Tensor
 
-    _record_these: ClassVar = ["diagnostics"]  # by which upstream's IgniteRecordKeeperLogger finds it
+    _record_these: ClassVar = ["diagnostics"]  # for upstream's IgniteRecordKeeperLogger
 
     def __init__(
         self,
@@ -233,7 +234,10 @@ class PrototypeLabeler(nn.Module):
             `class_probs` were not given.
         share_changed: share of these samples that had another label, or none, when they were labelled before, 0..1.
         """
-        histogram = torch.bincount(self.labels[self.labels >= 0], minlength=self.num_classes)
+        histogram = torch.zeros(self.num_classes + 1, dtype=torch.long, device=self.labels.device)
+        for (part,) in in_parts(WORK, self.labels):
+            histogram += torch.bincount(part + 1, minlength=self.num_classes + 1)
+        histogram = histogram[1:]
         agreement, share_changed = self.shares.tolist()
         return {
             "share_kept": histogram.sum().item() / self.num_target,
@@ -332,7 +336,7 @@ class PrototypeLabeler(nn.Module):
         (totals,) = summed_over_processes(totals)
         self.mean_trust.copy_((totals[0] / totals[1]).where(totals[1] > 0, self.mean_trust))
         counts = torch.zeros(2, device=labels.device)
-        for new, trust, old in in_parts(1, labels, weights, self.labels):
+        for new, trust, old in in_parts(WORK, labels, weights, self.labels):
             is_kept, is_labelled = self._is_kept(new, trust), new != UNSEEN
             new.copy_(new.where(is_kept | ~is_labelled, -1))
             trust.copy_(trust.where(is_kept, 0.0))
@@ -342,7 +346,7 @@ class PrototypeLabeler(nn.Module):
         if is_shared():
             for tensor in (labels, weights):
                 dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        for new, trust, old, old_trust in in_parts(1, labels, weights, self.labels, self.weights):
+        for new, trust, old, old_trust in in_parts(WORK, labels, weights, self.labels, self.weights):
             old.copy_(new.where(new != UNSEEN, old))
             old_trust.copy_(trust.where(new != UNSEEN, old_trust))
 
