@@ -18,8 +18,8 @@ class PseudoLabelHook(BaseHook):
 
     So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
     that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
-    is not weighted so. What the labels are like is no loss and is not summed with them: a `PrototypeLabeler` tells it in
-    its `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs.
+    is not weighted so. What the labels are like is no loss: a `PrototypeLabeler` tells it in its `diagnostics`, which
+    upstream's `IgniteRecordKeeperLogger` logs.
 
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
