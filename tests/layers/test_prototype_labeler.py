@@ -8,7 +8,7 @@ from dmsrl_adapt.layers import PrototypeLabeler, prototype_labeler
 from dmsrl_adapt.layers.faiss_search import FlatIndex
 
 from .. import references
-from ..stand_ins import assert_same_states, states
+from ..stand_ins import OneThreshold, assert_same_states, states
 
 CLASSES, DIM, NUM_TARGET = 4, 3, 30
 
@@ -405,6 +405,26 @@ def test_a_pass_that_is_refused_half_way_leaves_the_state_as_it_was(batch, error
     with pytest.raises(error, match=message):
         labeler.relabel([(torch.randn(9, DIM), torch.arange(9)), batch])
     assert_same_states(states({"labeler": labeler}), before)
+
+
+def test_a_rare_and_hard_class_keeps_samples():
+    """One in twenty samples is of class 2, near class 1 and spread out; the first two are plain to tell."""
+    labels = torch.tensor([0] * 200 + [1] * 180 + [2] * 20)
+    centres = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.4]])
+    spread = torch.tensor([0.05, 0.02, 0.1])[labels, None]
+    kept = {}
+    for labeler_class in (PrototypeLabeler, OneThreshold):
+        torch.manual_seed(0)
+        labeler = labeler_class(3, 3, 400, threshold=1.0)
+        labeler.fit(centres, torch.arange(3))
+        for _ in range(4):
+            features = centres[labels] + spread * torch.randn(400, 3)
+            labeler.relabel([(features, torch.arange(400))])
+            labeler.fit(features, labeler.labels, labeler.weights)
+        is_right = (labeler.labels == labels) & (labeler.labels >= 0)
+        kept[labeler_class] = [is_right[labels == k].float().mean().item() for k in range(3)]
+    assert kept[PrototypeLabeler][2] > 0.5 and min(kept[PrototypeLabeler][:2]) > 0.5
+    assert kept[OneThreshold][2] < 0.3
 
 
 def random_case(generator):
