@@ -48,7 +48,8 @@ class PrototypeLabeler(nn.Module):
         device: where FAISS searches: "auto" for the features' device, "cpu" for the CPU, "all" for all GPUs in
             `relabel` and the features' device otherwise; see `FlatIndex`.
         momentum: share of the old prototype kept at an update, 0..1.
-        threshold: share of a class's mean trust below which a sample is rejected, at least 0; 0 rejects none.
+        threshold: share of a class's mean trust below which a sample is rejected, at least 0; 0 rejects none, much more
+            than 1 all of a class that is easy to tell.
         temp_memory: bytes of scratch memory that FAISS may take on a GPU; None leaves it to FAISS.
 
     Example:
@@ -131,8 +132,9 @@ class PrototypeLabeler(nn.Module):
         """Sets the prototypes of every class in the batch anew: the mean of its features or, with several prototypes a
         class, the means of the clusters that k-means finds among them.
 
-        For as large a batch as there is memory for: the whole source, a random part of it, with trusted target samples
-        or without. In a process group k-means runs over each process's share, and once more over the clusters of all,
+        For as large a batch as there is memory for: the whole source or a random part of it, together with target
+        samples under the labels and weights of a pass. With two prototypes a class those may then find modes of their
+        own. In a process group k-means runs over each process's share, and once more over the clusters of all,
         which gives those of one process where the modes of a class are apart.
 
         Args and Raises: those of `update`.
