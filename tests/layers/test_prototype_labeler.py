@@ -575,3 +575,23 @@ def test_state_follows_the_features_to_their_device():
     assert labeler.prototypes.is_cuda
     twin.update(features, labels)
     assert result.labels.tolist() == twin(features, sample_idx=sample_idx).labels.tolist()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("device", ["auto", "cpu", "all"])
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_a_pass_on_a_gpu_gives_the_labels_of_one_on_the_cpu(device, metric):
+    settings = {"metric": metric, "prototypes_per_class": 2, "num_target": 500}
+    labeler, twin = make(device=device, temp_memory=2**24, **settings), make(**settings)
+    features, labels, sample_idx = torch.randn(500, DIM), torch.randint(CLASSES, (500,)), torch.randperm(500)
+    twin.fit(features, labels)
+    labeler.fit(features.cuda(), labels.cuda())
+    expected = twin.relabel([(features, sample_idx)])
+    found = labeler.relabel(
+        [(part.cuda(), idx.cuda()) for part, idx in zip(features.split(99), sample_idx.split(99), strict=True)]
+    )
+    assert labeler.labels.is_cuda
+    assert torch.equal(labeler.labels.cpu(), twin.labels)
+    torch.testing.assert_close(labeler.weights.cpu(), twin.weights, rtol=1e-3, atol=1e-5)
+    assert found == pytest.approx(expected)
