@@ -594,4 +594,4 @@ def test_a_pass_on_a_gpu_gives_the_labels_of_one_on_the_cpu(device, metric):
     assert labeler.labels.is_cuda
     assert torch.equal(labeler.labels.cpu(), twin.labels)
     torch.testing.assert_close(labeler.weights.cpu(), twin.weights, rtol=1e-3, atol=1e-5)
-    assert found == pytest.approx(expected)
+    assert found == expected
