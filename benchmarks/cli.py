@@ -10,6 +10,7 @@ from .methods import get_method, methods, split_names
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .speed import BASELINES, write_speed
+from .speed_labeler import rows, write_labeler_speed
 from .tasks import DataError, DataPlace, families, task_names
 from .tasks.own_data import is_labelled, left_out
 from .training import Plan
@@ -43,13 +44,16 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
     report = commands.add_parser("report", help="table and pictures of a folder of results")
     report.add_argument("folder", type=Path)
-    speed = commands.add_parser("speed", help="time of a training step, or of the backbone, as a ratio")
-    what = "a training step to DANN's (step), or MultiLevelBackbone to the bare network (default: %(default)s)"
-    speed.add_argument("what", nargs="?", choices=tuple(BASELINES), default="step", help=what)
+    speed = commands.add_parser("speed", help="time of a training step, of the backbone, or of labelling the target")
+    what = (
+        "a training step to DANN's (step), MultiLevelBackbone to the bare network (backbone), or labelling the target "
+        "by prototypes, over its size (labeler) (default: %(default)s)"
+    )
+    speed.add_argument("what", nargs="?", choices=(*BASELINES, "labeler"), default="step", help=what)
     speed.add_argument("--network", default="resnet18", help="name of a timm model (default: %(default)s)")
     speed.add_argument("--size", type=int, default=64, help="side of the images in pixels (default: %(default)s)")
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
-    speed.add_argument("--rounds", type=int, default=20, help="counted steps a method (default: %(default)s)")
+    speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
     commands.add_parser("list", help="show tasks and methods")
     return cli
@@ -146,13 +150,17 @@ def report(options: argparse.Namespace) -> int:
 
 
 def speed(options: argparse.Namespace) -> int:
-    """Measures, prints and writes the ratios."""
+    """Measures, prints and writes times."""
+    if options.what == "labeler":
+        print(as_text(rows(write_labeler_speed(options.out, positive(options.rounds or 3, "--rounds")))))
+        return 0
+    options.rounds = 20 if options.rounds is None else options.rounds
     sizes = {name: positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")}
     measured = write_speed(options.out, options.what, options.network, **sizes)
-    rows = sorted(measured.items(), key=lambda item: item[1])
+    ordered = sorted(measured.items(), key=lambda item: item[1])
     head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
     digits = 2 if options.what == "step" else 3
-    print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in rows)]))
+    print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
     return 0
 
 

@@ -5,7 +5,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ NUM_CLASSES, NUM_TARGET, WARM_UP = 7, 10_000, 3
 Steps = Mapping[str, Callable[[], object]]
 
 
-def method_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:
-    """Gives a training step of every method, on random images (batch_size, 3, size, size) of each domain."""
+def method_steps(
+    network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[str] = METHODS
+) -> Steps:
+    """Gives a training step of the methods, on random images (batch_size, 3, size, size) of each domain."""
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
@@ -55,7 +57,7 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device)
         to_device(adapter, device)
         return lambda: adapter.training_step(dict(batch))
 
-    return {name: step_of(name) for name in METHODS}
+    return {name: step_of(name) for name in methods}
 
 
 def backbone_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:

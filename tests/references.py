@@ -221,6 +221,15 @@ class SlowPrototypes:
         return order[0], 1 - first / second if second > 0 else 0.0
 
 
+def distance_table(queries: Tensor, rows: Tensor, metric: str) -> Tensor:
+    """Every distance in float64, shape (N, M): 1 - cos, 1 where a row is zero, or ||q - r||^2."""
+    queries, rows = (x.detach().double() for x in (queries, rows))
+    if metric == "l2":
+        return (queries[:, None] - rows[None]).square().sum(2)
+    lengths = queries.norm(dim=1)[:, None] * rows.norm(dim=1)[None]
+    return 1 - (queries @ rows.t()) / lengths.where(lengths > 0, 1.0)
+
+
 def faded_by_doubt(probs):
     """Each row times one minus its entropy over that of an even row."""
     rows = []

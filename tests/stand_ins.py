@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dmsrl_adapt import PrototypeLabeler
+
 CLASSES, DIM, SIZE, NUM_TARGET = 3, 5, 8, 20
 
 
@@ -30,6 +32,13 @@ class Several(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return [net(x) for net in self.nets]
+
+
+class OneThreshold(PrototypeLabeler):
+    """The labeller without its mend for unequal classes: samples of all classes have to be trusted alike."""
+
+    def _is_kept(self, nearest_class: Tensor, trust: Tensor) -> Tensor:
+        return (nearest_class >= 0) & (trust >= self.threshold * self.mean_trust.mean())
 
 
 def make_models(seed: int = 0) -> dict[str, nn.Module]:

@@ -18,7 +18,8 @@ class PseudoLabelHook(BaseHook):
 
     So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
     that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
-    is not weighted so.
+    is not weighted so. What the labels are like is no loss: a `PrototypeLabeler` tells it in its `diagnostics`, which
+    upstream's `IgniteRecordKeeperLogger` logs.
 
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
@@ -39,10 +40,11 @@ class PseudoLabelHook(BaseHook):
         super().__init__(**kwargs)
         self.ramp = ramp
         self.f_hook = FeaturesAndLogitsHook(domains=list(keys.DOMAINS))
+        self.labeler: Any = None  # that of the last batch: upstream's logger looks for modules in hooks, not in `misc`
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
-        labeler = read(self, inputs, keys.PSEUDO_LABELER)
+        labeler = self.labeler = read(self, inputs, keys.PSEUDO_LABELER)
         sample_idx, labels = (read(self, inputs, key) for key in (keys.TARGET_SAMPLE_IDX, keys.SRC_LABELS))
         outputs = self.f_hook(inputs, losses)[0]
         context = {**inputs, **outputs}

@@ -38,4 +38,5 @@ class ArgmaxLabeler(nn.Module):
             came = None if class_probs is None else tuple(class_probs.shape)
             raise ValueError(f"class_probs must have shape (N, K), got {came}")
         labels = class_probs.argmax(1)
-        return PseudoLabels(labels, torch.ones_like(labels, dtype=torch.float32))
+        highest = class_probs.detach().float().gather(1, labels[:, None])[:, 0]
+        return PseudoLabels(labels, torch.ones_like(highest), 1 - highest)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 METRICS = ("cosine", "l2")
-DEVICES = ("auto", "cpu")
+DEVICES = ("auto", "cpu", "all")
 
 
 @cache
@@ -28,9 +28,12 @@ def load_faiss() -> ModuleType:
 
 
 @cache
-def gpu_resources(device: int) -> Any:
-    """Gives the FAISS resources of a GPU, made once a device."""
-    return load_faiss().StandardGpuResources()
+def gpu_resources(device: int, temp_memory: int | None) -> Any:
+    """Gives the FAISS resources of a GPU with at most `temp_memory` bytes of scratch memory, made once for both."""
+    resources = load_faiss().StandardGpuResources()
+    if temp_memory is not None:
+        resources.setTempMemory(temp_memory)
+    return resources
 
 
 @cache
@@ -39,19 +42,20 @@ def warn_no_gpu() -> None:
     warnings.warn("FAISS sees no GPU: nearest prototypes of CUDA tensors are searched on the CPU", stacklevel=2)
 
 
-def search_device(tensor: Tensor, device: str = "auto") -> torch.device:
-    """Gives the device on which to search for neighbours of `tensor`: its own, or the CPU where FAISS has no GPU."""
+def search_devices(tensor: Tensor, device: str = "auto") -> list[torch.device]:
+    """Gives the devices that search for neighbours of `tensor`: its own, all GPUs, or the CPU where there is none."""
     if device not in DEVICES:
         raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
     if device == "cpu" or tensor.device.type != "cuda":
-        return torch.device("cpu")
-    if load_faiss().get_num_gpus() == 0:
+        return [torch.device("cpu")]
+    num_gpus = load_faiss().get_num_gpus()
+    if num_gpus == 0:
         warn_no_gpu()
-        return torch.device("cpu")
-    return tensor.device
+        return [torch.device("cpu")]
+    return [torch.device("cuda", number) for number in range(num_gpus)] if device == "all" else [tensor.device]
 
 
-def build_index(references: Tensor, metric: str) -> Any:
+def build_index(references: Tensor, metric: str, temp_memory: int | None = None) -> Any:
     """Gives a flat index over `references`, float32 (M, D), on their device; "cosine" expects unit rows."""
     faiss = load_faiss()
     dim = references.shape[1]
@@ -62,25 +66,79 @@ def build_index(references: Tensor, metric: str) -> Any:
         config = faiss.GpuIndexFlatConfig()
         config.device = number
         kind = faiss.GpuIndexFlatIP if metric == "cosine" else faiss.GpuIndexFlatL2
-        index = kind(gpu_resources(number), dim, config)
+        index = kind(gpu_resources(number, temp_memory), dim, config)
     index.add(references)
     return index
 
 
-@torch.no_grad()
+class FlatIndex:
+    """References among which to search many times, with a copy of them on each device that takes part.
+
+    Args:
+        references: shape (M, D), floating point, finite. Searched in float32.
+        metric: "cosine" for the distance 1 - cos, 0..2 (a zero row is 1 away from all), or "l2" for squared Euclidean
+            distance in squared feature units.
+        device: "auto" searches where the references are, "cpu" always on the CPU, "all" shares the queries out among
+            all GPUs that FAISS sees, where the references are on one. CUDA tensors with a FAISS that sees no GPU are
+            searched on the CPU, after one warning.
+        temp_memory: bytes of scratch memory that FAISS may take on a GPU; None leaves it to FAISS, which takes up to
+            1.5 GiB.
+
+    Raises:
+        ValueError: unknown metric or device.
+        ImportError: FAISS is not installed.
+    """
+
+    def __init__(
+        self, references: Tensor, metric: str = "cosine", device: str = "auto", temp_memory: int | None = None
+    ) -> None:
+        if metric not in METRICS:
+            raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
+        self.metric, self.num_references = metric, len(references)
+        self.replicas = []
+        for place in search_devices(references, device):
+            rows = self._rows(references, place)
+            # FAISS works in the current device's stream, wherever the rows are; -1, for the CPU, changes nothing
+            with torch.cuda.device(rows.get_device()):
+                self.replicas.append((place, build_index(rows, metric, temp_memory)))
+
+    @torch.no_grad()
+    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Gives distances, float32 (N, k), and rows of the k nearest references, int64 (N, k), as `nearest` does."""
+        if not 1 <= k <= self.num_references:
+            raise ValueError(f"k must be in 1..{self.num_references}, the number of references, got {k}")
+        if len(queries) == 0:
+            empty = torch.zeros((0, k), device=queries.device)
+            return empty, empty.long()
+        shares, found = queries.chunk(len(self.replicas)), []
+        for share, (place, index) in zip(shares, self.replicas, strict=False):  # there may be fewer queries than GPUs
+            rows = self._rows(share, place)
+            with torch.cuda.device(rows.get_device()):
+                found.append(index.search(rows, k))
+        scores, indices = (torch.cat([part.to(queries.device) for part in parts]) for parts in zip(*found, strict=True))
+        # rounding puts the same vector at slightly less than no distance
+        return (1 - scores).clamp(0, 2) if self.metric == "cosine" else scores.clamp(min=0), indices
+
+    def _rows(self, rows: Tensor, place: torch.device) -> Tensor:
+        rows = rows.detach().to(place, torch.float32)
+        return (F.normalize(rows, dim=1) if self.metric == "cosine" else rows).contiguous()
+
+
 def nearest(
-    queries: Tensor, references: Tensor, k: int, metric: str = "cosine", device: str = "auto"
+    queries: Tensor,
+    references: Tensor,
+    k: int,
+    metric: str = "cosine",
+    device: str = "auto",
+    temp_memory: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Gives the k nearest references of every query, nearest first, on the queries' device.
 
     Args:
-        queries: shape (N, D), floating point, finite. Searched in float32.
+        queries: shape (N, D), floating point, finite. Searched in float32. No gradient flows through them.
         references: shape (M, D), floating point, finite, M >= k.
         k: neighbours a query, at least 1.
-        metric: "cosine" for the distance 1 - cos, 0..2 (a zero row is 1 away from all), or "l2" for squared Euclidean
-            distance in squared feature units.
-        device: "auto" searches where the queries are, "cpu" always on the CPU. CUDA tensors with a FAISS that sees no
-            GPU are searched on the CPU, after one warning.
+        metric: "cosine" or "l2", as in `FlatIndex`, likewise `device`, of the queries here, and `temp_memory`.
 
     Returns:
         distances: shape (N, k), float32.
@@ -95,18 +153,4 @@ def nearest(
         >>> indices
         tensor([[0, 1]])
     """
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
-    if not 1 <= k <= len(references):
-        raise ValueError(f"k must be in 1..{len(references)}, the number of references, got {k}")
-    where = search_device(queries, device)
-    rows = [tensor.detach().to(where, torch.float32) for tensor in (queries, references)]
-    if metric == "cosine":
-        rows = [F.normalize(tensor, dim=1) for tensor in rows]
-    if len(queries) == 0:
-        empty = torch.zeros((0, k), device=queries.device)
-        return empty, empty.long()
-    found, indices = build_index(rows[1].contiguous(), metric).search(rows[0].contiguous(), k)
-    # rounding puts the same vector at slightly less than no distance
-    distances = (1 - found).clamp(0, 2) if metric == "cosine" else found.clamp(min=0)
-    return distances.to(queries.device), indices.to(queries.device)
+    return FlatIndex(references.to(queries.device), metric, device, temp_memory).search(queries, k)

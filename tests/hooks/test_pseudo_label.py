@@ -1,11 +1,14 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
+from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import MarginMetricHook, PrototypeLabeler, PseudoLabelHook
-from dmsrl_adapt.layers import ArgmaxLabeler, CosineMarginLoss
+from dmsrl_adapt import DMSRLHook, MarginMetricHook, PrototypeLabeler, PseudoLabelHook
+from dmsrl_adapt.layers import ArgmaxLabeler, CosineMarginLoss, TrainingProgress
+from dmsrl_adapt.recipes import DEFAULT
 
 from .. import references
 from ..stand_ins import (
@@ -182,6 +185,32 @@ def test_labeller_with_fewer_classes_than_the_classifier_is_left_as_it_was():
     with pytest.raises(ValueError, match=r"labels must be in .*1, got"):
         PseudoLabelHook()(context)
     assert_same_states(states({"labeler": context["pseudo_labeler"]}), before)
+
+
+def logged(hook):
+    """Modules that upstream's logger finds: it looks through the attributes of hooks, for hooks and for modules."""
+    found = []
+    for value in vars(hook).values():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, BaseHook):
+                found += logged(one)
+            elif isinstance(one, nn.Module):
+                found.append(one)
+    return found
+
+
+def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
+    models = make_models()
+    hook = DMSRLHook(make_opts(models), recipe=replace(DEFAULT, margin=None, mi=None))
+    context = {**make_context(**models), "training_progress": TrainingProgress()}
+    for number in range(2):
+        _, losses = hook({**context, **make_batch(number)})
+    labeler = context["pseudo_labeler"]
+    assert [one for one in logged(hook) if hasattr(one, "_record_these")] == [labeler]
+    assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "total"}
+    diagnostics = labeler.diagnostics
+    assert sum(diagnostics["class_histogram"]) == diagnostics["share_kept"] * NUM_TARGET > 0
+    assert 0 < diagnostics["share_changed"] <= 1
 
 
 def test_keys_are_declared():

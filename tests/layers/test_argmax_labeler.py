@@ -6,15 +6,16 @@ from dmsrl_adapt.layers import ArgmaxLabeler
 
 def test_label_is_the_most_probable_class_in_full_trust():
     probs = torch.randn(9, 4).softmax(1)
-    labels, trust = ArgmaxLabeler()(torch.zeros(9, 2), class_probs=probs)
+    labels, trust, distances = ArgmaxLabeler()(torch.zeros(9, 2), class_probs=probs)
+    assert distances.tolist() == pytest.approx([1 - max(row) for row in probs.tolist()])
     assert labels.tolist() == [max(range(4), key=row.__getitem__) for row in probs.tolist()]
     assert torch.equal(trust, torch.ones(9))
-    assert (labels.dtype, trust.dtype) == (torch.int64, torch.float32)
+    assert (labels.dtype, trust.dtype, distances.dtype) == (torch.int64, torch.float32, torch.float32)
 
 
 def test_empty_batch():
-    labels, trust = ArgmaxLabeler()(torch.zeros(0, 2), class_probs=torch.zeros(0, 4))
-    assert labels.shape == trust.shape == (0,)
+    labels, trust, distances = ArgmaxLabeler()(torch.zeros(0, 2), class_probs=torch.zeros(0, 4))
+    assert labels.shape == trust.shape == distances.shape == (0,)
 
 
 def test_keeps_nothing():

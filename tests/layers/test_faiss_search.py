@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dmsrl_adapt.layers import faiss_search, nearest
-from dmsrl_adapt.layers.faiss_search import METRICS, build_index, load_faiss, search_device
+from dmsrl_adapt.layers.faiss_search import METRICS, FlatIndex, build_index, load_faiss, search_devices
 
 from .. import references
 
@@ -92,7 +92,7 @@ def test_no_queries(metric):
         ({"k": 0}, "k must be in 1..4, the number of references, got 0"),
         ({"k": 5}, "k must be in 1..4, the number of references, got 5"),
         ({"metric": "dot"}, r"metric must be one of \('cosine', 'l2'\), got 'dot'"),
-        ({"device": "tpu"}, r"device must be one of \('auto', 'cpu'\), got 'tpu'"),
+        ({"device": "tpu"}, r"device must be one of \('auto', 'cpu', 'all'\), got 'tpu'"),
     ],
 )
 def test_bad_arguments(changed, message):
@@ -109,20 +109,20 @@ class FakeFaiss:
     """Notes what the GPU part of FAISS is asked for."""
 
     def __init__(self, num_gpus):
-        self.num_gpus, self.resources, self.made = num_gpus, 0, []
+        self.num_gpus, self.resources, self.temp_memory, self.made = num_gpus, 0, [], []
 
     def get_num_gpus(self):
         return self.num_gpus
 
     def StandardGpuResources(self):
         self.resources += 1
-        return f"resources {self.resources}"
+        return SimpleNamespace(number=self.resources, setTempMemory=self.temp_memory.append)
 
     def GpuIndexFlatConfig(self):
         return SimpleNamespace(device=None)
 
     def _index(self, kind, resources, dim, config):
-        self.made.append((kind, resources, dim, config.device))
+        self.made.append((kind, resources.number, dim, config.device))
         return SimpleNamespace(add=lambda rows: self.made.append(rows))
 
     def GpuIndexFlatIP(self, *args):
@@ -153,16 +153,19 @@ def test_searches_where_the_tensor_is(fake_faiss):
     fake_faiss(num_gpus=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert search_device(torch.zeros(1)) == torch.device("cpu")
-        assert search_device(on_cuda(1)) == torch.device("cuda", 1)
-        assert search_device(on_cuda(1), "cpu") == torch.device("cpu")
+        for device in ("auto", "cpu", "all"):
+            assert search_devices(torch.zeros(1), device) == [torch.device("cpu")]
+        assert search_devices(on_cuda(1)) == [torch.device("cuda", 1)]
+        assert search_devices(on_cuda(1), "cpu") == [torch.device("cpu")]
+        assert search_devices(on_cuda(1), "all") == [torch.device("cuda", 0), torch.device("cuda", 1)]
 
 
-def test_faiss_without_gpu_searches_cuda_tensors_on_the_cpu_after_one_warning(fake_faiss):
+@pytest.mark.parametrize("device", ["auto", "all"])
+def test_faiss_without_gpu_searches_cuda_tensors_on_the_cpu_after_one_warning(fake_faiss, device):
     fake_faiss(num_gpus=0)
     with pytest.warns(UserWarning, match="FAISS sees no GPU: .* searched on the CPU") as caught:
-        places = [search_device(on_cuda()) for _ in range(3)]
-    assert places == 3 * [torch.device("cpu")]
+        places = [search_devices(on_cuda(), device) for _ in range(3)]
+    assert places == 3 * [[torch.device("cpu")]]
     assert len(caught) == 1
 
 
@@ -170,8 +173,8 @@ def test_no_warning_without_cuda_tensors(fake_faiss):
     fake_faiss(num_gpus=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        search_device(torch.zeros(1))
-        search_device(on_cuda(), "cpu")
+        search_devices(torch.zeros(1))
+        search_devices(on_cuda(), "cpu")
 
 
 def test_gpu_index_is_made_on_the_tensors_gpu_with_one_set_of_resources_each(fake_faiss):
@@ -179,9 +182,48 @@ def test_gpu_index_is_made_on_the_tensors_gpu_with_one_set_of_resources_each(fak
     build_index(rows, "cosine")
     build_index(rows, "l2")
     build_index(on_cuda(0), "l2")
-    expected = [("ip", "resources 1", 3, 1), ("l2", "resources 1", 3, 1), ("l2", "resources 2", 3, 0)]
+    expected = [("ip", 1, 3, 1), ("l2", 1, 3, 1), ("l2", 2, 3, 0)]
     assert fake.made[::2] == expected
     assert fake.made[1] is rows
+
+
+def test_temp_memory_bounds_the_resources_of_a_gpu(fake_faiss):
+    fake = fake_faiss(num_gpus=1)
+    build_index(on_cuda(), "l2")
+    assert fake.temp_memory == []
+    for _ in range(2):
+        build_index(on_cuda(), "l2", temp_memory=1 << 20)
+    assert fake.temp_memory == [1 << 20]
+    assert [made[1] for made in fake.made[::2]] == [1, 2, 2]
+
+
+def test_every_gpu_gets_a_copy_of_the_references_and_a_share_of_the_queries(monkeypatch):
+    places = [torch.device("cpu")] * 3
+    monkeypatch.setattr(faiss_search, "search_devices", lambda tensor, device: places)
+    sizes = []
+
+    def noted(rows, metric, temp_memory):
+        index = build_index(rows, metric)
+        search = index.search
+        monkeypatch.setattr(index, "search", lambda rows, k: sizes.append(len(rows)) or search(rows, k))
+        return index
+
+    queries, rows = torch.randn(8, 5), torch.randn(6, 5)
+    expected = nearest(queries, rows, 2)
+    monkeypatch.setattr(faiss_search, "build_index", noted)
+    index = FlatIndex(rows, device="all")
+    assert all(torch.equal(a, b) for a, b in zip(index.search(queries, 2), expected, strict=True))
+    assert sizes == [3, 3, 2]
+    assert all(torch.equal(a, b[:2]) for a, b in zip(index.search(queries[:2], 2), expected, strict=True))
+    assert sizes[3:] == [1, 1]
+
+
+def test_an_index_answers_many_times():
+    index, queries = FlatIndex(torch.randn(7, 4), "l2"), torch.randn(9, 4)
+    whole = index.search(queries, 3)
+    parts = [index.search(part, 3) for part in queries.split(1)]
+    for number in (0, 1):
+        torch.testing.assert_close(whole[number], torch.cat([part[number] for part in parts]))
 
 
 def test_missing_faiss_is_named_with_the_command_that_installs_it(monkeypatch):
@@ -197,7 +239,7 @@ def test_missing_faiss_is_named_with_the_command_that_installs_it(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "all"])
 def test_cuda_tensors_give_the_same_on_their_device(metric, device):
     queries, rows = torch.randn(50, 16), torch.randn(7, 16)
     expected = nearest(queries, rows, 3, metric=metric)
