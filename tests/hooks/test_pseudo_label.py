@@ -207,7 +207,7 @@ def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
         _, losses = hook({**context, **make_batch(number)})
     labeler = context["pseudo_labeler"]
     assert [one for one in logged(hook) if hasattr(one, "_record_these")] == [labeler]
-    assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "total"}
+    assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "view_consistency_loss", "total"}
     diagnostics = labeler.diagnostics
     assert sum(diagnostics["class_histogram"]) == diagnostics["share_kept"] * NUM_TARGET > 0
     assert 0 < diagnostics["share_changed"] <= 1
