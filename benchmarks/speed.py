@@ -35,9 +35,7 @@ NUM_CLASSES, NUM_TARGET, WARM_UP = 7, 10_000, 3
 Steps = Mapping[str, Callable[[], object]]
 
 
-def method_steps(
-    network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[str] = METHODS
-) -> Steps:
+def method_steps(network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[str]) -> Steps:
     """Gives a training step of the methods, on random images (batch_size, 3, size, size) of each domain."""
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
@@ -102,8 +100,8 @@ def write_speed(folder: Path, part: str, network: str, size: int, batch_size: in
     """Measures a part of `BASELINES`, writes `speed-{device}.json`, for the backbone `speed-backbone-{device}.json`,
     into a folder and gives the ratios."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    make = method_steps if part == "step" else backbone_steps
-    seconds = step_times(make(network, size, batch_size, device), rounds, device)
+    given = network, size, batch_size, device
+    seconds = step_times(method_steps(*given, METHODS) if part == "step" else backbone_steps(*given), rounds, device)
     ratio = ratios(seconds, BASELINES[part])
     result = {
         "baseline": BASELINES[part],
