@@ -33,6 +33,20 @@ def test_clusters_are_the_modes_of_each_class(spherical):
     assert torch.equal(clusters, clusters_within_classes(rows, labels, torch.ones(len(rows)), 3, 2, spherical))
 
 
+@pytest.mark.parametrize("spherical", [True, False])
+def test_every_row_is_nearest_to_its_own_cluster(spherical):
+    """By angle to the mean direction where clusters are of directions, else by distance to the mean."""
+    by_other = 0
+    for _ in range(10):
+        rows = F.normalize(torch.randn(40, 4) + torch.tensor([0.7, 0.0, 0.0, 0.0]), dim=1)
+        clusters = clusters_within_classes(rows, torch.zeros(40).long(), torch.ones(40), 1, 2, spherical)
+        means = torch.stack([rows[clusters == number].mean(0) for number in range(2)])
+        by_angle, by_distance = (rows @ F.normalize(means, dim=1).t()).argmax(1), torch.cdist(rows, means).argmin(1)
+        assert torch.equal(clusters, by_angle if spherical else by_distance)
+        by_other += int((clusters != (by_distance if spherical else by_angle)).sum())
+    assert by_other > 0
+
+
 def test_rows_without_label_or_weight_are_in_no_cluster():
     rows, axis = modes([20, 20])
     labels, weights = torch.zeros(40, dtype=torch.long), torch.ones(40)

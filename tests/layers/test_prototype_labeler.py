@@ -311,6 +311,7 @@ def test_a_pass_labels_by_the_mean_trust_of_all_its_samples(threshold, sizes, ce
     slow.prototypes = labeler.prototypes.tolist()
     expected, trust = slow.label(features)
     before, prototypes = labeler.labels.clone(), labeler.prototypes.clone()
+    weights = labeler.weights.fill_(0.25).clone()
     diagnostics = passed(labeler, features, sample_idx, sizes)
     assert labeler.labels[sample_idx].tolist() == expected
     torch.testing.assert_close(labeler.weights[sample_idx].tolist(), trust, rtol=1e-3, atol=1e-5)
@@ -320,6 +321,7 @@ def test_a_pass_labels_by_the_mean_trust_of_all_its_samples(threshold, sizes, ce
     others = torch.ones(NUM_TARGET, dtype=torch.bool)
     others[sample_idx] = False
     assert torch.equal(labeler.labels[others], before[others])
+    assert torch.equal(labeler.weights[others], weights[others])
     assert torch.equal(labeler.prototypes, prototypes)
     changed = (labeler.labels != before).sum().item() / 20
     assert diagnostics["share_changed"] == pytest.approx(changed)
