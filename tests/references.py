@@ -121,6 +121,23 @@ def class_domain_cross_entropy(logits: Tensor, domains: Sequence[int], class_pro
     return loss
 
 
+def balanced_class_probs(class_mass: Tensor, domains: Sequence[int], class_probs: Tensor) -> Tensor:
+    """Memberships times (smaller / larger share of the class in the two domains)^2; moves running means in place."""
+    balanced, (_, num_classes) = class_probs.clone(), class_mass.shape
+    shares = []
+    for d in (0, 1):
+        members = [i for i in range(len(domains)) if domains[i] == d]
+        old = class_mass[d].tolist()
+        kept = 0.95 if sum(old) > 0 else 0.0
+        for k in range(num_classes):
+            mean = sum(float(class_probs[i, k]) for i in members) / len(members)
+            class_mass[d, k] = kept * old[k] + (1 - kept) * mean
+        shares.append([mass / sum(class_mass[d].tolist()) for mass in class_mass[d].tolist()])
+    for k, (source, target) in enumerate(zip(*shares, strict=True)):
+        balanced[:, k] *= (min(source, target) / max(source, target)) ** 2 if max(source, target) > 0 else 0.0
+    return balanced
+
+
 def standardised(values: Tensor) -> Tensor:
     """Every column less its mean, over the root of its variance + 1e-5."""
     columns = []

@@ -10,7 +10,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers import class_probs, faded_by_doubt, ramp
+from ..layers import class_probs, faded_by_doubt
 from ..layers.checks import check_labels
 from .context import read, read_progress
 from .level_parts import check_level_weights, read_parts
@@ -35,7 +35,7 @@ class MIMinimizationHook(BaseHook):
             Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
         images_only: train the critic on any input, but let its gradient reach the features only where G is given images
             (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
-        ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
+        ramp: multiply the strength by the training progress.
         levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. The
             classes of target samples are those of the fused feature in either case.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -99,5 +99,5 @@ def features_and_domains(context: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, images_only: bool) -> float:
     """Gives the share, 0..1, of its gradient that a hook lets through at this progress and for this kind of input."""
-    share = ramp(read_progress(inputs)) if is_ramped else 1.0
+    share = read_progress(inputs) if is_ramped else 1.0
     return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share

@@ -30,7 +30,7 @@ class TwoBranchMIHook(BaseHook):
         strength: factor >= 0 on the bound's gradient.
         images_only: train branch and estimator on any input, but let the bound's gradient go anywhere only where G is
             given images (N, C, H, W), as in `MIMinimizationHook`.
-        ramp: multiply the strength by 2 / (1 + exp(-10 p)) - 1 of the progress p.
+        ramp: multiply the strength by the training progress.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:

@@ -43,17 +43,33 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     return (weights * losses).sum() / (2 * logits.shape[1])
 
 
+def class_balance(class_mass: Tensor) -> Tensor:
+    """How far two domains agree on the share of each class, the smaller over the larger, squared; shape (K,), 0..1.
+
+    Args:
+        class_mass: shape (2, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
+            holds nothing, nothing is known, and every class gets 1.
+    """
+    total = class_mass.sum(1, keepdim=True)
+    shares = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
+    ratio = shares.amin(0) / shares.amax(0).clamp(min=torch.finfo(class_mass.dtype).tiny)
+    return torch.where(total.amin() > 0, ratio.square(), 1.0)
+
+
 class AdversarialMILoss(nn.Module):
     """Domain cross entropy of a critic behind gradient reversal: minimised by the critic, maximised by the features.
 
     Without `num_classes` the critic has one output and lowers I(feature; domain), as published. With `num_classes`
-    it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one and a
-    target of another class mix is not pulled onto the source's. The critic runs in float32 under autocast.
+    it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one. Which
+    classes the target holds is only guessed, and where it lacks one, the few samples that are taken for it would be
+    pulled onto the source's. So memberships count by `class_balance` of running means over the batches seen in training
+    mode, the buffer `class_mass`. The critic runs in float32 under autocast.
 
     Args:
         feature_dim: D, at least 1.
         num_classes: K for the conditional form, None for the marginal form.
         hidden: width of the critic's two hidden layers; 512 in the paper.
+        momentum: share of the old running means kept at a batch, 0..1.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604; gradient reversal: Ganin et al.,
@@ -65,13 +81,20 @@ class AdversarialMILoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, feature_dim: int, num_classes: int | None = None, hidden: int = 512) -> None:
+    class_mass: Tensor
+
+    def __init__(
+        self, feature_dim: int, num_classes: int | None = None, hidden: int = 512, momentum: float = 0.95
+    ) -> None:
         super().__init__()
         for name, value in {"feature_dim": feature_dim, "num_classes": num_classes, "hidden": hidden}.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self.feature_dim, self.num_classes = feature_dim, num_classes
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must be in 0..1, got {momentum}")
+        self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=num_classes or 1)
+        self.register_buffer("class_mass", torch.zeros(2, num_classes or 0))
 
     def forward(
         self, features: Tensor, domains: Tensor, class_probs: Tensor | None = None, strength: float = 1.0
@@ -99,7 +122,15 @@ class AdversarialMILoss(nn.Module):
             if self.num_classes is None:
                 return domain_cross_entropy(logits, domains)
             probs = self._check_class_probs(class_probs, len(features))
-            return class_domain_cross_entropy(logits.view(-1, self.num_classes), domains, probs)
+            if self.training:
+                self._follow_class_mass(domains, probs)
+            balanced = probs * class_balance(self.class_mass)
+            return class_domain_cross_entropy(logits.view(-1, self.num_classes), domains, balanced)
+
+    def _follow_class_mass(self, domains: Tensor, probs: Tensor) -> None:
+        for mass, members in zip(self.class_mass, (probs[domains == d] for d in (0, 1)), strict=True):
+            if len(members):
+                mass.lerp_(members.mean(0), 1 - self.momentum if mass.any() else 1.0)
 
     def _check_class_probs(self, class_probs: Tensor | None, size: int) -> Tensor:
         if class_probs is None:

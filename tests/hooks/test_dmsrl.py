@@ -107,7 +107,7 @@ class PlainTwin:
                 loss = references.cosine_margin_loss(*named, layer.prototypes, layer.scale, layer.margin)
             losses["margin_metric_loss"] = recipe.margin_weight * (ramp if recipe.margin_ramp else 1.0) * loss
         # the images of these tests are vectors
-        strength = 0.0 if recipe.mi_images_only else ramp if recipe.mi_ramp else 1.0
+        strength = 0.0 if recipe.mi_images_only else self.done / TOTAL if recipe.mi_ramp else 1.0
         if recipe.mi == "two_branch":
             losses |= two_branch_losses(self.models, forward, strength)
             losses["mi_loss"] = recipe.mi_weight * losses["mi_loss"]
@@ -119,7 +119,8 @@ class PlainTwin:
                 certain = F.one_hot(forward.batch["src_labels"], CLASSES)
                 target = forward.logits("target").detach().softmax(1)
                 probs = torch.cat([certain, references.faded_by_doubt(target) if recipe.mi_fades_doubt else target])
-                loss = references.class_domain_cross_entropy(logits, domains, probs)
+                balanced = references.balanced_class_probs(self.models["mi_critic"].class_mass, domains, probs)
+                loss = references.class_domain_cross_entropy(logits, domains, balanced)
             losses["mi_loss"] = recipe.mi_weight * loss
         if recipe.confusion_weight > 0:
             loss = references.class_confusion(forward.logits("target"), recipe.confusion_temperature)

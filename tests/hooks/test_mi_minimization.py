@@ -33,7 +33,8 @@ def slow_loss_of(layer, features, forward, strength, fades_doubt=True):
     certain = F.one_hot(forward.batch["src_labels"], CLASSES).float()
     target = forward.logits("target").detach().softmax(1)
     probs = torch.cat([certain, references.faded_by_doubt(target) if fades_doubt else target])
-    return references.class_domain_cross_entropy(logits, domains, probs)
+    balanced = references.balanced_class_probs(layer.class_mass, domains, probs)
+    return references.class_domain_cross_entropy(logits, domains, balanced)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -46,7 +47,7 @@ def test_one_step_equals_plain_pytorch(host, conditional, fades_doubt, strength,
     hook = MIMinimizationHook(conditional=conditional, strength=strength, ramp=ramp, fades_doubt=fades_doubt)
     _, losses = hook_step(host, models, {**batch, **given}, [hook], {"mi_loss": 0.7})
     # at full strength without a ramp, or where nothing tells the progress
-    factor = strength * (references.ramp(progress) if ramp and progress is not None else 1.0)
+    factor = strength * (progress if ramp and progress is not None else 1.0)
     parts = []
 
     def extra(forward):
@@ -83,7 +84,7 @@ def test_one_step_on_levels_equals_plain_pytorch(host, conditional):
     def extra(forward):
         for name, weight in WEIGHTS.items():
             critic = twins[f"mi_critic_level_{name}"]
-            parts.append(0.7 * weight * slow_loss_of(critic, tap(name), forward, references.ramp(0.1)))
+            parts.append(0.7 * weight * slow_loss_of(critic, tap(name), forward, 0.1))
         return sum(parts)
 
     plain_step(host, twins, make_opts(twins), batch, extra)
@@ -127,7 +128,9 @@ def test_lists_of_logits_are_averaged_after_the_softmax():
     votes = sum(net(target).softmax(1) for net in nets) / 2
     probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), references.faded_by_doubt(votes)])
     logits = models["mi_critic"].critic(torch.cat([outputs["src_imgs_features"], target]))
-    expected = references.class_domain_cross_entropy(logits, SIZE * [0] + SIZE * [1], probs)
+    domains = SIZE * [0] + SIZE * [1]
+    balanced = references.balanced_class_probs(torch.zeros(2, CLASSES), domains, probs)
+    expected = references.class_domain_cross_entropy(logits, domains, balanced)
     torch.testing.assert_close(losses["mi_loss"], expected)
 
 

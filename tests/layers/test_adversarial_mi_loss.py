@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dmsrl_adapt.layers import AdversarialMILoss
-from dmsrl_adapt.layers.adversarial_mi_loss import class_domain_cross_entropy, domain_cross_entropy
+from dmsrl_adapt.layers.adversarial_mi_loss import class_balance, class_domain_cross_entropy, domain_cross_entropy
 
 from .. import references
 
@@ -26,7 +26,9 @@ def unreversed(loss_fn, features, domains, probs):
     logits = loss_fn.critic(features)
     if loss_fn.num_classes is None:
         return references.domain_cross_entropy(logits, domains.tolist())
-    return references.class_domain_cross_entropy(logits.view(-1, loss_fn.num_classes), domains.tolist(), probs)
+    mass = torch.zeros(2, loss_fn.num_classes)
+    balanced = references.balanced_class_probs(mass, domains.tolist(), probs)
+    return references.class_domain_cross_entropy(logits.view(-1, loss_fn.num_classes), domains.tolist(), balanced)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -88,6 +90,39 @@ def test_value_within_classes_by_hand():
     logits = torch.tensor([[-50.0, 0.0], [-50.0, 0.0], [0.0, -50.0], [50.0, -8.0]])
     err = (8 + math.log1p(math.exp(-8))) / 3 / 4
     assert class_domain_cross_entropy(logits, domains, probs).item() == pytest.approx(err)
+
+
+def test_balance_of_classes_by_hand():
+    # shares 1/2, 1/4, 1/4, 0 and 1/4, 1/4, 1/2, 0
+    mass = torch.tensor([[2.0, 1.0, 1.0, 0.0], [0.2, 0.2, 0.4, 0.0]])
+    torch.testing.assert_close(class_balance(mass), torch.tensor([0.25, 1.0, 0.25, 0.0]))
+    mass[1] = 0
+    assert class_balance(mass).tolist() == [1, 1, 1, 1]
+
+
+def test_a_class_that_the_target_seems_to_lack_is_not_aligned():
+    """Of class 1 the target has a single doubtful sample, of class 0 as many as the source."""
+    domains = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    probs = torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1], [1, 0], [1, 0], [1, 0], [0.9, 0.1]])
+    loss_fn, features, pulls = AdversarialMILoss(4, 2, hidden=16), torch.randn(8, 4), []
+    for is_training in (True, False):  # a new layer in evaluation mode knows of no class mix
+        x = features.clone().requires_grad_()
+        loss_fn.train(is_training)(x, domains, probs).backward()
+        loss_fn.class_mass.zero_()
+        pulls.append(x.grad[2:4].norm().item())
+    assert 0 < pulls[0] < 0.02 * pulls[1]
+
+
+def test_class_mass_is_a_running_mean_of_training_batches():
+    loss_fn = AdversarialMILoss(4, 2, hidden=4, momentum=0.75)
+    features, domains = torch.randn(3, 4), torch.tensor([0, 0, 1])
+    loss_fn(features, domains, torch.tensor([[1.0, 0], [0, 1], [0.2, 0.4]]))
+    torch.testing.assert_close(loss_fn.class_mass, torch.tensor([[0.5, 0.5], [0.2, 0.4]]))
+    loss_fn(features[:2], domains[:2], torch.tensor([[1.0, 0], [1, 0]]))
+    expected = torch.tensor([[0.75 * 0.5 + 0.25, 0.75 * 0.5], [0.2, 0.4]])
+    torch.testing.assert_close(loss_fn.class_mass, expected)
+    loss_fn.eval()(features[:2], domains[:2], torch.tensor([[0.0, 1], [0, 1]]))
+    torch.testing.assert_close(loss_fn.class_mass, expected)
 
 
 def test_gradcheck():
@@ -187,6 +222,12 @@ def test_bad_input_says_what_was_wanted_and_what_came(changed, error, message):
 def test_sizes_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         AdversarialMILoss(**{"feature_dim": 2, name: 0})
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.1])
+def test_momentum_out_of_range_is_refused(momentum):
+    with pytest.raises(ValueError, match=r"momentum must be in 0\.\.1, got"):
+        AdversarialMILoss(4, 2, momentum=momentum)
 
 
 @pytest.mark.parametrize("num_classes", FORMS)
