@@ -184,7 +184,7 @@ def test_levels_of_the_features_in_every_host_without_a_further_pass(name):
 
 @pytest.mark.parametrize("name", [name for name, host in HOSTS.items() if host.fixed])
 def test_levels_are_refused_where_a_network_is_fixed(name):
-    with pytest.raises(ValueError, match="pre must be empty for .*, which computes features with a fixed network"):
+    with pytest.raises(ValueError, match=r"pre must be empty for .*, which computes features with a fixed network"):
         attach(make_adapter(HOSTS[name]), None, pre=[LevelFeaturesHook()])
 
 
