@@ -18,7 +18,7 @@ except ImportError as error:
 
 
 class LightningAdapter(LightningModule):
-    """Trains an adapter under `lightning.Trainer`; upstream's own wrapper needs a method that is gone since Lightning 2.
+    """Trains an adapter under `lightning.Trainer`; upstream's own wrapper uses a method that is gone since Lightning 2.
 
     Models and the modules in `misc` are moved and saved by Lightning, ramps run over the trainer's steps. Every loss is
     logged as `total_loss/src_c_loss` and the like. Lightning counts the steps of every single optimizer, so limit a run

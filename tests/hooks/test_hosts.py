@@ -53,7 +53,8 @@ def gradients(adapter, batch, step):
 
 def is_other(first, second):
     """Whether any of the gradients differ, none and zero being the same."""
-    both = [(torch.zeros(1) if a is None else a, torch.zeros(1) if b is None else b) for a, b in zip(first, second)]
+    pairs_of_them = zip(first, second, strict=True)
+    both = [(torch.zeros(1) if a is None else a, torch.zeros(1) if b is None else b) for a, b in pairs_of_them]
     return any(not torch.equal(*torch.broadcast_tensors(a, b)) for a, b in both)
 
 
