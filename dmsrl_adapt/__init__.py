@@ -1,9 +1,11 @@
 """Deep margin-sensitive representation learning (DMSRL) as composable hooks for pytorch-adapt."""
 
 from .adapter import DMSRL
+from .attach import attach_dmsrl
 from .components import dmsrl_components
 from .frozen_maps import FrozenMaps, frozen_maps
 from .hooks import (
+    AttachedHook,
     DMSRLHook,
     LevelFeaturesHook,
     MarginMetricHook,
@@ -22,6 +24,7 @@ from .version import __version__
 
 __all__ = [
     "DMSRL",
+    "AttachedHook",
     "DMSRLHook",
     "FrozenMaps",
     "LevelFeaturesHook",
@@ -39,6 +42,7 @@ __all__ = [
     "TwoBranchMIHook",
     "ViewConsistencyHook",
     "__version__",
+    "attach_dmsrl",
     "dmsrl_components",
     "frozen_maps",
 ]

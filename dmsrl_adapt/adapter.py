@@ -10,6 +10,7 @@ from pytorch_adapt.containers import KeyEnforcer, MultipleContainers, Optimizers
 from . import keys
 from .checkpoints import allow_upstream_checkpoints
 from .hooks import DMSRLHook
+from .layers import TrainingProgress
 from .recipes import Recipe, get_recipe
 
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
@@ -83,9 +84,13 @@ class DMSRL(BaseAdapter):
     def before_training_starts_default(self, framework: Any) -> None:
         """Tells the ramps how long the run is, where nobody else has."""
         super().before_training_starts_default(framework)
-        progress = self.misc[keys.TRAINING_PROGRESS]
-        if not progress.is_given and hasattr(framework, "get_training_length"):
-            progress.set_total_steps(framework.get_training_length()[1])
+        tell_length(self.misc[keys.TRAINING_PROGRESS], framework)
+
+
+def tell_length(progress: TrainingProgress, framework: Any) -> None:
+    """Tells the ramps how many steps upstream's framework wrapper is going to take, where the user has not."""
+    if not progress.is_given and hasattr(framework, "get_training_length"):
+        progress.set_total_steps(framework.get_training_length()[1])
 
 
 def default_optimizers(recipe: Recipe) -> dict[str, OptimizerChoice]:

@@ -1,4 +1,4 @@
-"""DMSRL under upstream's Ignite wrapper: upstream's data sets, a progress bar, a checkpoint and a validator.
+"""DMSRL under upstream's Ignite wrapper: upstream's data sets, validator, best checkpoint, early stopping.
 
     python examples/ignite_wrapper.py [max_epochs]
 
@@ -41,9 +41,13 @@ with tempfile.TemporaryDirectory() as folder:
         checkpoint_fn=CheckpointFnCreator(dirname=folder, require_empty=False),
     )
     max_epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    score, epoch = trainer.run(datasets, DataloaderCreator(batch_size=64), max_epochs=max_epochs)
-    print(f"best label-free score {score:.3f} after epoch {epoch}")
+    stop = {"patience": 3}  # epochs without a better score
+    loaders = DataloaderCreator(batch_size=64)
+    score, epoch = trainer.run(datasets, loaders, early_stopper_kwargs=stop, max_epochs=max_epochs)
+    losses = trainer.trainer.state.output["total_loss"]
+    print(f"best label-free score {score:.3f} after epoch {epoch},", {key: round(x, 3) for key, x in losses.items()})
     # labels of the target are used for scoring only
-    scored = {"target_val": TargetDataset(target, supervised=True)}
-    accuracy = trainer.evaluate_best_model(scored, AccuracyValidator(key_map={"target_val": "src_val"}))
-    print(f"target accuracy {accuracy:.3f}")
+    scored = {"src_val": SourceDataset(source), "target_val": TargetDataset(target, supervised=True)}
+    for split, of_split in scored.items():
+        accuracy = trainer.evaluate_best_model({split: of_split}, AccuracyValidator(key_map={split: "src_val"}))
+        print(f"{'source' if split == 'src_val' else 'target'} accuracy {accuracy:.3f}")

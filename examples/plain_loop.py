@@ -28,11 +28,12 @@ for step in range(steps):
     i, j = torch.randint(len(source), (64,)), torch.randint(len(target), (64,))
     batch = {"src_imgs": source[i], "src_labels": source_labels[i], "target_imgs": target[j], "target_sample_idx": j}
     losses = adapter.training_step(batch)["total_loss"]
-    if (step + 1) % 50 == 0:
+    if (step + 1) % 50 == 0 or step + 1 == steps:
         adapter.models.eval()
         with torch.no_grad():
-            predicted = adapter.inference(target)["logits"].argmax(1)
+            predicted = [adapter.inference(images)["logits"].argmax(1) for images in (source, target)]
         adapter.models.train()
         # labels of the target are used for scoring only
-        accuracy = (predicted == target_labels).float().mean()
-        print(f"step {step + 1}: target accuracy {accuracy:.3f},", {key: round(x, 3) for key, x in losses.items()})
+        right = [(p == y).float().mean() for p, y in zip(predicted, (source_labels, target_labels), strict=True)]
+        print(f"step {step + 1}: source accuracy {right[0]:.3f}, target accuracy {right[1]:.3f},", end=" ")
+        print({key: round(x, 3) for key, x in losses.items()})

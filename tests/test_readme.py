@@ -1,9 +1,10 @@
 import re
 
 import pytest
-from pytorch_adapt import hooks, weighters
+from pytorch_adapt import hooks
 
 import dmsrl_adapt
+from dmsrl_adapt.recipes import PARTS
 
 from .scripts import ROOT, finish, start
 
@@ -19,9 +20,9 @@ def test_first_python_block_runs(tmp_path):
 
 @pytest.mark.parametrize("block", BLOCKS[1:])
 def test_hooks_of_other_python_blocks_are_there(block):
-    context = {**vars(hooks), **vars(weighters), **vars(dmsrl_adapt), "opts": []}
+    context = {**vars(hooks), **vars(dmsrl_adapt), "opts": []}
     exec(block, context)
-    assert isinstance(context["hook"], hooks.DANNHook)
+    assert context["hook"].recipe.parts == list(PARTS)
 
 
 def test_every_row_of_a_result_table_is_in_a_committed_report():

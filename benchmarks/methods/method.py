@@ -11,7 +11,7 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import RandomStyleHook, StyledFeaturesHook, keys
+from dmsrl_adapt import RandomStyleHook, StyledFeaturesHook, attach_dmsrl, dmsrl_components, keys
 from dmsrl_adapt.recipes import DEFAULT
 
 from ..networks import FeatureExtractor, feature_extractor
@@ -90,6 +90,9 @@ class Trainable:
     on_progress: Callable[[float], None] = nothing
 
 
+Build = Callable[[Setup, Mapping[str, Any]], Trainable]
+
+
 @dataclass(frozen=True)
 class Method:
     """A method of the comparison.
@@ -99,12 +102,32 @@ class Method:
     """
 
     name: str
-    build: Callable[[Setup, Mapping[str, Any]], Trainable]
+    build: Build
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_supervised: bool = False
 
 
 def with_style(*methods: Method) -> tuple[Method, ...]:
-    """Gives each method as it is, and once more with source images in a random style, as our default recipe has."""
+    """Gives each method as it is; with source images in a random style, as our default recipe has; and with all parts of
+    that recipe that it takes, by `attach_dmsrl`."""
     style = {"style_probability": DEFAULT.style_probability}
-    return (*methods, *(replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods))
+    styled = (replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods)
+    return (*methods, *styled, *(replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)) for one in methods))
+
+
+def attached(build: Build) -> Build:
+    """Gives what builds the same method with parts of DMSRL in it, their modules trained as all others are."""
+
+    def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
+        trainable = build(setup, settings)
+        adapter, dim = trainable.adapter, trainable.adapter.models["G"].feature_dim
+        parts = dmsrl_components(dim, setup.num_classes, setup.num_target, total_steps=setup.steps)
+        attach_dmsrl(adapter, parts)
+        ours = setup.containers({key: adapter.models[key] for key in adapter.hook.recipe.model_keys})
+        ours["optimizers"].create_with(ours["models"])
+        ours["lr_schedulers"].create_with(ours["optimizers"])
+        adapter.optimizers.update(ours["optimizers"])
+        adapter.lr_schedulers.update(ours["lr_schedulers"])
+        return trainable
+
+    return build_both

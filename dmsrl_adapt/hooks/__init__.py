@@ -1,6 +1,8 @@
 """The wiring: hooks read keys, call one layer, write keys."""
 
+from .attached import AttachedHook
 from .dmsrl import DMSRLHook
+from .fixed_networks import FixedNetworksHook
 from .level_features import LevelFeaturesHook
 from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
@@ -13,7 +15,9 @@ from .two_branch_mi import TwoBranchMIHook
 from .view_consistency import ViewConsistencyHook
 
 __all__ = [
+    "AttachedHook",
     "DMSRLHook",
+    "FixedNetworksHook",
     "LevelFeaturesHook",
     "MIMinimizationHook",
     "MarginMetricHook",

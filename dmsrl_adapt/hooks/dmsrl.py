@@ -17,6 +17,7 @@ from pytorch_adapt.weighters import BaseWeighter, SumWeighter
 from torch import nn
 
 from .. import keys
+from ..layers import OverClassifiers
 from ..recipes import Recipe, get_recipe
 from .batch_check import check_batch
 from .context import read
@@ -138,7 +139,8 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
         settings: dict[str, Any] = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
         hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:
-        hooks.append(ramped(MCCHook(loss_fn=MCCLoss(T=recipe.confusion_temperature)), recipe.confusion_ramp))
+        confusion = OverClassifiers(MCCLoss(T=recipe.confusion_temperature))
+        hooks.append(ramped(MCCHook(loss_fn=confusion), recipe.confusion_ramp))
     if recipe.view_weight > 0:
         hooks.append(ramped(ViewConsistencyHook(), recipe.view_ramp))
     return hooks

@@ -13,6 +13,7 @@ from .map_pool import MapPool
 from .map_trunk import NamedLayers
 from .margin_metric_loss import MarginMetricLoss
 from .multi_level_backbone import MultiLevelBackbone
+from .over_classifiers import OverClassifiers
 from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
 from .random_convolution import RandomConvolution
@@ -32,6 +33,7 @@ __all__ = [
     "MarginMetricLoss",
     "MultiLevelBackbone",
     "NamedLayers",
+    "OverClassifiers",
     "PrototypeLabeler",
     "PseudoLabels",
     "RandomConvolution",

@@ -1,0 +1,20 @@
+"""Deep CORAL: second moments of both domains aligned (Sun and Saenko, ECCV 2016 workshops, arXiv 1607.01719)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_adapt.hooks import AlignerHook
+from pytorch_adapt.layers import CORALLoss
+from pytorch_adapt.weighters import SumWeighter
+
+from .method import Method, Setup, Trainable, with_style
+from .source_only import classifier
+
+
+def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
+    """Gives upstream's hook on the features, after the classifier's loss."""
+    weighter = SumWeighter(weights={"features_confusion_loss": settings["weight"]})
+    return classifier(setup, settings, [AlignerHook(loss_fn=CORALLoss())], weighter)
+
+
+METHODS = with_style(Method("coral", build, {"weight": 1.0}))

@@ -1,0 +1,1 @@
+"""Wrappers for training frameworks that upstream does not serve; each is imported by its own name."""

@@ -1,0 +1,96 @@
+"""Any adapter of pytorch-adapt, ours among them, as a LightningModule for Lightning 2."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.frameworks.utils import collector_step, create_output_dict
+from torch import Tensor, nn
+
+try:
+    from lightning import LightningModule
+except ImportError as error:
+    raise ImportError(
+        "dmsrl_adapt.frameworks.lightning needs Lightning: pip install 'dmsrl-adapt[lightning]'"
+    ) from error
+
+
+class LightningAdapter(LightningModule):
+    """Trains an adapter under `lightning.Trainer`; upstream's own wrapper uses a method that is gone since Lightning 2.
+
+    Models and the modules in `misc` are moved and saved by Lightning, ramps run over the trainer's steps. Every loss is
+    logged as `total_loss/src_c_loss` and the like. Lightning counts the steps of every single optimizer, so limit a run
+    by `max_epochs` and not by `max_steps`.
+
+    Args:
+        adapter: of pytorch-adapt; `attach_dmsrl` comes before.
+        validator: upstream's; its score is logged as `validation_score`, for `ModelCheckpoint` and `EarlyStopping`.
+        splits: what the trainer's validation loaders hold, in their order, by the names that the validator has for it.
+
+    Example:
+        >>> from pytorch_adapt.adapters import Classifier
+        >>> from pytorch_adapt.containers import Models
+        >>> module = LightningAdapter(Classifier(models=Models({"G": nn.Linear(4, 8), "C": nn.Linear(8, 3)})))
+        >>> module(torch.zeros(2, 4))["logits"].shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, adapter: BaseAdapter, validator: Any = None, splits: Sequence[str] = ("target_train",)) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.adapter, self.validator, self.splits = adapter, validator, tuple(splits)
+        self.models = nn.ModuleDict(adapter.models)
+        self.misc = nn.ModuleDict({key: one for key, one in adapter.misc.items() if isinstance(one, nn.Module)})
+        # upstream has a stand-in for the optimizer of a module without parameters, which Lightning would not take
+        real = {key: opt for key, opt in adapter.optimizers.items() if isinstance(opt, torch.optim.Optimizer)}
+        self.own_optimizers: dict[str, torch.optim.Optimizer] = real
+        self.collected: dict[int, dict[str, list[Tensor]]] = {}
+
+    def forward(self, x: Tensor, domain: int | None = None) -> dict[str, Tensor]:
+        """Gives features and logits, as the adapter's `inference`."""
+        outputs: dict[str, Tensor] = self.adapter.inference(x, domain=domain)
+        return outputs
+
+    def configure_optimizers(self) -> Any:
+        """Gives the adapter's optimizers and schedulers, so that checkpoints hold them."""
+        return list(self.own_optimizers.values()), list(self.adapter.lr_schedulers.values())
+
+    def get_training_length(self) -> tuple[int, int]:
+        """Gives epochs and steps of the run, under the name by which upstream's Ignite wrapper tells them."""
+        return self.trainer.max_epochs or 0, int(self.trainer.estimated_stepping_batches)
+
+    def on_fit_start(self) -> None:
+        """Tells the adapter how long the run is."""
+        self.adapter.before_training_starts(self)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """One step of the adapter, by Lightning's optimizers and backward pass."""
+        wrapped = self.optimizers()
+        wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
+        self.adapter.optimizers.update(zip(self.own_optimizers, wrapped, strict=True))
+        losses = self.adapter.training_step(batch, custom_backward=self.manual_backward)
+        self.log_dict({f"{step}/{key}": x for step, parts in losses.items() for key, x in parts.items()}, batch_size=1)
+        self.adapter.lr_schedulers.step("per_step")
+
+    def on_train_epoch_end(self) -> None:
+        """Steps the schedulers that count epochs."""
+        self.adapter.lr_schedulers.step("per_epoch")
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets what the last validation has collected."""
+        self.collected = defaultdict(lambda: defaultdict(list))
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Collects features, logits and labels of a batch of one domain."""
+        for key, values in collector_step(self.adapter.inference, batch, create_output_dict).items():
+            self.collected[dataloader_idx][key].append(values)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the validator's score."""
+        if self.validator is None or not self.collected:
+            return
+        splits = [{key: torch.cat(rows) for key, rows in split.items()} for _, split in sorted(self.collected.items())]
+        score = self.validator(**dict(zip(self.splits, splits, strict=True)))
+        self.log("validation_score", float(score))

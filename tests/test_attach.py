@@ -1,0 +1,89 @@
+import pytest
+import torch
+from pytorch_adapt.containers import Misc, Models
+from pytorch_adapt.hooks import ClassifierHook, FeaturesHook, GANHook
+from torch import nn
+
+from dmsrl_adapt import PseudoLabelHook, attach_dmsrl, dmsrl_components
+from dmsrl_adapt.recipes import DEFAULT
+
+from .hooks.host_table import HOSTS, host_batch, make_adapter
+from .stand_ins import CLASSES, DIM, NUM_TARGET, make_batch, make_models, make_opts
+
+
+def parts(recipe="default"):
+    return dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe)
+
+
+def test_hook_runs_with_the_modules_in_its_context_and_counts_the_step():
+    ours = parts()
+    models = {**make_models(), **ours.models}
+    hook = attach_dmsrl(ClassifierHook(make_opts(models)))
+    _, losses = hook({**models, **ours.misc, **make_batch()})
+    assert {"src_c_loss", "margin_metric_loss", "mi_loss", "mcc_loss"} <= set(losses["total_loss"])
+    assert ours.misc["training_progress"].step == 1
+
+
+def test_module_that_no_optimizer_of_the_step_has_is_an_error():
+    """In a GAN-like host the discriminator's optimizers do not count."""
+    ours, models = parts(), make_models()
+    hook = attach_dmsrl(GANHook(d_opts=make_opts(ours.models), g_opts=make_opts(models)))
+    with pytest.raises(ValueError, match="opts must hold parameters of 'margin_metric', got none"):
+        hook({**models, **ours.models, **ours.misc, **make_batch()})
+
+
+def test_bad_batch_is_refused_before_the_host_sees_it():
+    ours, models = parts(), make_models()
+    both = {**models, **ours.models}
+    hook = attach_dmsrl(ClassifierHook(make_opts(both)))
+    with pytest.raises(ValueError, match="src_labels"):
+        hook({**both, **ours.misc, **make_batch(), "src_labels": torch.tensor([CLASSES] * 8)})
+    assert (models["G"].count, ours.misc["training_progress"].step) == (0, 0)
+
+
+def test_recipe_leaves_out_what_the_host_has_already():
+    hook = attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]))
+    assert hook.recipe == DEFAULT.without("prototypes")
+    with pytest.raises(ValueError, match="ClassifierHook refuses: prototypes: it has 'target_pseudo_labels' already"):
+        attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe="default")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: attach_dmsrl(FeaturesHook()), TypeError, "optimizer step of its own, got FeaturesHook"),
+        (lambda: attach_dmsrl(nn.Linear(1, 1)), TypeError, "hook or an adapter of pytorch-adapt, got Linear"),
+        (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), parts()), TypeError, "parts must not be given for a hook"),
+        (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be what dmsrl_components gives"),
+        (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), opts=make_opts(make_models())), TypeError, "must be names"),
+        (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), weights={"x": 1.0}), ValueError, "weights must be of .*'x'"),
+        (
+            lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), parts(DEFAULT.without("mi"))),
+            KeyError,
+            "parts must have 'mi_critic' for this recipe",
+        ),
+    ],
+)
+def test_errors_say_what_was_wanted(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_adapter_with_a_module_of_that_name_is_an_error():
+    adapter = make_adapter(HOSTS["Classifier"])
+    adapter.models["mi_critic"] = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match="must not have modules .*, got \\['mi_critic'\\]"):
+        attach_dmsrl(adapter, parts())
+
+
+def test_framework_wrapper_tells_the_ramps_its_length():
+    class Wrapper:
+        def get_training_length(self):
+            return 2, 70
+
+    adapter = attach_dmsrl(make_adapter(HOSTS["MCD"]), parts())
+    adapter.before_training_starts(Wrapper())
+    assert adapter.misc["training_progress"].total_steps == 70
+    assert isinstance(adapter.misc, Misc)
+    assert isinstance(adapter.models, Models)
+    assert "x_loss" in adapter.training_step(host_batch())
