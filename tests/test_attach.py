@@ -72,7 +72,7 @@ def test_errors_say_what_was_wanted(make, error, message):
 def test_adapter_with_a_module_of_that_name_is_an_error():
     adapter = make_adapter(HOSTS["Classifier"])
     adapter.models["mi_critic"] = nn.Linear(1, 1)
-    with pytest.raises(ValueError, match="must not have modules .*, got \\['mi_critic'\\]"):
+    with pytest.raises(ValueError, match=r"must not have modules .*, got \['mi_critic'\]"):
         attach_dmsrl(adapter, parts())
 
 

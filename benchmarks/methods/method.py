@@ -108,8 +108,8 @@ class Method:
 
 
 def with_style(*methods: Method) -> tuple[Method, ...]:
-    """Gives each method as it is; with source images in a random style, as our default recipe has; and with all parts of
-    that recipe that it takes, by `attach_dmsrl`."""
+    """Gives each method as it is, with source images in a random style as our default recipe has, and with all parts of
+    that recipe that it takes (`attach_dmsrl`)."""
     style = {"style_probability": DEFAULT.style_probability}
     styled = (replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods)
     return (*methods, *styled, *(replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)) for one in methods))

@@ -12,9 +12,9 @@ class HostWeighter:
     """Adds weighted losses to what the host's own weighter makes of the host's losses.
 
     Upstream's default takes the mean of all losses, so that one loss more would change the weight of every other. Here
-    the host's are weighed among themselves, and where that is a mean, an added loss of weight 1 counts as much as one of
-    the host's: it is divided by their number. A loss of weight 0 is left out of the sum: it changes nothing, not even the
-    running averages of an optimizer.
+    the host's are weighed among themselves, and where that is a mean, an added loss of weight 1 counts as much as one
+    of the host's: it is divided by their number. A loss of weight 0 is left out of the sum: it changes nothing, not
+    even the running averages of an optimizer.
 
     Args:
         host: the host's weighter.

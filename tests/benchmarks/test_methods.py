@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.methods import get_method, methods, split_names
+from benchmarks.methods import Setup, get_method, methods, split_names
+from benchmarks.methods.method import LEARNING_RATE
 
 
 def test_names_are_split_outside_of_brackets():
@@ -38,3 +39,13 @@ def test_values_are_written_as_in_json_and_names_without_quotes(text, value):
 def test_bad_names_say_what_there_is(name, message):
     with pytest.raises(ValueError, match=message):
         get_method(name)
+
+
+@pytest.mark.parametrize("name", ["source_only", "dann", "cdan", "mcd", "mcc", "bnm", "atdoc", "coral"])
+def test_every_peer_is_there_with_parts_of_dmsrl_trained_as_the_rest(name):
+    setup = Setup((6,), num_classes=3, num_target=20, steps=4)
+    method = get_method(f"{name}_dmsrl")
+    adapter = method.build(setup, method.settings).adapter
+    assert {"margin_metric", "mi_critic"} <= set(adapter.lr_schedulers)
+    assert {opt.param_groups[0]["initial_lr"] for opt in adapter.optimizers.values()} == {LEARNING_RATE}
+    assert ("confusion" in adapter.hook.recipe.parts) == (name != "mcc")

@@ -40,8 +40,9 @@ EXPLANATION = """
 - *Refuses*: parts that raise an error. The default recipe leaves them out by itself.
 
 The weights of our losses are those of the recipe; the host's own are weighed by the host's own weighter, for most
-methods a mean, as if ours were not there. Beside a mean of n losses ours are divided by n too. A style changes what the host sees, and so its losses. Where a host does not
-look at the target in that step, as Classifier and MCD, batch statistics of G see the target once more than without us.
+methods a mean, as if ours were not there. Beside a mean of n losses ours are divided by n too. A style changes what the
+host sees, and so its losses. Where a host does not look at the target in that step, as Classifier and MCD, batch
+statistics of G see the target once more than without us.
 """
 
 
