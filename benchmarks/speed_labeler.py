@@ -282,6 +282,8 @@ def draw(result: dict[str, Any], path: Path) -> Path:
             panel.grid(alpha=0.3)
             panel.set_ylabel(unit if column == 0 else "")
         axes[-1, column].set_xlabel(units[name])
+        axes[-1, column].set_xticks(values, [f"{value:,}" for value in values])
+        axes[-1, column].minorticks_off()
         fixed = ", ".join(f"{value:,} {key}" for key, value in others.items())
         axes[0, column].set_title(fixed, fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
