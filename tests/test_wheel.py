@@ -56,21 +56,32 @@ def test_wheel_says_what_it_is_and_what_it_needs(installed: Path) -> None:
 
 
 def test_everything_the_package_imports_is_required() -> None:
-    trees = [ast.parse(path.read_text()) for path in (ROOT / "dmsrl_adapt").rglob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    """What is for another framework needs the extra of its own name besides."""
+    everywhere = set()
+    for path in (ROOT / "dmsrl_adapt").rglob("*.py"):
+        extra = requirements(path.stem) if path.parent.name == "frameworks" and path.stem != "__init__" else []
+        imported = imports(path)
+        assert imported <= {*requirements(), *extra}, path
+        everywhere |= imported
+    assert "torch" in everywhere
+
+
+def imports(path: Path) -> set[str]:
+    """Names of the wheels that a file imports from."""
+    nodes = [*ast.walk(ast.parse(path.read_text()))]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     tops = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
-    assert "torch" in tops
     wheels = {"faiss": "faiss-gpu", "pytorch_adapt": "pytorch-adapt"}
-    assert {wheels.get(name, name) for name in tops} <= {*requirements()}
+    return {wheels.get(name, name) for name in tops}
 
 
-def requirements() -> list[str]:
-    """Names of what setup.cfg requires of a user."""
-    config = configparser.ConfigParser()
+def requirements(extra: str | None = None) -> list[str]:
+    """Names of what setup.cfg requires of a user, or of one of an extra."""
+    config = configparser.ConfigParser(interpolation=None)
     config.read(ROOT / "setup.cfg")
-    return re.findall(r"^([\w-]+)", config["options"]["install_requires"], flags=re.MULTILINE)
+    lines = config["options"]["install_requires"] if extra is None else config["options.extras_require"][extra]
+    return re.findall(r"^([\w-]+)", lines, flags=re.MULTILINE)
 
 
 def test_installed_wheel_trains_a_step_of_the_readme_without_the_checkout(installed: Path, tmp_path: Path) -> None:

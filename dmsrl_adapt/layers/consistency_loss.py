@@ -31,6 +31,7 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
         FixMatch, NeurIPS 2020, arXiv 2001.07685, for the views.
 
     Example:
+        >>> import torch
         >>> consistency_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
         tensor(0.6931)
     """
