@@ -87,15 +87,7 @@ class Recipe:
     @property
     def parts(self) -> list[str]:
         """Those of `PARTS` that the recipe has."""
-        has = {
-            "margin": self.margin is not None,
-            "mi": self.mi is not None,
-            "prototypes": self.labeler is not None,
-            "style": self.style_probability > 0,
-            "view": self.view_weight > 0,
-            "confusion": self.confusion_weight > 0,
-        }
-        return [part for part in PARTS if has[part]]
+        return [part for part in PARTS if self.without(part) != self]
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -69,8 +69,8 @@ class MIMinimizationHook(BaseHook):
         parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = {**inputs, **outputs}
-        _, domains = features_and_domains(context)
-        probs = self._class_probs(context, int((domains == 0).sum())) if self.conditional else None
+        domains = domain_numbers(context)
+        probs = self._class_probs(context, len(context[keys.features(keys.SRC)])) if self.conditional else None
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
         loss = sum(part.weight * part.layer(part.features(context), domains, probs, strength) for part in parts)
         return outputs, {keys.MI_LOSS: loss}
@@ -90,11 +90,10 @@ class MIMinimizationHook(BaseHook):
         return list(self.f_hook.out_keys)
 
 
-def features_and_domains(context: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Gives the features of both domains, source first, shape (N, D), and of each row the domain, 0 or 1."""
+def domain_numbers(context: Mapping[str, Any]) -> Tensor:
+    """Gives the domain, 0 or 1, of every row of the features of both domains, source first; shape (N,)."""
     features = [context[keys.features(domain)] for domain in keys.DOMAINS]
-    domains = [torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)]
-    return torch.cat(features), torch.cat(domains)
+    return torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
 
 
 def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, images_only: bool) -> float:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import torch
 from pytorch_adapt.hooks import FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from .context import read
-from .mi_minimization import features_and_domains, read_strength
+from .mi_minimization import domain_numbers, read_strength
 
 
 class TwoBranchMIHook(BaseHook):
@@ -53,7 +54,9 @@ class TwoBranchMIHook(BaseHook):
         """"""
         branch, estimator = (read(self, inputs, key) for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR))
         outputs = self.f_hook(inputs, losses)[0]
-        features, domains = features_and_domains({**inputs, **outputs})
+        context = {**inputs, **outputs}
+        features = torch.cat([context[keys.features(domain)] for domain in keys.DOMAINS])
+        domains = domain_numbers(context)
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
         sensitive = branch(features, domains)
         club = estimator(features, sensitive.features, strength)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_range
+from .over_classifiers import OverClassifiers
 
 
 def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> Tensor:
@@ -44,5 +45,6 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
     q = class_probs.detach().float()
     check_range(q.flatten(), q.numel(), 0, 1 + 1e-3, "class_probs")
     trust = q.amax(1) / max(len(q), 1)
-    losses = [(trust * F.cross_entropy(one.float(), q, reduction="none")).sum() for one in several]
-    return sum(losses[1:], losses[0]) / len(losses)
+    mean_loss = OverClassifiers(lambda one: (trust * F.cross_entropy(one.float(), q, reduction="none")).sum())
+    loss: Tensor = mean_loss(logits)
+    return loss
