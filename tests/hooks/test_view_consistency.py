@@ -117,6 +117,13 @@ def test_whole_method_takes_one_more_pass_for_the_target_as_it_is():
     assert 0 < outputs["target_imgs_is_styled"].sum() < 8
 
 
+def test_images_as_they_are_take_a_pass_that_keeps_nothing_for_a_gradient():
+    models, batch, with_gradient = make(), make_images(), []
+    models["G"].register_forward_hook(lambda *_: with_gradient.append(torch.is_grad_enabled()))
+    ViewConsistencyHook()({**models, **batch, "target_imgs_is_styled": torch.ones(8, dtype=torch.bool)})
+    assert with_gradient == [True, False]
+
+
 def test_a_shape_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"target_imgs_is_styled must have shape \(8,\), got \(3,\)"):
         ViewConsistencyHook()({**make(), **make_images(), "target_imgs_is_styled": torch.ones(3, dtype=torch.bool)})
