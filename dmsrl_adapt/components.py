@@ -57,16 +57,19 @@ def dmsrl_components(
     recipe = get_recipe(recipe)
     models: dict[str, nn.Module] = {}
     misc: dict[str, nn.Module] = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps)}
-    if recipe.margin is not None:
-        margin = CosineMarginLoss if recipe.margin == "cosine" else MarginMetricLoss
-        models[keys.MARGIN_METRIC] = margin(num_classes, feature_dim)
+    if recipe.margin == "cosine":
+        margin_settings = {"scale": recipe.margin_scale, "margin": recipe.margin_size}
+        models[keys.MARGIN_METRIC] = CosineMarginLoss(num_classes, feature_dim, **margin_settings)
+    elif recipe.margin is not None:
+        models[keys.MARGIN_METRIC] = MarginMetricLoss(num_classes, feature_dim, margin=recipe.margin_size)
     if recipe.mi == "two_branch":
         branch = DomainBranch(feature_dim)
         models |= {keys.MI_BRANCH: branch, keys.MI_ESTIMATOR: CLUBLoss(feature_dim, branch.branch_dim)}
     elif recipe.mi is not None:
         models[keys.MI_CRITIC] = AdversarialMILoss(feature_dim, num_classes if recipe.mi == "conditional" else None)
-    if recipe.labeler is not None:
-        misc[keys.PSEUDO_LABELER] = (
-            ArgmaxLabeler() if recipe.labeler == "argmax" else PrototypeLabeler(num_classes, feature_dim, num_target)
-        )
+    if recipe.labeler == "argmax":
+        misc[keys.PSEUDO_LABELER] = ArgmaxLabeler()
+    elif recipe.labeler is not None:
+        threshold = recipe.label_threshold
+        misc[keys.PSEUDO_LABELER] = PrototypeLabeler(num_classes, feature_dim, num_target, threshold=threshold)
     return Components(models, misc)

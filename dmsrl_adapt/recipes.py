@@ -16,6 +16,8 @@ class Recipe:
         label_smoothing: share of a source label spread over all classes in the classification loss, 0..1.
         margin: "cosine" for `CosineMarginLoss`, "centers" for `MarginMetricLoss`, None for no metric learning.
         margin_weight: weight of `margin_metric_loss`.
+        margin_size: m of `CosineMarginLoss`, 0..2 in units of cosine; M of `MarginMetricLoss`, squared feature units.
+        margin_scale: s of `CosineMarginLoss`; `MarginMetricLoss` has none.
         margin_ramp: let that weight rise with training.
         mi: "conditional" on the class or "marginal", both by a critic behind gradient reversal; "two_branch" for a
             bound on what features and a domain-sensitive branch share; None for no mutual information term.
@@ -24,6 +26,7 @@ class Recipe:
         mi_fades_doubt: in the conditional form, count target samples by how certain their class is.
         mi_images_only: leave features of inputs that are not images as they are.
         labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
+        label_threshold: share of a class's mean trust below which `PrototypeLabeler` rejects a sample.
         label_ramp: let the trust in these labels rise with training.
         confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
         confusion_temperature: its softmax temperature.
@@ -39,6 +42,8 @@ class Recipe:
     label_smoothing: float
     margin: str | None
     margin_weight: float
+    margin_size: float
+    margin_scale: float
     margin_ramp: bool
     mi: str | None
     mi_weight: float
@@ -46,6 +51,7 @@ class Recipe:
     mi_fades_doubt: bool
     mi_images_only: bool
     labeler: str | None
+    label_threshold: float
     label_ramp: bool
     confusion_weight: float
     confusion_temperature: float
@@ -61,11 +67,13 @@ class Recipe:
         for name, allowed in (("margin", margins), ("mi", kinds), ("labeler", labelers)):
             if getattr(self, name) not in (*allowed, None):
                 raise ValueError(f"{name} must be one of {allowed} or None, got {getattr(self, name)!r}")
-        for name in ("margin_weight", "mi_weight", "confusion_weight", "view_weight"):
+        at_least_0 = ("margin_weight", "margin_size", "mi_weight", "label_threshold", "confusion_weight", "view_weight")
+        for name in at_least_0:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.confusion_temperature <= 0:
-            raise ValueError(f"confusion_temperature must be positive, got {self.confusion_temperature}")
+        for name in ("margin_scale", "confusion_temperature"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("label_smoothing", "style_probability", "view_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
@@ -121,6 +129,8 @@ PUBLISHED = Recipe(
     label_smoothing=0.0,
     margin="centers",
     margin_weight=0.01,
+    margin_size=100.0,
+    margin_scale=1.0,
     margin_ramp=True,
     mi="marginal",
     mi_weight=0.01,
@@ -128,6 +138,7 @@ PUBLISHED = Recipe(
     mi_fades_doubt=False,
     mi_images_only=False,
     labeler="argmax",
+    label_threshold=0.0,
     label_ramp=False,
     confusion_weight=0.0,
     confusion_temperature=1.0,
@@ -142,6 +153,8 @@ DEFAULT = Recipe(
     label_smoothing=0.05,
     margin="cosine",
     margin_weight=0.2,
+    margin_size=0.2,
+    margin_scale=8.0,
     margin_ramp=False,
     mi="conditional",
     mi_weight=0.3,
@@ -149,6 +162,7 @@ DEFAULT = Recipe(
     mi_fades_doubt=True,
     mi_images_only=True,
     labeler="prototypes",
+    label_threshold=0.5,
     label_ramp=True,
     confusion_weight=1.0,
     confusion_temperature=2.5,

@@ -22,6 +22,7 @@ def test_published_parts():
     margin, critic = parts.models["margin_metric"], parts.models["mi_critic"]
     assert isinstance(margin, MarginMetricLoss)
     assert margin.centers.shape == (2, 3, 8)
+    assert margin.margin == 100
     assert isinstance(critic, AdversarialMILoss)
     assert critic.num_classes is None
     assert isinstance(parts.misc["pseudo_labeler"], ArgmaxLabeler)
@@ -36,6 +37,15 @@ def test_parts_of_our_own():
     labeler = parts.misc["pseudo_labeler"]
     assert isinstance(labeler, PrototypeLabeler)
     assert (labeler.num_classes, labeler.feature_dim, labeler.num_target) == (3, 8, 100)
+
+
+def test_settings_of_the_parts_are_those_of_the_recipe():
+    recipe = replace(DEFAULT, margin_size=0.3, margin_scale=5.0, label_threshold=0.7)
+    parts = dmsrl_components(**SIZES, recipe=recipe)
+    margin, labeler = parts.models["margin_metric"], parts.misc["pseudo_labeler"]
+    assert (margin.margin, margin.scale, labeler.threshold) == (0.3, 5.0, 0.7)
+    centers = dmsrl_components(**SIZES, recipe=replace(PUBLISHED, margin_size=7.0)).models["margin_metric"]
+    assert centers.margin == 7
 
 
 def test_two_branches_fit_each_other():

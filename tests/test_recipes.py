@@ -8,6 +8,7 @@ from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED, RECIPES, get_recipe
 
 def test_published_recipe_is_that_of_the_paper():
     assert (PUBLISHED.margin, PUBLISHED.margin_weight, PUBLISHED.margin_ramp) == ("centers", 0.01, True)
+    assert PUBLISHED.margin_size == 100
     assert (PUBLISHED.mi, PUBLISHED.mi_weight, PUBLISHED.mi_ramp) == ("marginal", 0.01, False)
     assert PUBLISHED.labeler == "argmax"
     assert PUBLISHED.confusion_weight == 0
@@ -90,6 +91,9 @@ def test_keys_follow_the_parts():
         ({"mi": "club"}, r"mi must be one of \('conditional', 'marginal', 'two_branch'\) or None, got 'club'"),
         ({"labeler": "oracle"}, r"labeler must be one of \('prototypes', 'argmax'\) or None, got 'oracle'"),
         ({"margin_weight": -0.1}, r"margin_weight must be at least 0, got -0\.1"),
+        ({"margin_size": -0.1}, r"margin_size must be at least 0, got -0\.1"),
+        ({"margin_scale": 0.0}, r"margin_scale must be positive, got 0\.0"),
+        ({"label_threshold": -0.1}, r"label_threshold must be at least 0, got -0\.1"),
         ({"mi_weight": -1.0}, r"mi_weight must be at least 0, got -1\.0"),
         ({"confusion_weight": -1.0}, r"confusion_weight must be at least 0, got -1\.0"),
         ({"confusion_temperature": 0.0}, r"confusion_temperature must be positive, got 0\.0"),

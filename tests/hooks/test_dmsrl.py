@@ -32,6 +32,8 @@ WHOLE = Recipe(
     label_smoothing=0.1,
     margin="cosine",
     margin_weight=0.3,
+    margin_size=0.1,
+    margin_scale=6.0,
     margin_ramp=True,
     mi="conditional",
     mi_weight=0.8,
@@ -39,6 +41,7 @@ WHOLE = Recipe(
     mi_fades_doubt=True,
     mi_images_only=False,
     labeler="prototypes",
+    label_threshold=0.4,
     label_ramp=True,
     confusion_weight=0.7,
     confusion_temperature=2.0,
@@ -77,7 +80,7 @@ class PlainTwin:
 
     def __init__(self, recipe, models, opts):
         self.recipe, self.models, self.opts = recipe, models, opts
-        self.slow, self.done = references.SlowPrototypes(CLASSES), 0
+        self.slow, self.done = references.SlowPrototypes(CLASSES, threshold=recipe.label_threshold), 0
 
     def step(self, batch):
         forward = Forward(self.models, batch)
@@ -102,9 +105,9 @@ class PlainTwin:
         if recipe.margin is not None:
             layer, named = self.models["margin_metric"], (features, labels + pseudo, domains, SIZE * [1.0] + trust)
             if recipe.margin == "centers":
-                loss = references.margin_metric_loss(*named, layer.centers, layer.margin, layer.gap_weight)
+                loss = references.margin_metric_loss(*named, layer.centers, recipe.margin_size, layer.gap_weight)
             else:
-                loss = references.cosine_margin_loss(*named, layer.prototypes, layer.scale, layer.margin)
+                loss = references.cosine_margin_loss(*named, layer.prototypes, recipe.margin_scale, recipe.margin_size)
             losses["margin_metric_loss"] = recipe.margin_weight * (ramp if recipe.margin_ramp else 1.0) * loss
         # the images of these tests are vectors
         strength = 0.0 if recipe.mi_images_only else self.done / TOTAL if recipe.mi_ramp else 1.0
