@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--score-on", choices=("test", "validation"), default="test", help="part of the target to score on"
     )
-    run.add_argument("--network", default="small", help='"small", "frozen" (own images), or the name of a timm model')
+    run.add_argument(
+        "--network", default="small", help='"small", "pooled", "frozen" (own images), or the name of a timm model'
+    )
     run.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
     run.add_argument("--data-dir", type=Path, help="folder of .npz data sets (default: $DMSRL_ADAPT_DATA)")
     run.add_argument("--download", action="store_true", help="fetch digits that the folder lacks")

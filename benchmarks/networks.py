@@ -8,6 +8,7 @@ from dmsrl_adapt import MultiLevelBackbone
 from dmsrl_adapt.layers import StoredMaps
 
 FEATURE_DIM = 256
+SMALL_POOLS = {"small": "flatten", "pooled": "avg"}  # by the name of a network: what is made of its map
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
@@ -41,7 +42,8 @@ def feature_extractor(
 
     Args:
         shape: of one sample.
-        network: "small" for the convolutions above, else the name of a timm model; feature vectors need neither.
+        network: "small" for the convolutions above, their map kept whole, "pooled" for the same with global average
+            pooling, as most networks have it, else the name of a timm model; feature vectors need none of them.
         local: local level of `MultiLevelBackbone`, where there is a map.
         map_shapes: of the maps that a row of numbers holds, where it holds maps, from the first depth to the last.
     """
@@ -53,8 +55,9 @@ def feature_extractor(
     if len(shape) == 1:
         return Bottleneck(shape[0])
     side = shape[1]
-    if network == "small":
+    if network in SMALL_POOLS:
+        pool = SMALL_POOLS[network]
         return MultiLevelBackbone(
-            small_trunk(side), local=local, global_pool="flatten", out_dim=FEATURE_DIM, input_size=side
+            small_trunk(side), local=local, global_pool=pool, out_dim=FEATURE_DIM, input_size=side
         )
     return MultiLevelBackbone(network, local=local, out_dim=FEATURE_DIM)

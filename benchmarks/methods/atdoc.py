@@ -8,7 +8,7 @@ from pytorch_adapt.hooks import ATDOCHook
 from pytorch_adapt.weighters import SumWeighter
 
 from ..networks import FEATURE_DIM
-from .method import Method, Setup, Trainable, with_style
+from .method import Method, Setup, Trainable, with_variants
 from .source_only import classifier
 
 
@@ -23,4 +23,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return replace(classifier(setup, settings, [hook], weighter), on_progress=on_progress)
 
 
-METHODS = with_style(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}))
+METHODS = with_variants(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}))

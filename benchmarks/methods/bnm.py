@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_adapt.hooks import BNMHook
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable, with_style
+from .method import Method, Setup, Trainable, with_variants
 from .source_only import classifier
 
 
@@ -15,4 +15,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [BNMHook()], SumWeighter(weights={"bnm_loss": settings["weight"]}))
 
 
-METHODS = with_style(Method("bnm", build, {"weight": 1.0}))
+METHODS = with_variants(Method("bnm", build, {"weight": 1.0}))

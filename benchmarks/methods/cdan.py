@@ -11,14 +11,14 @@ from pytorch_adapt.weighters import SumWeighter
 
 from dmsrl_adapt.layers import ramp
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_style
+from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_variants
 
 COMBINED = [f"{d}_imgs_features_AND_{d}_imgs_features_logits_combined" for d in ("src", "target")]
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
-    G = setup.feature_extractor()
+    G = setup.feature_extractor(settings)
     combined = settings["combined_dim"]
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(combined, CRITIC_WIDTH)}
     combiner = RandomizedDotProduct(in_dims=[G.feature_dim, setup.num_classes], out_dim=combined)
@@ -30,4 +30,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
-METHODS = with_style(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}))
+METHODS = with_variants(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}))

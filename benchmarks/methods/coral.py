@@ -7,7 +7,7 @@ from pytorch_adapt.hooks import AlignerHook
 from pytorch_adapt.layers import CORALLoss
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable, with_style
+from .method import Method, Setup, Trainable, with_variants
 from .source_only import classifier
 
 
@@ -17,4 +17,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [AlignerHook(loss_fn=CORALLoss())], weighter)
 
 
-METHODS = with_style(Method("coral", build, {"weight": 1.0}))
+METHODS = with_variants(Method("coral", build, {"weight": 1.0}))

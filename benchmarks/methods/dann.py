@@ -11,12 +11,12 @@ from pytorch_adapt.weighters import SumWeighter
 
 from dmsrl_adapt.layers import ramp
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_style
+from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
-    G = setup.feature_extractor()
+    G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
     reversal = GradientReversalHook(weight=0.0, apply_to=["src_imgs_features", "target_imgs_features"])
     mcc = [MCCHook(loss_fn=MCCLoss(T=settings["mcc_temperature"]))] if "mcc_weight" in settings else []
@@ -28,7 +28,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
-METHODS = with_style(
+METHODS = with_variants(
     Method("dann", build, {"reversal": 0.1}),
     Method("dann_mcc", build, {"reversal": 0.1, "mcc_weight": 1.0, "mcc_temperature": 2.5}),
 )

@@ -14,7 +14,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives our adapter for the recipe of the settings; class centres, and branch and estimator of the two-branch form,
     where it has them, keep the optimizers that the adapter gives them."""
     recipe = Recipe(**{one.name: settings[one.name] for one in fields(Recipe)})
-    G = setup.feature_extractor(local=settings["local"])
+    G = setup.feature_extractor(settings)
     parts = dmsrl_components(G.feature_dim, setup.num_classes, setup.num_target, recipe, total_steps=setup.steps)
     own = {"mi_branch", "mi_estimator"} if recipe.mi == "two_branch" else set[str]()
     own |= {"margin_metric"} if recipe.margin == "centers" else set[str]()

@@ -7,12 +7,12 @@ from pytorch_adapt.adapters import MCD
 from pytorch_adapt.layers import MultipleModels
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable, with_style
+from .method import Method, Setup, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     """Gives upstream's adapter with two classifiers."""
-    G = setup.feature_extractor()
+    G = setup.feature_extractor(settings)
     C = MultipleModels(setup.classifier(G), setup.classifier(G))
     hook_kwargs = {"repeat": settings["repeat"], **{f"{phase}_weighter": SumWeighter() for phase in "xyz"}}
     # only the first two phases see the source
@@ -20,4 +20,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(MCD(**setup.containers({"G": G, "C": C}), hook_kwargs=hook_kwargs))
 
 
-METHODS = with_style(Method("mcd", build, {"repeat": 4}))
+METHODS = with_variants(Method("mcd", build, {"repeat": 4}))

@@ -38,9 +38,9 @@ class Setup:
     network: str = "small"
     map_shapes: tuple[tuple[int, int, int], ...] = ()
 
-    def feature_extractor(self, local: str | None = None) -> FeatureExtractor:
-        """Gives a fresh G."""
-        return feature_extractor(self.shape, self.network, local, self.map_shapes)
+    def feature_extractor(self, settings: Mapping[str, Any]) -> FeatureExtractor:
+        """Gives a fresh G, with local features where a method's settings say so."""
+        return feature_extractor(self.shape, self.network, settings.get("local"), self.map_shapes)
 
     def classifier(self, G: FeatureExtractor) -> nn.Module:
         """Gives a fresh C for G."""
@@ -107,12 +107,16 @@ class Method:
     is_supervised: bool = False
 
 
-def with_style(*methods: Method) -> tuple[Method, ...]:
-    """Gives each method as it is, with source images in a random style as our default recipe has, and with all parts of
-    that recipe that it takes (`attach_dmsrl`)."""
-    style = {"style_probability": DEFAULT.style_probability}
-    styled = (replace(one, name=f"{one.name}_style", settings={**one.settings, **style}) for one in methods)
-    return (*methods, *styled, *(replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)) for one in methods))
+def with_variants(*methods: Method) -> tuple[Method, ...]:
+    """Gives each method as it is and, under its name with an ending, with what our recipe has: `_style`, source images
+    in a random style; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
+    made = list(methods)
+    for ending, added in (
+        ("_style", {"style_probability": DEFAULT.style_probability}),
+        ("+local", {"local": "corners"}),
+    ):
+        made += [replace(one, name=one.name + ending, settings={**one.settings, **added}) for one in methods]
+    return (*made, *(replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)) for one in methods))
 
 
 def attached(build: Build) -> Build:

@@ -7,12 +7,12 @@ from pytorch_adapt.adapters import Classifier
 from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable, with_style
+from .method import Method, Setup, Trainable, with_variants
 
 
 def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHook], weighter: SumWeighter) -> Trainable:
     """Gives upstream's `Classifier` with hooks after the source's cross entropy."""
-    G = setup.feature_extractor()
+    G = setup.feature_extractor(settings)
     containers = setup.containers({"G": G, "C": setup.classifier(G)})
     hook_kwargs = {"pre": setup.pre_hooks(settings), "post": post, "weighter": weighter}
     return Trainable(Classifier(**containers, hook_kwargs=hook_kwargs))
@@ -24,6 +24,6 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
 
 
 METHODS = (
-    *with_style(Method("source_only", build)),
+    *with_variants(Method("source_only", build)),
     Method("target_supervised", build, is_supervised=True),
 )

@@ -49,3 +49,14 @@ def test_every_peer_is_there_with_parts_of_dmsrl_trained_as_the_rest(name):
     assert {"margin_metric", "mi_critic"} <= set(adapter.lr_schedulers)
     assert {opt.param_groups[0]["initial_lr"] for opt in adapter.optimizers.values()} == {LEARNING_RATE}
     assert ("confusion" in adapter.hook.recipe.parts) == (name != "mcc")
+
+
+@pytest.mark.parametrize("name", ["source_only", "dann", "cdan", "mcd", "mcc", "bnm", "atdoc", "coral", "dmsrl"])
+def test_every_method_is_there_with_corner_windows(name):
+    setup = Setup((3, 20, 20), num_classes=3, num_target=20, steps=4, network="pooled")
+    levels = {
+        one: list(method.build(setup, method.settings).adapter.models["G"].level_dims)
+        for one, method in ((one, get_method(one)) for one in (name, f"{name}+local"))
+    }
+    assert levels[name] == ["global"]
+    assert levels[f"{name}+local"] == ["global", "top_left", "top_right", "bottom_left", "bottom_right"]
