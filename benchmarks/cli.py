@@ -9,6 +9,8 @@ from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
+from .sensitivity import methods as changed_methods
+from .sensitivity import write_sensitivity
 from .speed import BASELINES, write_speed
 from .speed_labeler import rows, write_labeler_speed
 from .tasks import DataError, DataPlace, families, task_names
@@ -16,6 +18,10 @@ from .tasks.own_data import is_labelled, left_out
 from .training import Plan
 
 METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
+METHODS_HELP = (
+    f"names, separated by commas; `sensitivity`: dmsrl with each number of its recipe halved and doubled (default: "
+    f"{METHODS})"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     commands = cli.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="train, score, and report; without arguments the embedded task")
     run.add_argument("--tasks", default="embedded", help="names, separated by commas; `list` shows them")
-    run.add_argument("--methods", help=f"names, separated by commas (default: {METHODS})")
+    run.add_argument("--methods", help=METHODS_HELP)
     run.add_argument("--seeds", default="0,1,2", help="numbers, separated by commas (default: %(default)s)")
     run.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
     run.add_argument(
@@ -46,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
     report = commands.add_parser("report", help="table and pictures of a folder of results")
     report.add_argument("folder", type=Path)
+    numbers = commands.add_parser("sensitivity", help="table and picture of results of `run --methods sensitivity`")
+    numbers.add_argument("folder", type=Path)
     speed = commands.add_parser("speed", help="time of a training step, of the backbone, or of labelling the target")
     what = (
         "a training step to DANN's (step), MultiLevelBackbone to the bare network (backbone), or labelling the target "
@@ -65,7 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run, "report": report, "list": show, "speed": speed}[options.command](options)
+        commands = {"run": run, "report": report, "sensitivity": sensitivity, "list": show, "speed": speed}
+        return commands[options.command](options)
     except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -126,6 +135,7 @@ def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
 def method_names(options: argparse.Namespace) -> list[str]:
     """Gives the methods that the options name; without any named those that the target's labels suffice for."""
     names, target = split_names(options.methods or METHODS), options.target
+    names = [one for name in names for one in (changed_methods() if name == "sensitivity" else [name])]
     if options.methods or not (target and target.exists()) or is_labelled(target):
         return names
     left = [name for name in names if get_method(name).is_supervised]
@@ -148,6 +158,12 @@ def positive(value: int, name: str) -> int:
 def report(options: argparse.Namespace) -> int:
     """Writes table and pictures of a folder of results."""
     print(write_report(options.folder))
+    return 0
+
+
+def sensitivity(options: argparse.Namespace) -> int:
+    """Prints and draws how much the default recipe depends on its numbers."""
+    print(as_text(write_sensitivity(options.folder)))
     return 0
 
 
