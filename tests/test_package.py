@@ -87,3 +87,7 @@ def test_setup_cfg_takes_the_version_from_the_package():
 def test_losses_work_without_a_gpu():
     loss = dmsrl_adapt.MarginMetricLoss(3, 4)(torch.randn(2, 4), torch.tensor([0, 1]), torch.tensor([0, 1]))
     assert loss.device.type == "cpu"
+
+
+def test_citation_names_this_version():
+    assert f"\nversion: {dmsrl_adapt.__version__}\n" in (ROOT / "CITATION.cff").read_text()

@@ -1,0 +1,51 @@
+"""`python -m dmsrl_adapt`: what a bug report should say of versions, FAISS and devices."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from .layers.faiss_search import load_faiss
+from .version import __version__
+
+PACKAGES = ("torch", "pytorch-adapt", "timm", "torchvision", "numpy", "pytorch-ignite", "lightning", "accelerate")
+
+
+def report() -> str:
+    """Gives a line a thing: this package, Python, the packages it works with, FAISS and the GPUs that each sees."""
+    lines = [f"dmsrl_adapt {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
+    lines += [f"{package} {installed(package)}" for package in PACKAGES]
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return "\n".join([*lines, f"GPUs that torch sees: {', '.join(gpus) or 'none'}", faiss_line()])
+
+
+def installed(package: str) -> str:
+    """Gives the version of a package, or says that there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "is not installed"
+
+
+def faiss_line() -> str:
+    """Gives version, kind and number of GPUs of FAISS, or why it cannot be used."""
+    try:
+        faiss = load_faiss()
+    except ImportError as error:
+        return f"faiss: {error}"
+    kind = "for GPUs" if hasattr(faiss, "StandardGpuResources") else "for CPUs"
+    return f"faiss {faiss.__version__} {kind}, sees {faiss.get_num_gpus()}"
+
+
+def main(arguments: list[str]) -> int:
+    """Prints the report, with `--version` the version alone; gives the exit status."""
+    if arguments not in ([], ["--version"]):
+        print(f"usage: python -m dmsrl_adapt [--version], got {' '.join(arguments)}", file=sys.stderr)
+        return 2
+    print(__version__ if arguments else report())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
