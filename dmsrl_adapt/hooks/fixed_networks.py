@@ -40,9 +40,9 @@ class FixedNetworksHook(BaseHook):
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
         outputs = dict(self.f_hook(inputs, losses)[0])
-        context = {**inputs, **outputs}
+        context = inputs | outputs
         outputs |= {keys.features(domain): context[f"{keys.features(domain)}_detached"] for domain in self.domains}
-        return {**outputs, **self._logits({**inputs, **outputs})}, {}
+        return {**outputs, **self._logits(inputs | outputs)}, {}
 
     def _logits(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Logits of both domains by a fixed C; none where C is trained."""

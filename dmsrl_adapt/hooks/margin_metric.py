@@ -47,7 +47,7 @@ class MarginMetricHook(BaseHook):
         """"""
         parts = read_parts(self, inputs, keys.MARGIN_METRIC, self.domains, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
-        context = {**inputs, **outputs}
+        context = inputs | outputs
         first = [context[key] for key in parts[0].feature_keys]
         rows = [self._labelled(context, domain, number, first[number]) for number, domain in enumerate(self.domains)]
         columns = [torch.cat(column) for column in zip(*rows, strict=True)]

@@ -68,7 +68,7 @@ class MIMinimizationHook(BaseHook):
         """"""
         parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
-        context = {**inputs, **outputs}
+        context = inputs | outputs
         domains = domain_numbers(context)
         probs = self._class_probs(context, len(context[keys.features(keys.SRC)])) if self.conditional else None
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)

@@ -47,7 +47,7 @@ class PseudoLabelHook(BaseHook):
         labeler = self.labeler = read(self, inputs, keys.PSEUDO_LABELER)
         sample_idx, labels = (read(self, inputs, key) for key in (keys.TARGET_SAMPLE_IDX, keys.SRC_LABELS))
         outputs = self.f_hook(inputs, losses)[0]
-        context = {**inputs, **outputs}
+        context = inputs | outputs
         source, target = (context[keys.features(domain)] for domain in keys.DOMAINS)
         probs = class_probs(context[keys.logits(keys.TARGET)])
         # all checks before the labeller changes: a refused batch leaves no trace

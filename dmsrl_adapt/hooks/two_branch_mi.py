@@ -54,7 +54,7 @@ class TwoBranchMIHook(BaseHook):
         """"""
         branch, estimator = (read(self, inputs, key) for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR))
         outputs = self.f_hook(inputs, losses)[0]
-        context = {**inputs, **outputs}
+        context = inputs | outputs
         features = torch.cat([context[keys.features(domain)] for domain in keys.DOMAINS])
         domains = domain_numbers(context)
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)

@@ -41,7 +41,7 @@ class ViewConsistencyHook(BaseHook):
             wanted, came = (len(images),), tuple(is_styled.shape)
             raise ValueError(f"{keys.is_styled(keys.TARGET)} must have shape {wanted}, got {came}")
         outputs = self.f_hook(inputs, losses)[0]
-        logits = {**inputs, **outputs}[keys.logits(keys.TARGET)]
+        logits = (inputs | outputs)[keys.logits(keys.TARGET)]
         rows = is_styled.nonzero()[:, 0]
         rows = rows if len(rows) > 1 else rows[:0]
         seen = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]

@@ -25,7 +25,7 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
 def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
     r"""Domain cross entropy within each class, in nats: the lower, the better the critic tells domains within classes.
 
-    .. math:: \frac{1}{2K} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} BCE(h_{ik}, d_i)
+    $$ \frac{1}{2K} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} BCE(h_{ik}, d_i) $$
 
     In a class both domains count alike, and so do the K classes among each other, however many samples they have. The
     1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller

@@ -48,7 +48,7 @@ def gaussian_negative_log_likelihood(values: Tensor, means: Tensor, log_variance
 def club_bound(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
     r"""Mean log likelihood of the pairs of a batch minus that of all its pairs, in nats.
 
-    .. math:: \frac{1}{N} \sum_i \log q(v_i | g_i) - \frac{1}{N^2} \sum_i \sum_j \log q(v_j | g_i)
+    $$ \frac{1}{N} \sum_i \log q(v_i | g_i) - \frac{1}{N^2} \sum_i \sum_j \log q(v_j | g_i) $$
 
     For a diagonal Gaussian the mean over j takes no loop: it is that of the mean and variance of the batch.
 

@@ -12,7 +12,7 @@ from .over_classifiers import OverClassifiers
 def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> Tensor:
     r"""Cross entropy of a second view's prediction with the class probabilities of the first, counted by their trust.
 
-    .. math:: \frac{1}{N} \sum_i \max_k q_{ik} \sum_k -q_{ik} \log p_{ik}
+    $$ \frac{1}{N} \sum_i \max_k q_{ik} \sum_k -q_{ik} \log p_{ik} $$
 
     for the probabilities q of the first view, which get no gradient, and p of the second. The probabilities stay soft:
     a hard label makes an early error permanent.

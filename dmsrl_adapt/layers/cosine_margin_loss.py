@@ -25,7 +25,7 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
 class CosineMarginLoss(nn.Module):
     r"""Cross entropy over cosines to learnable class prototypes with an additive margin (CosFace), shared by domains.
 
-    .. math:: L = \sum_d \frac{1}{N_d} \sum_{i \in d} w_i \, CE\big(s (\cos(f_i, w_k) - m [k = y_i]), y_i\big)
+    $$ L = \sum_d \frac{1}{N_d} \sum_{i \in d} w_i \, CE\big(s (\cos(f_i, w_k) - m [k = y_i]), y_i\big) $$
 
     Samples with label -1 or weight 0 count in N_d and add nothing, so a batch of rejected labels gives a zero that
     still has a gradient. Cosines are computed in float32 under autocast.

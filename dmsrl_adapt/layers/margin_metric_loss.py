@@ -39,9 +39,9 @@ def center_gap(first: Tensor, second: Tensor) -> Tensor:
 class MarginMetricLoss(nn.Module):
     r"""The published semantic metric learning loss of DMSRL, with learnable class centres for each domain.
 
-    .. math:: L = \sum_d \frac{1}{2 N_d} \sum_i w_i \|f_i - c^d_{y_i}\|^2
-              + \sum_d \Big[M - \sum_{i<j} \frac{\|c^d_i - c^d_j\|^2}{K (K-1)}\Big]_+
-              + \gamma \sum_{d>0} \frac{1}{K} \sum_k \|c^0_k - c^d_k\|^2
+    $$ L = \sum_d \frac{1}{2 N_d} \sum_i w_i \|f_i - c^d_{y_i}\|^2
+    + \sum_d \Big[M - \sum_{i<j} \frac{\|c^d_i - c^d_j\|^2}{K (K-1)}\Big]_+
+    + \gamma \sum_{d>0} \frac{1}{K} \sum_k \|c^0_k - c^d_k\|^2 $$
 
     The centres are parameters; the authors train them by their own SGD with learning rate 1. M is in squared units of
     the un-normalised feature, hence tied to the scale of one network: see `CosineMarginLoss` for a form that is not.

@@ -25,7 +25,7 @@ class PrototypeLabeler(nn.Module):
     a class, a sample moves the nearest of its own class. The trust in a label is the gap between the nearest and the
     second nearest class,
 
-    .. math:: w = 1 - d_1 / d_2, \quad 0 \le w \le 1,
+    $$ w = 1 - d_1 / d_2, \quad 0 \le w \le 1, $$
 
     and a sample is rejected where w is below `threshold` times the running mean of w over samples with its label, so
     that a class that is hard to tell keeps samples. Every class has the same say however many samples it has: nothing

@@ -23,7 +23,7 @@ def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
 class RandomConvolution(nn.Module):
     r"""Blends each image of a batch with what a random convolution makes of it, drawn anew for each at every call.
 
-    .. math:: a x + (1 - a) (k * x), \quad a \sim U(0, 1)
+    $$ a x + (1 - a) (k * x), \quad a \sim U(0, 1) $$
 
     The kernel's entries are Gaussian with variance 1 / (C s^2) for a kernel k of s x s pixels, so that k * x has the
     scale of x; s is drawn once a batch. A negative kernel inverts the contrast, a large one blurs or draws edges. What

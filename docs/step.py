@@ -1,0 +1,132 @@
+"""Draws the flow of data through one training step, from what the hooks of a running step read and write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pytorch_adapt.hooks import ChainHook
+from pytorch_adapt.hooks.base import BaseHook
+from pytorch_adapt.utils import common_functions
+from torch import nn
+
+from dmsrl_adapt import DMSRLHook, MultiLevelBackbone, dmsrl_components
+
+CLASSES, IMAGES, SIDE = 3, 4, 32
+
+
+@dataclass
+class Call:
+    """What a hook did in a step: keys read and written, losses made, and the hooks that it called."""
+
+    hook: BaseHook
+    read: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    inner: list["Call"] = field(default_factory=list)
+
+    def every(self) -> Iterator["Call"]:
+        """Gives the call and all below it."""
+        yield self
+        for call in self.inner:
+            yield from call.every()
+
+    def all_read(self) -> list[str]:
+        """Keys that the hook took from outside."""
+        made = {key for call in self.every() for key in call.written if call is not self}
+        return list(dict.fromkeys(key for call in self.every() for key in call.read if key not in made))
+
+
+class Noting(dict[str, Any]):
+    """A context that notes which keys are asked for."""
+
+    def __init__(self, context: dict[str, Any], read: list[str]) -> None:
+        super().__init__(context)
+        self.read = read
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.append(key)
+        return super().__getitem__(key)
+
+    def __or__(self, other: dict[str, Any]) -> "Noting":
+        return Noting({**self, **other}, self.read)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default
+
+
+@contextmanager
+def noted(root: Call) -> Iterator[None]:
+    """Notes every call of a hook below the root."""
+    usual, usual_keys, calls = BaseHook.__call__, common_functions.map_keys, [root]
+
+    def call(self: BaseHook, inputs: dict[str, Any], losses: dict[str, Any] | None = None) -> Any:
+        now = Call(self)
+        calls[-1].inner.append(now)
+        calls.append(now)
+        try:
+            result = usual(self, inputs, losses)
+        finally:
+            calls.pop()
+        if isinstance(result, tuple):
+            now.written, now.losses = list(result[0]), list(result[1])
+        return result
+
+    # upstream's __call__ passes to `call` what this gives
+    common_functions.map_keys = lambda context, names: Noting(usual_keys(context, names), calls[-1].read)
+    BaseHook.__call__ = call
+    try:
+        yield
+    finally:
+        BaseHook.__call__, common_functions.map_keys = usual, usual_keys
+
+
+def training_step() -> list[tuple[str, Call]]:
+    """Runs one step of the default recipe on noise; gives its hooks by name, in the order in which they ran."""
+    G = MultiLevelBackbone("resnet10t", local=None)
+    parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, total_steps=2)
+    models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
+    hook = DMSRLHook([torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)])
+    batch = {key: torch.rand(IMAGES, 3, SIDE, SIDE) for key in ("src_imgs", "target_imgs")}
+    batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES)}
+    root = Call(hook)
+    with noted(root):
+        hook({**models, **parts.misc, **batch})
+    chain = max((call for call in root.every() if isinstance(call.hook, ChainHook)), key=lambda call: len(call.inner))
+    return [(name_of(call.hook), call) for call in chain.inner if call.written or call.losses]
+
+
+def name_of(hook: BaseHook) -> str:
+    """Gives the class of a hook, for a ramp with that of the hook inside."""
+    inner = getattr(hook, "hook", None)
+    name = type(hook).__name__
+    return f"{name}: {type(inner).__name__}" if name == "RampHook" else name
+
+
+def as_mermaid(calls: list[tuple[str, Call]]) -> str:
+    """Gives a flow chart: a box a hook with the modules that it uses, an arrow for what it takes from another."""
+    lines = [
+        "```mermaid",
+        "flowchart TD",
+        '    batch(["batch, models, misc"])',
+        '    step(["sum of weighted losses, step"])',
+    ]
+    maker: dict[str, str] = {}
+    for number, (name, call) in enumerate(calls):
+        read = call.all_read()
+        modules = [key for key in read if key not in maker and not is_data(key)]
+        lines.append(f'    h{number}["{"<br/>".join([f"<b>{name}</b>", *modules])}"]')
+        arrows: dict[str, list[str]] = {}
+        for key in read:
+            if key in maker or is_data(key):
+                arrows.setdefault(maker.get(key, "batch"), []).append(key)
+        lines += [f'    {source} -- "{"<br/>".join(keys)}" --> h{number}' for source, keys in arrows.items()]
+        lines += [f'    h{number} == "{key}" ==> step' for key in call.losses]
+        maker |= dict.fromkeys(call.written, f"h{number}")
+    return "\n".join([*lines, "```"])
+
+
+def is_data(key: str) -> bool:
+    """Whether a key is of a batch: modules have keys of their own."""
+    return key.startswith(("src_", "target_"))
