@@ -1,4 +1,4 @@
-"""Makes the pages that are not written by hand: a page for every public name, and the README files of the repository."""
+"""Makes the pages that are not written by hand: one for every public name, and the README files of the repository."""
 
 import re
 from pathlib import Path

@@ -53,7 +53,8 @@ class Noting(dict[str, Any]):
         return Noting({**self, **other}, self.read)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        self.read.append(key)
+        return super().get(key, default)
 
 
 @contextmanager
