@@ -13,7 +13,7 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from .methods import get_method
-from .results import commit, is_done, make_result, write_result
+from .results import checkpoint_of, commit, is_done, make_result, write_result
 from .tasks import DataError, DataPlace, Task, load_task
 from .tasks.own_data import fingerprint, load_own, task_name
 from .training import Plan, train
@@ -96,9 +96,11 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
         if is_done(folder, name, method, run.seed, plan, data):
             return Report(run, name, is_kept=True)
         task = task_of(run.task, place)
-        outcome = train(task, method, run.seed, plan)
+        checkpoint = checkpoint_of(folder, name, method, run.seed, plan, data)
+        outcome = train(task, method, run.seed, plan, checkpoint=checkpoint)
         result = make_result(task, method, run.seed, plan, outcome, data)
         write_result(folder, result, outcome.embedding if run.keeps_embedding else None)
+        checkpoint.remove()
         return Report(run, name, result[task.metric]["last"])
     except DataError as error:
         return Report(run, name, error=str(error))
