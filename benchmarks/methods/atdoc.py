@@ -23,4 +23,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return replace(classifier(setup, settings, [hook], weighter), on_progress=on_progress)
 
 
-METHODS = with_style(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}))
+SPACE = {"weight": (0.03, 3.0), "neighbours": [3, 5, 10]}
+METHODS = with_style(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}, space=SPACE))

@@ -30,4 +30,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
-METHODS = with_style(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}))
+SPACE = {"reversal": (0.03, 3.0)}
+METHODS = with_style(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}, space=SPACE))

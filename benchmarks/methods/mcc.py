@@ -17,4 +17,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [hook], SumWeighter(weights={"mcc_loss": settings["weight"]}))
 
 
-METHODS = with_style(Method("mcc", build, {"weight": 0.5, "temperature": 2.5}))
+SPACE = {"weight": (0.1, 3.0), "temperature": (1.5, 4.0)}
+METHODS = with_style(Method("mcc", build, {"weight": 0.5, "temperature": 2.5}, space=SPACE))
