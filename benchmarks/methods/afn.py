@@ -7,7 +7,7 @@ from pytorch_adapt.hooks import AFNHook
 from pytorch_adapt.layers import AdaptiveFeatureNorm
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Space, Trainable
 from .source_only import classifier
 
 
@@ -17,5 +17,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [hook], SumWeighter(weights={"afn_loss": settings["weight"]}))
 
 
-SPACE = {"weight": (0.005, 0.5), "step_size": (0.3, 3.0)}
+SPACE: Space = {"weight": (0.005, 0.5), "step_size": (0.3, 3.0)}
 METHODS = (Method("afn", build, {"weight": 0.05, "step_size": 1.0}, space=SPACE),)

@@ -8,7 +8,7 @@ from pytorch_adapt.hooks import ATDOCHook
 from pytorch_adapt.weighters import SumWeighter
 
 from ..networks import FEATURE_DIM
-from .method import Method, Setup, Trainable, with_style
+from .method import Method, Setup, Space, Trainable, with_style
 from .source_only import classifier
 
 
@@ -23,5 +23,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return replace(classifier(setup, settings, [hook], weighter), on_progress=on_progress)
 
 
-SPACE = {"weight": (0.03, 3.0), "neighbours": [3, 5, 10]}
+SPACE: Space = {"weight": (0.03, 3.0), "neighbours": [3, 5, 10]}
 METHODS = with_style(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}, space=SPACE))

@@ -11,7 +11,7 @@ from pytorch_adapt.weighters import SumWeighter
 from dmsrl_adapt.layers import ramp
 
 from ..checkpoints import modules_in
-from .method import CRITIC_WIDTH, Method, Setup, Trainable
+from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 
 BRIDGES = [f"{model}_{domain}_bridge_loss" for model in "gd" for domain in ("src", "target")]
 
@@ -28,5 +28,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(adapter, lambda progress: reversal.update_weight(settings["reversal"] * ramp(progress)))
 
 
-SPACE = {"reversal": (0.03, 3.0), "bridge": (0.03, 3.0)}
+SPACE: Space = {"reversal": (0.03, 3.0), "bridge": (0.03, 3.0)}
 METHODS = (Method("gvb", build, {"reversal": 1.0, "bridge": 1.0}, space=SPACE),)

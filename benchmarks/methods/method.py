@@ -91,6 +91,7 @@ class Trainable:
 
 
 Build = Callable[[Setup, Mapping[str, Any]], Trainable]
+Space = Mapping[str, tuple[float, float] | list[Any]]
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Method:
     build: Build
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_supervised: bool = False
-    space: Mapping[str, tuple[float, float] | list[Any]] = field(default_factory=dict)
+    space: Space = field(default_factory=dict)
 
 
 def with_style(*methods: Method) -> tuple[Method, ...]:

@@ -10,7 +10,7 @@ from pytorch_adapt.layers import MMDLoss
 from pytorch_adapt.layers.utils import get_kernel_scales
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
@@ -25,7 +25,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(Aligner(**containers, hook_kwargs={**aligner, "weighter": weighter}))
 
 
-SPACE = {"weight": (0.1, 10.0), "octaves": [0, 2, 4]}
+SPACE: Space = {"weight": (0.1, 10.0), "octaves": [0, 2, 4]}
 METHODS = tuple(
     Method(name, build, {"weight": 1.0, "octaves": 2, "joint": joint}, space=SPACE)
     for name, joint in (("mmd", False), ("jmmd", True))

@@ -8,7 +8,7 @@ from pytorch_adapt.layers import VATLoss
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable
+from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
@@ -24,5 +24,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
 
 
 SETTINGS = {"adversarial": 0.01, "source": 1.0, "target": 0.01, "epsilon": 3.5}
-SPACE = {"adversarial": (0.003, 0.3), "source": [0.0, 1.0], "target": (0.003, 1.0), "epsilon": (0.5, 8.0)}
+SPACE: Space = {"adversarial": (0.003, 0.3), "source": [0.0, 1.0], "target": (0.003, 1.0), "epsilon": (0.5, 8.0)}
 METHODS = (Method("vada", build, SETTINGS, space=SPACE),)
