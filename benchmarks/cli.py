@@ -1,4 +1,4 @@
-"""The command line: run, report, tune, list, speed."""
+"""The command line: run, report, tune, published, list, speed."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from .cluster import Cluster
 from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
+from .published import published
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .speed import BASELINES, write_speed
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument(
         "--out", type=Path, default=Path("benchmark_tuning"), help="log and runs (default: %(default)s)"
     )
+    commands.add_parser("published", help="show results that others have published")
     commands.add_parser("list", help="show tasks and methods")
     return cli
 
@@ -89,7 +91,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        does = {"run": run, "report": report, "tune": do_tune, "list": show, "speed": speed}
+        does = {
+            "run": run,
+            "report": report,
+            "tune": do_tune,
+            "published": show_published,
+            "list": show,
+            "speed": speed,
+        }
         return does[options.command](options)
     except (DataError, ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -214,6 +223,13 @@ def speed(options: argparse.Namespace) -> int:
     head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
     digits = 2 if options.what == "step" else 3
     print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
+    return 0
+
+
+def show_published(options: argparse.Namespace) -> int:
+    """Prints the tables of published results."""
+    for one in published():
+        print(f"{one.text}\n{as_text(one.rows({}))}\n")
     return 0
 
 

@@ -15,6 +15,7 @@ from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_nega
 from .figures import pictures
 from .figures_overall import overall_pictures
 from .overview import overview
+from .published import published
 from .results import Result, as_text, by_task_and_method, headline, percent, read_results, table
 from .validators import VALIDATORS
 
@@ -37,6 +38,7 @@ over tasks; and on how many tasks there is negative transfer."""
 SCORES = (
     f"Headline score of the last step by task, in %; {MARK} marks negative transfer, the best but the ceiling is bold."
 )
+PUBLISHED = "Figures of others beside ours, made by another protocol: not to be compared, only to see where others are."
 PICKED = "Headline score at the step that each label-free validator of pytorch-adapt picks, in %."
 
 # settings that are not a method's own
@@ -96,7 +98,8 @@ def chapters(results: list[Result], folder: Path) -> list[Chapter]:
         if any("selected_by" in run for runs in methods.values() for run in runs):
             tables.append((PICKED, by_validator(methods)))
         parts.append(Chapter(task, [notes(methods)], tables, drawn.get(task, [])))
-    return parts
+    beside = [(one.text, one.rows(tasks)) for one in published() if set(one.tasks) & set(tasks)]
+    return [*parts, Chapter("Published results", [PUBLISHED], beside)] if beside else parts
 
 
 def detailed(methods: Mapping[str, list[Result]]) -> Rows:

@@ -44,9 +44,10 @@ def test_a_cluster_of_two_processes_gives_what_one_process_gives(feature_npz: Pa
 
 
 def test_a_worker_with_several_threads_is_refused() -> None:
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as local:
-        with pytest.raises(ValueError, match="workers must have one thread"), Cluster(local.scheduler_address).joined():
-            pass
+    how = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "dashboard_address": None}
+    refused = pytest.raises(ValueError, match="workers must have one thread")
+    with distributed.LocalCluster(**how) as local, refused, Cluster(local.scheduler_address).joined():
+        pass
 
 
 @pytest.mark.parametrize("options", [["--backend", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]])
