@@ -16,9 +16,7 @@ from .speed_labeler import rows, write_labeler_speed
 from .tasks import DataError, DataPlace, families, task_names
 from .tasks.own_data import is_labelled, left_out
 from .training import Plan
-from .tune import BY_LABELS, Search, tune
-from .tune import rows as tuning_rows
-from .validators import SELECTOR, VALIDATORS
+from .validators import BY_LABELS, SELECTOR, VALIDATORS
 
 TUNING = "embedded,mnist-usps,usps-mnist,pacs-art_painting-cartoon,pacs-cartoon-art_painting"
 METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
@@ -126,7 +124,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def do_tune(options: argparse.Namespace) -> int:
-    """Searches for settings, prints the best and where the log is."""
+    """Searches for settings and prints the best."""
+    try:
+        from .tune import Search, tune
+        from .tune import rows as tuning_rows
+    except ModuleNotFoundError as error:  # only the search needs Optuna
+        raise ImportError(f"tune needs {error.name}: python -m pip install '.[bench]'") from error
     steps, trials = positive(options.steps, "--steps"), positive(options.trials, "--trials")
     named = tuple(name for name in tasks(options) if isinstance(name, str))
     search = Search(named, tuple(int(seed) for seed in options.seeds.split(",")), steps, options.select_by)

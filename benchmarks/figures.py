@@ -168,7 +168,7 @@ def confusion(task: str, methods: Runs, path: Path) -> Path:
         axes.set_xlabel("predicted")
         axes.set_title(name, fontsize=10)
     all_axes[0, 0].set_ylabel("true")
-    figure.suptitle(f"{task}: % of a true class predicted as", fontsize=10)
+    figure.suptitle(f"{task}: % of a true class predicted as", fontsize=10, y=1.03)
     figure.tight_layout()
     return save(figure, path)
 

@@ -18,7 +18,7 @@ def critical_difference(found: Ranking, path: Path) -> Path:
     """Mean ranks on a line, best at the left; a bar joins methods that Nemenyi's test does not tell apart."""
     ordered = sorted(found.ranks, key=lambda name: found.ranks[name])
     palette, count, half = colours(ordered), len(ordered), (len(ordered) + 1) // 2
-    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.28 * half + 0.14 * len(found.groups)))
+    figure, axes = plt.subplots(figsize=(7, 2 + 0.28 * half + 0.14 * len(found.groups)))
     axes.plot([1, count], [0, 0], color="black", lw=1)
     for tick in range(1, count + 1):
         axes.plot([tick, tick], [0, 0.25], color="black", lw=1)

@@ -86,7 +86,9 @@ def chapters(results: list[Result], folder: Path) -> list[Chapter]:
     tasks = by_task_and_method(results)
     drawn = pictures(results, folder, folder / "figures")
     first = Chapter("Results", [HEAD.format(selector=results[0]["selector"])])
-    together = Chapter("All tasks", pictures=overall_pictures(results, folder / "figures"))
+    together = Chapter(
+        "All tasks" if len(tasks) > 1 else "Overview", pictures=overall_pictures(results, folder / "figures")
+    )
     if rows := overview(results):
         together.texts = [OVERVIEW]
         together.tables = [("", rows)]

@@ -19,9 +19,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from .grid import Report, Run
 from .methods import Method, get_method
 from .results import Result, run_path
+from .validators import BY_LABELS
 
 LOG = "tuning.json"
-BY_LABELS = "validation"
 Settings = dict[str, Any]
 Do = Callable[[list[Run]], list[Report]]
 

@@ -16,6 +16,7 @@ VALIDATORS: dict[str, BaseValidator] = {
     "ClassClusterValidator": ClassClusterValidator(centroid_init="label_centers"),
 }
 SELECTOR = "IMValidator"
+BY_LABELS = "validation"  # instead of a validator: target labels of a part that does not score
 
 
 def label_free_scores(seen: Mapping[str, Tensor]) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_what_has_nothing_to_tune_is_said(tmp_path: Path, capsys: pytest.Capture
         distributions(get_method("source_only"))
     assert main(["tune", "--tasks", "embedded", "--methods", "source_only", "--out", str(tmp_path)]) == 2
     assert "source_only has nothing to tune" in capsys.readouterr().err
+
+
+def test_without_optuna_the_search_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "benchmarks.tune")
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert main(["tune"]) == 2
+    assert capsys.readouterr().err == "error: tune needs optuna: python -m pip install '.[bench]'\n"
 
 
 def test_the_command_line_trains_and_names_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
