@@ -27,7 +27,7 @@ class Collection:
     root: folder in the data folder.
     domains: folder below `root` by domain, with a folder a class.
     address: where its owners offer it.
-    licence: as they state it.
+    licence: where they state it, and whose it is.
     loader: upstream's, which can fetch it.
     lists: name of files, relative to `root`, that name the images to use and their class, if there are such.
     """
@@ -50,35 +50,35 @@ COLLECTIONS = {
     "office31": Collection(
         "office31",
         {domain: f"{domain}/images" for domain in ("amazon", "dslr", "webcam")},
-        "https://faculty.cc.gatech.edu/~judy/domainadapt/",
-        "none stated (Saenko et al., ECCV 2010)",
+        "https://www.cc.gatech.edu/~judy/domainadapt/",
+        "see its page (Saenko et al., ECCV 2010)",
         Office31,
     ),
     "officehome": Collection(
         "officehome",
         same("art", "clipart", "product", "real"),
         "https://www.hemanthdv.org/officeHomeDataset.html",
-        "non-commercial research and teaching only (Venkateswara et al., CVPR 2017)",
+        "see its page (Venkateswara et al., CVPR 2017)",
         OfficeHome,
     ),
     "officecaltech10": Collection(
         "office_caltech_10",
         same("amazon", "caltech", "dslr", "webcam"),
-        "https://github.com/jindongwang/transferlearning/blob/master/data/dataset.md",
-        "none stated (Gong et al., CVPR 2012)",
+        "https://www.cc.gatech.edu/~judy/domainadapt/",
+        "see its page (Gong et al., CVPR 2012)",
     ),
     "visda2017": Collection(
         "visda-2017",
         {"synthetic": "train", "real": "validation"},
-        "https://github.com/VisionLearningGroup/taskcv-2017-public",
-        "none stated for the renderings, images of COCO under their own (Peng et al., 2017)",
+        "http://ai.bu.edu/visda-2017/",
+        "see its page (Peng et al., 2017)",
         metric="balanced_accuracy",
     ),
     "domainnet126": Collection(
         "domainnet",
         same("clipart", "painting", "real", "sketch"),
-        "http://ai.bu.edu/M3SDA/, and lists of the 126 classes as https://github.com/VisionLearningGroup/SSDA_MME has",
-        "fair use of images of the web (Peng et al., ICCV 2019; 126 classes: Saito et al., ICCV 2019)",
+        "http://ai.bu.edu/M3SDA/, without the lists of 126 classes, which come with what pytorch-adapt fetches",
+        "see its page (Peng et al., ICCV 2019; 126 classes: Saito et al., ICCV 2019)",
         DomainNet126,
         ("{domain}126_train.txt", "{domain}126_test.txt"),
     ),

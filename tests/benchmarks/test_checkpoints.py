@@ -47,8 +47,8 @@ def task() -> Task:
     return Task("vectors", ("a", "b", "c"), domain(0.0), *(domain(1.0) for _ in range(3)))
 
 
-# a memory in a hook, two optimization steps, gradient reversal, a labeller, an estimator with its own optimizer
-@pytest.mark.parametrize("name", ["atdoc", "mcd", "cdan", "dmsrl", "dmsrl[mi=two_branch,mi_images_only=false]"])
+# a memory in a hook, random noise, gradient reversal, a labeller, an estimator with its own optimizer
+@pytest.mark.parametrize("name", ["atdoc", "vada", "cdan", "dmsrl", "dmsrl[mi=two_branch,mi_images_only=false]"])
 def test_a_killed_run_ends_as_one_that_was_not(name: str, task: Task, tmp_path: Path) -> None:
     method, whole = get_method(name), Checkpoint(tmp_path / "whole.ckpt", {})
     wanted = train(task, method, 0, PLAN, checkpoint=whole)
@@ -61,6 +61,11 @@ def test_a_killed_run_ends_as_one_that_was_not(name: str, task: Task, tmp_path: 
     assert resumed.curve == wanted.curve
     assert np.array_equal(resumed.predictions, wanted.predictions)
     assert train(task, method, 0, PLAN).curve == wanted.curve  # a checkpoint changes nothing
+
+
+def test_how_often_a_run_is_scored_does_not_change_its_training(task: Task) -> None:
+    rarely, often = (train(task, get_method("vada"), 0, replace(PLAN, scorings=count)) for count in (1, 6))
+    assert rarely.curve[-1]["losses"] == often.curve[-1]["losses"]
 
 
 def test_the_checkpoint_of_another_run_or_a_damaged_one_is_not_used(task: Task, tmp_path: Path) -> None:
