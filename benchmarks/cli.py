@@ -116,7 +116,8 @@ def run(options: argparse.Namespace) -> int:
         if task in done:
             print(f"\n{task}: target, in %, last step first\n{notes(of_task)}\n{as_text(table(of_task))}")
     if any(not report.error for report in reports):
-        print(f"\nReport and pictures: {write_report(options.out)}")
+        path = write_report(options.out)
+        print(f"\nReport and pictures: {path.with_suffix('.html')}, {path}")
     failed = [report for report in reports if report.error]
     for line in failures(failed):
         print(f"\nfailed: {line}", file=sys.stderr)
@@ -209,8 +210,9 @@ def positive(value: int, name: str) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Writes table and pictures of a folder of results."""
-    print(write_report(options.folder))
+    """Writes tables and pictures of a folder of results."""
+    path = write_report(options.folder)
+    print(f"{path.with_suffix('.html')}\n{path}")
     return 0
 
 

@@ -1,16 +1,13 @@
 """Methods over several tasks: means, ranks, what adaptation spoils, and a paired test of ours against each."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
-from .comparison import CEILING, FLOOR, MARK, gap_closed, is_negative_transfer
+from .comparison import CEILING, FLOOR
 from .results import Result, by_task_and_method
 
 OURS = "dmsrl"
 TESTS = ("p (task x seed)", "p (tasks)")
-Tasks = Mapping[str, Mapping[str, list[Result]]]
 Scores = dict[tuple[str, int], float]  # last-step headline in per cent, by task and seed
 
 
@@ -21,8 +18,7 @@ def overview(results: list[Result]) -> list[list[str]]:
     the method is best of these; its worst difference to source-only training, and on which task; difference of ours to
     the method and two-sided p of Wilcoxon signed-rank tests, one over the pairs of task and seed that both have, which
     takes the seeds of a task for independent, one over the mean differences of the tasks, which is never below 2 / 2^T
-    with T tasks; mean share of the gap between floor and ceiling that is closed; number of tasks of negative transfer.
-    Empty where there are fewer than two tasks.
+    with T tasks. Empty where there are fewer than two tasks.
     """
     tasks = by_task_and_method([run for run in results if run[run["metric"]]["last"] is not None])
     shared = set.intersection(*(set(methods) for methods in tasks.values())) if len(tasks) > 1 else set()
@@ -33,7 +29,6 @@ def overview(results: list[Result]) -> list[list[str]]:
     ranked = sorted(shared - {CEILING})
     ranks = np.array([rankdata([-means[name][task] for name in ranked]) for task in tasks])
     rows = [["method", "mean", "mean rank", "best on", "worst against source_only", "dmsrl minus it", *TESTS]]
-    rows[0] += ["gap closed", "negative on"]
     for name in sorted(shared, key=lambda name: -np.mean(list(means[name].values()))):
         column = ranks[:, ranked.index(name)] if name in ranked else None
         rows.append(
@@ -44,24 +39,9 @@ def overview(results: list[Result]) -> list[list[str]]:
                 "-" if column is None else f"{int((column == ranks.min(1)).sum())} of {len(tasks)}",
                 worst(means[name], means[FLOOR]) if FLOOR in shared and name != FLOOR else "-",
                 *(difference(scores[OURS], scores[name]) if OURS in shared and name != OURS else ("-", "-", "-")),
-                mean_gap_closed(tasks, name),
-                negative_on(tasks, name) if FLOOR in shared and name != FLOOR else "-",
             ]
         )
     return rows
-
-
-def mean_gap_closed(tasks: Tasks, name: str) -> str:
-    """Mean over tasks of `gap_closed`, in per cent."""
-    closed = [gap_closed(methods[name], methods) for methods in tasks.values()]
-    known = [share for share in closed if share is not None]
-    return f"{100 * np.mean(known):.0f} %" if known and name not in (FLOOR, CEILING) else "-"
-
-
-def negative_on(tasks: Tasks, name: str) -> str:
-    """On how many tasks a method is below source-only training by more than one standard error; marked where on any."""
-    count = sum(is_negative_transfer(methods[name], methods[FLOOR]) for methods in tasks.values())
-    return f"{count} of {len(tasks)}" + f" {MARK}" * (count > 0)
 
 
 def scores_of(runs: list[Result]) -> Scores:

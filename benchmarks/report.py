@@ -21,25 +21,25 @@ from .validators import VALIDATORS
 
 Rows = list[list[str]]
 
-HEAD = f"""Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on
+HEAD = """Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on
 the part of the target that is kept for scoring; `selected` is the headline score at the step that a label-free
-validator ({{selector}}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time
-of a method's training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds).
-`against {FLOOR}` is the mean difference to training on the source alone ± its standard error over seeds; {MARK} marks
-negative transfer: below by more than one standard error. `gap closed` is the share of the way from {FLOOR} to
-{CEILING}. `MiB` is the peak memory of a run, libraries included unless on a GPU."""
+validator ({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time of
+a method's training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds)."""
 
-OVERVIEW = f"""Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best
+OVERVIEW = """Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best
 of them; its worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon
 signed-rank test over the pairs of task and seed, as if the seeds of a task told of different things, and over the
-tasks' mean differences, which is the safer one; share of the gap between {FLOOR} and {CEILING} that is closed, mean
-over tasks; and on how many tasks there is negative transfer."""
+tasks' mean differences, which is the safer one."""
 
-SCORES = (
-    f"Headline score of the last step by task, in %; {MARK} marks negative transfer, the best but the ceiling is bold."
-)
+SCORES = f"""Headline score of the last step by task, the best but the ceiling bold; {MARK} marks negative transfer:
+below {FLOOR} by more than one standard error over seeds. `gap closed` is the share of the way from {FLOOR} to
+{CEILING}, mean over tasks; `negative on` counts the tasks of negative transfer."""
+
+DETAILS = f"""Mean difference to {FLOOR} ± its standard error over seeds ({MARK}: negative transfer, below by more than
+that); share of the way from {FLOOR} to {CEILING}; headline score at the step that each label-free validator picks; peak
+memory of a run in MiB, libraries included unless on a GPU."""
+
 PUBLISHED = "Figures of others beside ours, made by another protocol: not to be compared, only to see where others are."
-PICKED = "Headline score at the step that each label-free validator of pytorch-adapt picks, in %."
 
 # settings that are not a method's own
 SHARED = ("data", "network", "batch_size", "scorings")
@@ -96,43 +96,39 @@ def chapters(results: list[Result], folder: Path) -> list[Chapter]:
         together.tables.append((SCORES, score_matrix(tasks)))
     parts = [first, *([together] if together.tables or together.pictures else [])]
     for task, methods in tasks.items():
-        tables = [("", detailed(methods))]
-        if any("selected_by" in run for runs in methods.values() for run in runs):
-            tables.append((PICKED, by_validator(methods)))
+        tables = [("", table(dict(methods))), (DETAILS, details(methods))]
         parts.append(Chapter(task, [notes(methods)], tables, drawn.get(task, [])))
     beside = [(one.text, one.rows(tasks)) for one in published() if set(one.tasks) & set(tasks)]
     return [*parts, Chapter("Published results", [PUBLISHED], beside)] if beside else parts
 
 
-def detailed(methods: Mapping[str, list[Result]]) -> Rows:
-    """Gives the table of a task with the columns that only the report has."""
+def details(methods: Mapping[str, list[Result]]) -> Rows:
+    """Gives a table beside the usual one, in the same order; "-" for what results of before do not tell."""
     head, *rows = table(dict(methods))
-    told = [[*head[:5], f"against {FLOOR}", "gap closed", head[5], "MiB", head[6]]]
-    for row in rows:
-        runs = methods[row[0]]
-        closed, memory = gap_closed(runs, methods), [run.get("peak_memory") for run in runs]
-        known = [value for value in memory if value is not None]
-        gap = "-" if closed is None else f"{100 * closed:.0f} %"
-        told.append(
-            [
-                *row[:5],
-                floor_cell(runs, methods, row[0]),
-                gap,
-                row[5],
-                f"{np.median(known):.0f}" if known else "-",
-                row[6],
-            ]
-        )
+    metric, floor = head[1], methods.get(FLOOR, [])
+    told = [[head[0], f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
+    for name in (row[0] for row in rows):
+        runs = methods[name]
+        by = [[run.get("selected_by", {}).get(one, {metric: None})[metric] for run in runs] for one in VALIDATORS]
+        picked = [percent([{metric: {"last": score}} for score in scores], metric) for scores in by]
+        memory = [run["peak_memory"] for run in runs if run.get("peak_memory") is not None]
+        gap = share(gap_closed(runs, methods))
+        told.append([name, floor_cell(name, runs, floor), gap, *picked, f"{np.median(memory):.0f}" if memory else "-"])
     return told
 
 
-def floor_cell(runs: list[Result], methods: Mapping[str, list[Result]], name: str) -> str:
-    """The difference to source-only training in words of a table."""
-    found = None if name == FLOOR else against_floor(runs, methods.get(FLOOR, []))
+def share(value: float | None) -> str:
+    """A share in per cent."""
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
+    """The difference to source-only training as a table has it."""
+    found = None if name == FLOOR else against_floor(runs, floor)
     if found is None:
         return "-"
     error = "" if np.isnan(found[1]) else f" ± {found[1]:.1f}"
-    return f"{found[0]:+.1f}{error}{f' {MARK}' * is_negative_transfer(runs, methods.get(FLOOR, []))}"
+    return f"{found[0]:+.1f}{error}" + f" {MARK}" * is_negative_transfer(runs, floor)
 
 
 def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
@@ -143,34 +139,23 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
         for name in names
     }
     best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
-    rows = [["method", "mean", *tasks]]
+    rows = [["method", "mean", "gap closed", "negative on", *tasks]]
     for name in sorted(names, key=lambda name: (len(scores[name]) < len(tasks), -np.mean(list(scores[name].values())))):
-        row = [name, f"{np.mean(list(scores[name].values())):.1f}" if len(scores[name]) == len(tasks) else "-"]
+        cells, closed, negative = [], [], 0
         for task, methods in tasks.items():
-            cell = percent(methods[name], methods[name][0]["metric"]) if name in methods else "-"
-            is_best = name != CEILING and name in methods and scores[name][task] == best[task]
-            cell = f"**{cell}**" if is_best else cell
-            floor = methods.get(FLOOR, [])
-            row.append(
-                cell + f" {MARK}" * (name in methods and name != FLOOR and is_negative_transfer(methods[name], floor))
-            )
-        rows.append(row)
-    return rows
-
-
-def by_validator(methods: Mapping[str, list[Result]]) -> Rows:
-    """Gives the scores at the steps that validators pick, beside those of the last and the best step."""
-    metric = next(iter(methods.values()))[0]["metric"]
-    rows = [["method", "last", *VALIDATORS, "oracle"]]
-    for name in sorted(methods, key=lambda name: headline(methods[name], metric), reverse=True):
-        runs = methods[name]
-        # results of before there were several validators have none
-        picked = [
-            [{metric: run.get("selected_by", {}).get(one, {metric: None})[metric]} for run in runs]
-            for one in VALIDATORS
-        ]
-        cells = [percent([{metric: {"last": run[metric]}} for run in of_one], metric) for of_one in picked]
-        rows.append([name, percent(runs, metric), *cells, percent(runs, metric, "oracle")])
+            runs = methods.get(name, [])
+            cell = percent(runs, runs[0]["metric"]) if runs else "-"
+            cell = f"**{cell}**" if runs and name != CEILING and scores[name][task] == best[task] else cell
+            is_negative = name != FLOOR and is_negative_transfer(runs, methods.get(FLOOR, []))
+            negative += is_negative
+            closed.append(gap_closed(runs, methods))
+            cells.append(cell + f" {MARK}" * is_negative)
+        is_whole = len(scores[name]) == len(tasks)
+        mean = f"{np.mean(list(scores[name].values())):.1f}" if is_whole else "-"
+        gaps = [gap for gap in closed if gap is not None and name not in (FLOOR, CEILING)]
+        gap = share(float(np.mean(gaps))) if is_whole and len(gaps) == len(tasks) else "-"
+        on = "-" if name == FLOOR else f"{negative} of {len(scores[name])}" + f" {MARK}" * (negative > 0)
+        rows.append([name, mean, gap, on, *cells])
     return rows
 
 
