@@ -1,12 +1,14 @@
-"""The command line: run, report, list, speed."""
+"""The command line: run, report, tune, published, list, speed."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
+from .cluster import Cluster
 from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
+from .published import published
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .sensitivity import methods as changed_methods
@@ -16,7 +18,9 @@ from .speed_labeler import rows, write_labeler_speed
 from .tasks import DataError, DataPlace, families, task_names
 from .tasks.own_data import is_labelled, left_out
 from .training import Plan
+from .validators import BY_LABELS, SELECTOR, VALIDATORS
 
+TUNING = "embedded,mnist-usps,usps-mnist,pacs-art_painting-cartoon,pacs-cartoon-art_painting"
 METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
 METHODS_HELP = (
     f"names, separated by commas; `sensitivity`: dmsrl with each number of its recipe halved and doubled (default: "
@@ -39,9 +43,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--network", default="small", help='"small", "pooled", "frozen" (own images), or the name of a timm model'
     )
-    run.add_argument("--jobs", type=int, help="runs at a time (default: one a core)")
-    run.add_argument("--data-dir", type=Path, help="folder of .npz data sets (default: $DMSRL_ADAPT_DATA)")
-    run.add_argument("--download", action="store_true", help="fetch digits that the folder lacks")
+    add_how(run)
     own = run.add_argument_group("your own data, instead of --tasks: folders with images, or .npz files")
     own.add_argument("--source", type=Path, help="labelled source: a folder of class folders, or .npz")
     own.add_argument(
@@ -65,17 +67,49 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
     speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+    search = commands.add_parser("tune", help="search for settings, the same number of trials for every method")
+    search.add_argument("--tasks", default=TUNING, help="names, separated by commas (default: %(default)s)")
+    search.add_argument("--methods", default="dann,mcd,mcc,dmsrl", help="names (default: %(default)s)")
+    search.add_argument("--trials", type=int, default=20, help="for every method (default: %(default)s)")
+    search.add_argument("--seeds", default="0", help="numbers, separated by commas (default: %(default)s)")
+    search.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+    by = f"a label-free validator, or {BY_LABELS}: target labels of a part that does not score (default: %(default)s)"
+    search.add_argument("--select-by", choices=(*VALIDATORS, BY_LABELS), default=SELECTOR, help=by)
+    add_how(search)
+    search.add_argument(
+        "--out", type=Path, default=Path("benchmark_tuning"), help="log and runs (default: %(default)s)"
+    )
+    commands.add_parser("published", help="show results that others have published")
     commands.add_parser("list", help="show tasks and methods")
     return cli
+
+
+def add_how(command: argparse.ArgumentParser) -> None:
+    """Adds what says where runs run and where their data is."""
+    command.add_argument("--jobs", type=int, help="runs at a time (default: one a core, or one a worker)")
+    command.add_argument("--backend", choices=("loky", "dask"), default="loky", help="of joblib (default: %(default)s)")
+    command.add_argument("--scheduler", help="address of the Dask scheduler, such as tcp://10.0.0.1:8786")
+    command.add_argument("--data-dir", type=Path, help="folder of data sets (default: $DMSRL_ADAPT_DATA)")
+    command.add_argument(
+        "--download", action="store_true", help="fetch what the folder lacks, where its owner offers it"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        commands = {"run": run, "report": report, "sensitivity": sensitivity, "list": show, "speed": speed}
-        return commands[options.command](options)
-    except (DataError, ValueError, OSError) as error:
+        does = {
+            "run": run,
+            "report": report,
+            "sensitivity": sensitivity,
+            "tune": do_tune,
+            "published": show_published,
+            "list": show,
+            "speed": speed,
+        }
+        return does[options.command](options)
+    except (DataError, ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -87,19 +121,51 @@ def run(options: argparse.Namespace) -> int:
     for name in names:
         get_method(name)
     runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]
-    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
-    place = DataPlace(Path(folder) if folder else None, options.download)
-    reports = do_all(runs, plan, place, options.out, options.jobs)
+    reports = do_all(runs, plan, data_place(options), options.out.resolve(), options.jobs, cluster(options))
     done = {report.task for report in reports}
     for task, of_task in by_task_and_method(read_results(options.out)).items():
         if task in done:
             print(f"\n{task}: target, in %, last step first\n{notes(of_task)}\n{as_text(table(of_task))}")
     if any(not report.error for report in reports):
-        print(f"\nReport and pictures: {write_report(options.out)}")
+        path = write_report(options.out)
+        print(f"\nReport and pictures: {path.with_suffix('.html')}, {path}")
     failed = [report for report in reports if report.error]
     for line in failures(failed):
         print(f"\nfailed: {line}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def do_tune(options: argparse.Namespace) -> int:
+    """Searches for settings and prints the best."""
+    try:
+        from .tune import Search, tune
+        from .tune import rows as tuning_rows
+    except ModuleNotFoundError as error:  # only the search needs Optuna
+        raise ImportError(f"tune needs {error.name}: python -m pip install '.[bench]'") from error
+    steps, trials = positive(options.steps, "--steps"), positive(options.trials, "--trials")
+    named = tuple(name for name in tasks(options) if isinstance(name, str))
+    search = Search(named, tuple(int(seed) for seed in options.seeds.split(",")), steps, options.select_by)
+    plan, place, out = Plan(steps=steps, score_on="validation"), data_place(options), options.out.resolve()
+    joined = cluster(options)
+    names = split_names(options.methods)
+    log, failed = tune(names, search, trials, out, lambda runs: do_all(runs, plan, place, out, options.jobs, joined))
+    print(f"\nmean over runs of {options.select_by}, higher is better\n{as_text(tuning_rows(log))}")
+    for line in failures(failed):
+        print(f"\nfailed: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def data_place(options: argparse.Namespace) -> DataPlace:
+    """Gives where data is looked for."""
+    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
+    return DataPlace(Path(folder).resolve() if folder else None, options.download)
+
+
+def cluster(options: argparse.Namespace) -> Cluster | None:
+    """Gives the cluster to run on, None for the cores of this machine. Raises `ValueError` without an address."""
+    if (options.backend == "dask") != bool(options.scheduler):
+        raise ValueError("--backend dask and --scheduler ADDRESS go together")
+    return Cluster(options.scheduler) if options.scheduler else None
 
 
 def failures(failed: list[Report]) -> list[str]:
@@ -117,7 +183,7 @@ def failures(failed: list[Report]) -> list[str]:
 
 def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
     """Gives the tasks that the options name. Raises `ValueError` for unknown ones."""
-    if options.source or options.target:
+    if getattr(options, "source", None) or getattr(options, "target", None):
         if not (options.source and options.target):
             raise ValueError("--source and --target go together")
         for path in (options.source, options.target, options.target_test):
@@ -156,8 +222,9 @@ def positive(value: int, name: str) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Writes table and pictures of a folder of results."""
-    print(write_report(options.folder))
+    """Writes tables and pictures of a folder of results."""
+    path = write_report(options.folder)
+    print(f"{path.with_suffix('.html')}\n{path}")
     return 0
 
 
@@ -179,6 +246,13 @@ def speed(options: argparse.Namespace) -> int:
     head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
     digits = 2 if options.what == "step" else 3
     print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
+    return 0
+
+
+def show_published(options: argparse.Namespace) -> int:
+    """Prints the tables of published results."""
+    for one in published():
+        print(f"{one.text}\n{as_text(one.rows({}))}\n")
     return 0
 
 

@@ -16,15 +16,17 @@ from sklearn.isotonic import isotonic_regression
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from .comparison import CEILING, FLOOR
 from .results import Result, by_task_and_method, headline, run_path
 
-FLOOR, CEILING = "source_only", "target_supervised"
 # what the names of the two yardsticks do not say
 TOLD = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
 COLOURS = {FLOOR: "#9a9a9a", CEILING: "#4d4d4d", "dmsrl": "#d62728", "dmsrl_published": "#ff9896"}
+DOMAINS = {"source": "#1f77b4", "target": "#ff7f0e"}
 OTHERS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2", "#7f7f7f", "#393b79", "#637939")
 Runs = dict[str, list[Result]]
 Panel = tuple[str, dict[str, np.ndarray]]
+MOST_NUMBERS = 15  # classes up to which a confusion matrix has its numbers written in
 
 
 def colours(methods: list[str]) -> dict[str, str]:
@@ -115,25 +117,71 @@ def label_ends(axes: Axes, ends: list[tuple[float, str]], palette: dict[str, str
     axes.set_ylim(low, high)
 
 
-def confusion(task: str, method: str, runs: list[Result], path: Path) -> Path:
-    """Confusion matrix over all seeds: share of a class's samples, a row a true class."""
-    matrix = np.sum([run["confusion"] for run in runs], axis=0)
-    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    classes = runs[0]["classes"]
-    side = 1.8 + 0.42 * len(classes)
-    figure, axes = plt.subplots(figsize=(side, side))
-    axes.imshow(shares, cmap="Reds", vmin=0, vmax=100)
-    for row, column in np.ndindex(shares.shape):
-        if shares[row, column] >= 0.5:
-            colour = "white" if shares[row, column] > 55 else "black"
-            axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    turn = 45 if max(map(len, classes)) > 2 else 0
-    axes.set_xticks(range(len(classes)), classes, rotation=turn, ha="right" if turn else "center")
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title(f"{task}, {method}: % of a true class predicted as", fontsize=10)
+def pseudo_labels(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path | None:
+    """Accuracy of the pseudo labels kept and share of the labels that are kept, over training steps, mean over seeds;
+    None where no method has any, or nobody knows whether they are right."""
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    shown: list[tuple[str, str]] = []
+    for name, runs in methods.items():
+        points = [point for run in runs for point in run["curve"] if point.get("pseudo_labels")]
+        for key, style in (("accuracy", "-"), ("kept", ":")):
+            values: dict[int, list[float]] = {}
+            for point in points:
+                if (value := point["pseudo_labels"][key]) is not None:
+                    values.setdefault(point["step"], []).append(100 * value)
+            means = [np.mean(values[step]) for step in sorted(values)]
+            axes.plot(sorted(values), means, style, color=palette[name], lw=2, marker="o", ms=3)
+            shown += [(name, key)] if means else []
+    if not any(key == "accuracy" for _, key in shown):
+        plt.close(figure)
+        return None
+    lines = [Line2D([], [], color=palette[name], lw=2) for name in dict(shown)]
+    kinds = [Line2D([], [], color="black", ls=style) for style in ("-", ":")]
+    names = [*dict(shown), "right, of those kept", "kept, of all"]
+    axes.legend([*lines, *kinds], names, frameon=False, fontsize=9)
+    axes.set_ylim(0, 103)
+    axes.set_xlabel("training step")
+    axes.set_ylabel("pseudo labels of target batches, %")
+    axes.set_title(f"{task}, quality of the pseudo labels since the point before\n(mean over seeds)", fontsize=10)
+    plain(axes)
     return save(figure, path)
+
+
+def confusion(task: str, methods: Runs, path: Path) -> Path:
+    """Confusion matrices over all seeds, a panel a method: share of a class's samples, a row a true class."""
+    classes = next(iter(methods.values()))[0]["classes"]
+    side = 1.8 + 0.42 * min(len(classes), MOST_NUMBERS)
+    figure, all_axes = plt.subplots(1, len(methods), figsize=(side * len(methods), side), squeeze=False, sharey=True)
+    for axes, (name, runs) in zip(all_axes[0], methods.items(), strict=True):
+        matrix = np.sum([run["confusion"] for run in runs], axis=0)
+        shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Reds", vmin=0, vmax=100)
+        for row, column in np.ndindex(shares.shape):
+            if len(classes) <= MOST_NUMBERS and shares[row, column] >= 0.5:
+                colour = "white" if shares[row, column] > 55 else "black"
+                axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+        turn = 45 if max(map(len, classes)) > 2 else 0
+        shown = range(len(classes)) if len(classes) <= MOST_NUMBERS else range(0, len(classes), len(classes) // 10)
+        names = [classes[place] for place in shown]
+        axes.set_xticks(shown, names, rotation=turn, ha="right" if turn else "center")
+        axes.set_yticks(shown, names)
+        axes.set_xlabel("predicted")
+        axes.set_title(name, fontsize=10)
+    all_axes[0, 0].set_ylabel("true")
+    figure.suptitle(f"{task}: % of a true class predicted as", fontsize=10, y=1.03)
+    figure.tight_layout()
+    return save(figure, path)
+
+
+def tsne(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Gives places in the plane, (N, 2), of source and then target features."""
+    features = np.concatenate([arrays["source_features"], arrays["target_features"]]).astype(np.float32)
+    # one thread: several wait for each other, for minutes where the machine has other work
+    with threadpool_limits(1):
+        places: np.ndarray = TSNE(init="pca", perplexity=min(30, len(features) // 4), random_state=0).fit_transform(
+            features
+        )
+    return places
 
 
 def embeddings(task: str, panels: list[Panel], classes: list[str], path: Path) -> Path:
@@ -141,23 +189,37 @@ def embeddings(task: str, panels: list[Panel], classes: list[str], path: Path) -
     figure, all_axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 5.2), squeeze=False)
     palette = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
     for axes, (title, arrays) in zip(all_axes[0], panels, strict=True):
-        features = np.concatenate([arrays["source_features"], arrays["target_features"]]).astype(np.float32)
-        # one thread: several wait for each other, for minutes where the machine has other work
-        with threadpool_limits(1):
-            places = TSNE(init="pca", perplexity=min(30, len(features) // 4), random_state=0).fit_transform(features)
-        cut = len(arrays["source_features"])
-        source, target = palette(arrays["source_labels"] % palette.N), palette(arrays["target_labels"] % palette.N)
-        axes.scatter(*places[:cut].T, s=22, facecolors="none", edgecolors=source, lw=0.7, alpha=0.6)
-        axes.scatter(*places[cut:].T, s=9, c=target, lw=0)
+        source, target = np.split(arrays["places"], [len(arrays["source_features"])])
+        of_source, of_target = (palette(arrays[f"{domain}_labels"] % palette.N) for domain in ("source", "target"))
+        axes.scatter(*source.T, s=22, facecolors="none", edgecolors=of_source, lw=0.7, alpha=0.6)
+        axes.scatter(*target.T, s=9, c=of_target, lw=0)
         axes.set_title(title, fontsize=11)
         axes.set_xticks([])
         axes.set_yticks([])
-    handles = [Line2D([], [], marker="o", ls="", color=palette(k % palette.N)) for k in range(len(classes))]
     ring = Line2D([], [], marker="o", ls="", markerfacecolor="none", color="black", markersize=7)
     dot = Line2D([], [], marker="o", ls="", color="black", markersize=4)
-    names = [*classes, "source", "target"]
+    shown = range(len(classes)) if len(classes) <= palette.N else []
+    handles = [Line2D([], [], marker="o", ls="", color=palette(k)) for k in shown]
+    names = [*(classes[k] for k in shown), "source", "target"]
     figure.legend([*handles, ring, dot], names, loc="lower center", ncols=min(len(names), 12), frameon=False)
     figure.suptitle(f"{task}: features of both domains, colours are the true classes (t-SNE)", fontsize=11)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    return save(figure, path)
+
+
+def domains(task: str, panels: list[Panel], path: Path) -> Path:
+    """The same places as `embeddings`, coloured by domain: where colours mix, the domains are aligned."""
+    figure, all_axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 5.2), squeeze=False)
+    for axes, (title, arrays) in zip(all_axes[0], panels, strict=True):
+        parts = np.split(arrays["places"], [len(arrays["source_features"])])
+        for places, (domain, colour) in zip(parts, DOMAINS.items(), strict=True):
+            axes.scatter(*places.T, s=9, color=colour, lw=0, alpha=0.7, label=domain)
+        axes.set_title(title, fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    handles, names = all_axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="lower center", ncols=2, frameon=False, markerscale=2)
+    figure.suptitle(f"{task}: the same features, colours are the domains", fontsize=11)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     return save(figure, path)
 
@@ -167,16 +229,28 @@ def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> li
     palette = colours(list(methods))
     drawn = [("Last-step score", bars(task, methods, palette, folder / f"{task}-bars.png"))]
     drawn.append(("Learning curves", learning_curves(task, methods, palette, folder / f"{task}-curves.png")))
+    if path := pseudo_labels(task, methods, palette, folder / f"{task}-labels.png"):
+        drawn.append(("Quality of the pseudo labels", path))
     ours = next((name for name in ("dmsrl", "dmsrl_published") if name in methods), None)
-    if ours:
-        path = confusion(task, ours, methods[ours], folder / f"{task}-confusion.png")
-        drawn.append((f"Confusion matrix of {ours}", path))
-    panels = embedding_panels(task, methods, source, ours)
+    shown = {name: methods[name] for name in (FLOOR, best_peer(methods), ours) if name in methods}
+    if shown:
+        path = confusion(task, shown, folder / f"{task}-confusion.png")
+        drawn.append((f"Confusion matrices of {', '.join(shown)}", path))
+    panels = [
+        (title, {**arrays, "places": tsne(arrays)}) for title, arrays in embedding_panels(task, methods, source, ours)
+    ]
     if panels:
         classes: list[Any] = next(iter(methods.values()))[0]["classes"]
         path = embeddings(task, panels, classes, folder / f"{task}-embedding.png")
         drawn.append(("Features before and after adaptation", path))
+        drawn.append(("The same by domain", domains(task, panels, folder / f"{task}-domains.png")))
     return drawn
+
+
+def best_peer(methods: Runs) -> str | None:
+    """Gives the best method that is neither ours nor a yardstick."""
+    peers = [name for name in methods if not name.startswith("dmsrl") and name not in (FLOOR, CEILING)]
+    return max(peers, key=lambda name: headline(methods[name], methods[name][0]["metric"]), default=None)
 
 
 def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -> list[Panel]:

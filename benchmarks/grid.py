@@ -1,19 +1,22 @@
-"""A grid of runs over the cores of a machine: what is done is not done again, what fails does not stop the rest."""
+"""A grid of runs over the cores of a machine or the workers of a cluster: what is done is not done again, what fails
+does not stop the rest."""
 
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from tqdm import tqdm
 
+from .cluster import Cluster
 from .methods import get_method
-from .results import commit, is_done, make_result, write_result
+from .results import checkpoint_of, commit, is_done, make_result, write_result
 from .tasks import DataError, DataPlace, Task, load_task
 from .tasks.own_data import fingerprint, load_own, task_name
 from .training import Plan, train
@@ -96,9 +99,11 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
         if is_done(folder, name, method, run.seed, plan, data):
             return Report(run, name, is_kept=True)
         task = task_of(run.task, place)
-        outcome = train(task, method, run.seed, plan)
+        checkpoint = checkpoint_of(folder, name, method, run.seed, plan, data)
+        outcome = train(task, method, run.seed, plan, checkpoint=checkpoint)
         result = make_result(task, method, run.seed, plan, outcome, data)
         write_result(folder, result, outcome.embedding if run.keeps_embedding else None)
+        checkpoint.remove()
         return Report(run, name, result[task.metric]["last"])
     except DataError as error:
         return Report(run, name, error=str(error))
@@ -106,16 +111,25 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
         return Report(run, name, error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
 
-def do_all(runs: list[Run], plan: Plan, place: DataPlace, folder: Path, jobs: int | None = None) -> list[Report]:
-    """Does the runs, `jobs` at a time (None: one a core), with a progress bar; gives the reports of all."""
-    jobs = min(jobs or cpu_count(), len(runs))
-    reports: Iterable[Report]
-    if jobs == 1:
-        reports = (do_run(run, plan, place, folder) for run in runs)
-    else:
-        work = (delayed(do_run)(run, plan, place, folder) for run in runs)
-        reports = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(work)
-    return list(with_progress(reports, runs, jobs))
+def do_all(
+    runs: list[Run],
+    plan: Plan,
+    place: DataPlace,
+    folder: Path,
+    jobs: int | None = None,
+    cluster: Cluster | None = None,
+) -> list[Report]:
+    """Does the runs, `jobs` at a time (None: one a core, or one a worker of the cluster), with a progress bar; gives
+    the reports of all."""
+    with cluster.joined() if cluster else nullcontext():
+        jobs = min(jobs or effective_n_jobs(-1), len(runs))
+        reports: Iterable[Report]
+        if jobs == 1 and not cluster:
+            reports = (do_run(run, plan, place, folder) for run in runs)
+        else:
+            work = (delayed(do_run)(run, plan, place, folder) for run in runs)
+            reports = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(work)
+        return list(with_progress(reports, runs, jobs))
 
 
 def with_progress(reports: Iterable[Report], runs: list[Run], jobs: int) -> Iterator[Report]:

@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
+from .comparison import CEILING, FLOOR
 from .results import Result, by_task_and_method
 
-OURS, FLOOR, CEILING = "dmsrl", "source_only", "target_supervised"
+OURS = "dmsrl"
 TESTS = ("p (task x seed)", "p (tasks)")
 Scores = dict[tuple[str, int], float]  # last-step headline in per cent, by task and seed
 

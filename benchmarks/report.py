@@ -1,50 +1,185 @@
-"""A report on a folder of results: `report.md` and its pictures."""
+"""A report on a folder of results: `report.html`, one page that needs no other file, `report.md`, and the pictures."""
 
+import base64
 import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_negative_transfer
 from .figures import pictures
+from .figures_overall import overall_pictures
 from .overview import overview
-from .results import Result, as_text, by_task_and_method, read_results, table
+from .published import published
+from .results import Result, as_text, by_task_and_method, headline, percent, read_results, table
+from .validators import VALIDATORS
 
-HEAD = """# Results
+Rows = list[list[str]]
 
-Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on the part
-of the target that is kept for scoring; `selected` is the headline score at the step that a label-free validator
-({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time of a method's
-training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds).
-"""
+HEAD = """Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on
+the part of the target that is kept for scoring; `selected` is the headline score at the step that a label-free
+validator ({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time of
+a method's training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds)."""
 
-OVERVIEW = """## All tasks
+OVERVIEW = """Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best
+of them; its worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon
+signed-rank test over the pairs of task and seed, as if the seeds of a task told of different things, and over the
+tasks' mean differences, which is the safer one."""
 
-Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best of them; its
-worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon signed-rank test
-over the pairs of task and seed, as if the seeds of a task told of different things, and over the tasks' mean
-differences, which is the safer one.
-"""
+SCORES = f"""Headline score of the last step by task, the best but the ceiling bold; {MARK} marks negative transfer:
+below {FLOOR} by more than one standard error over seeds. `gap closed` is the share of the way from {FLOOR} to
+{CEILING}, mean over tasks; `negative on` counts the tasks of negative transfer."""
 
+DETAILS = f"""Mean difference to {FLOOR} ± its standard error over seeds ({MARK}: negative transfer, below by more than
+that); share of the way from {FLOOR} to {CEILING}; headline score at the step that each label-free validator picks; peak
+memory of a run in MiB, libraries included unless on a GPU."""
+
+PUBLISHED = "Figures of others beside ours, made by another protocol: not to be compared, only to see where others are."
 
 # settings that are not a method's own
 SHARED = ("data", "network", "batch_size", "scorings")
 
 
+@dataclass
+class Chapter:
+    """A part of the report.
+
+    tables: what is told of each, and its rows, the first of them the head.
+    pictures: caption and path of each.
+    """
+
+    title: str
+    texts: list[str] = field(default_factory=list)
+    tables: list[tuple[str, Rows]] = field(default_factory=list)
+    pictures: list[tuple[str, Path]] = field(default_factory=list)
+
+
 def write_report(folder: Path) -> Path:
-    """Writes `report.md` and its pictures into a folder of results. Raises `ValueError` where it holds none."""
+    """Writes `report.html`, `report.md` and the pictures into a folder of results; gives the path of the second.
+
+    Raises `ValueError` where it holds none.
+    """
     results = read_results(folder)
     if not results:
         raise ValueError(f"{folder} holds no results; `python -m benchmarks run --out {folder}` makes some")
-    drawn = pictures(results, folder, folder / "figures")
-    sections = [HEAD.format(selector=results[0]["selector"])]
-    if rows := overview(results):
-        sections.append(f"{OVERVIEW}\n{as_text(rows, is_markdown=True)}\n")
-    for task, methods in by_task_and_method(results).items():
-        sections.append(f"## {task}\n\n{notes(methods)}\n\n{as_text(table(methods), is_markdown=True)}\n")
-        for caption, path in drawn.get(task, []):
-            sections.append(f"![{caption}]({quote(path.relative_to(folder).as_posix())})\n")
+    parts = chapters(results, folder)
+    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape())
+    page.filters |= {
+        "inlined": inlined,
+        "is_wide": is_wide,
+        "plain": lambda text: text.replace("`", "").replace("**", ""),
+    }
+    html = page.get_template("report.html").render(title=f"Results: {folder.resolve().name}", chapters=parts, mark=MARK)
+    (folder / "report.html").write_text(html, encoding="utf-8")
     path = folder / "report.md"
-    path.write_text("\n".join(sections))
+    path.write_text(as_markdown(parts, folder), encoding="utf-8")
     return path
+
+
+def chapters(results: list[Result], folder: Path) -> list[Chapter]:
+    """Gives what the report tells: of all, of all tasks together, and of every task."""
+    tasks = by_task_and_method(results)
+    drawn = pictures(results, folder, folder / "figures")
+    first = Chapter("Results", [HEAD.format(selector=results[0]["selector"])])
+    together = Chapter(
+        "All tasks" if len(tasks) > 1 else "Overview", pictures=overall_pictures(results, folder / "figures")
+    )
+    if rows := overview(results):
+        together.texts = [OVERVIEW]
+        together.tables = [("", rows)]
+    if len(tasks) > 1:
+        together.tables.append((SCORES, score_matrix(tasks)))
+    parts = [first, *([together] if together.tables or together.pictures else [])]
+    for task, methods in tasks.items():
+        tables = [("", table(dict(methods))), (DETAILS, details(methods))]
+        parts.append(Chapter(task, [notes(methods)], tables, drawn.get(task, [])))
+    beside = [(one.text, one.rows(tasks)) for one in published() if set(one.tasks) & set(tasks)]
+    return [*parts, Chapter("Published results", [PUBLISHED], beside)] if beside else parts
+
+
+def details(methods: Mapping[str, list[Result]]) -> Rows:
+    """Gives a table beside the usual one, in the same order; "-" for what results of before do not tell."""
+    head, *rows = table(dict(methods))
+    metric, floor = head[1], methods.get(FLOOR, [])
+    told = [[head[0], f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
+    for name in (row[0] for row in rows):
+        runs = methods[name]
+        by = [[run.get("selected_by", {}).get(one, {metric: None})[metric] for run in runs] for one in VALIDATORS]
+        picked = [percent([{metric: {"last": score}} for score in scores], metric) for scores in by]
+        memory = [run["peak_memory"] for run in runs if run.get("peak_memory") is not None]
+        gap = share(gap_closed(runs, methods))
+        told.append([name, floor_cell(name, runs, floor), gap, *picked, f"{np.median(memory):.0f}" if memory else "-"])
+    return told
+
+
+def share(value: float | None) -> str:
+    """A share in per cent."""
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
+    """The difference to source-only training as a table has it."""
+    found = None if name == FLOOR else against_floor(runs, floor)
+    if found is None:
+        return "-"
+    error = "" if np.isnan(found[1]) else f" ± {found[1]:.1f}"
+    return f"{found[0]:+.1f}{error}" + f" {MARK}" * is_negative_transfer(runs, floor)
+
+
+def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
+    """Gives a row a method and a column a task, best mean first; methods that lack a task come after the others."""
+    names = list(dict.fromkeys(name for methods in tasks.values() for name in methods))
+    scores = {
+        name: {task: 100 * headline(of[name], of[name][0]["metric"]) for task, of in tasks.items() if name in of}
+        for name in names
+    }
+    best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
+    rows = [["method", "mean", "gap closed", "negative on", *tasks]]
+    for name in sorted(names, key=lambda name: (len(scores[name]) < len(tasks), -np.mean(list(scores[name].values())))):
+        cells, closed, negative = [], [], 0
+        for task, methods in tasks.items():
+            runs = methods.get(name, [])
+            cell = percent(runs, runs[0]["metric"]) if runs else "-"
+            cell = f"**{cell}**" if runs and name != CEILING and scores[name][task] == best[task] else cell
+            is_negative = name != FLOOR and is_negative_transfer(runs, methods.get(FLOOR, []))
+            negative += is_negative
+            closed.append(gap_closed(runs, methods))
+            cells.append(cell + f" {MARK}" * is_negative)
+        is_whole = len(scores[name]) == len(tasks)
+        mean = f"{np.mean(list(scores[name].values())):.1f}" if is_whole else "-"
+        gaps = [gap for gap in closed if gap is not None and name not in (FLOOR, CEILING)]
+        gap = share(float(np.mean(gaps))) if is_whole and len(gaps) == len(tasks) else "-"
+        on = "-" if name == FLOOR else f"{negative} of {len(scores[name])}" + f" {MARK}" * (negative > 0)
+        rows.append([name, mean, gap, on, *cells])
+    return rows
+
+
+def as_markdown(parts: list[Chapter], folder: Path) -> str:
+    """Gives the report as markdown, with pictures beside it."""
+    lines = []
+    for number, part in enumerate(parts):
+        lines += ["#" * min(number + 1, 2) + f" {part.title}\n", *(f"{text}\n" for text in part.texts)]
+        for told, rows in part.tables:
+            lines += [f"{told}\n"] * bool(told) + [f"{as_text(rows, is_markdown=True)}\n"]
+        for caption, path in part.pictures:
+            lines.append(f"![{caption}]({quote(path.relative_to(folder).as_posix())})\n")
+    return "\n".join(lines)
+
+
+def is_wide(path: Path) -> bool:
+    """Whether a picture, a PNG file, has several panels side by side and wants the width of the page."""
+    width, height = struct.unpack(">II", path.read_bytes()[16:24])
+    return bool(width > 1.9 * height)
+
+
+def inlined(path: Path) -> str:
+    """Gives a picture as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def notes(methods: dict[str, list[Result]]) -> str:

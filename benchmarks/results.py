@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from .checkpoints import Checkpoint
 from .methods import Method
 from .tasks import Task
-from .training import SELECTOR, Outcome, Plan, summary
+from .training import Outcome, Plan, summary
+from .validators import SELECTOR
 
 PACKAGES = ("torch", "pytorch-adapt", "dmsrl-adapt", "timm", "numpy", "scikit-learn", "faiss-gpu", "faiss-cpu")
 Result = dict[str, Any]
@@ -40,6 +42,7 @@ def make_result(
         "classes": list(task.classes),
         "selector": SELECTOR,
         "seconds_per_step": outcome.seconds_per_step,
+        "peak_memory": outcome.peak_memory,
         "steps": plan.steps,
         "settings": run_settings(method, plan, data),
         "versions": versions(),
@@ -99,8 +102,20 @@ def is_done(
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return False
-    wanted = {"steps": plan.steps, "score_on": plan.score_on, "settings": run_settings(method, plan, data)}
-    return all(found.get(key) == value for key, value in wanted.items())
+    return all(found.get(key) == value for key, value in chosen(method, plan, data).items())
+
+
+def chosen(method: Method, plan: Plan, data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Fields of a result that are known before the run."""
+    return {"steps": plan.steps, "score_on": plan.score_on, "settings": run_settings(method, plan, data)}
+
+
+def checkpoint_of(
+    folder: Path, task: str, method: Method, seed: int, plan: Plan, data: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Gives the checkpoint of a run, beside where its result is going to be."""
+    run = {**chosen(method, plan, data), "versions": versions(), "commit": commit()}
+    return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".ckpt"), run)
 
 
 def read_results(folder: Path) -> list[Result]:

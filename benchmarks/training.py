@@ -4,20 +4,23 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.utils.common_functions import batch_to_device
-from pytorch_adapt.validators import IMValidator
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from torch import Tensor
 
+from .checkpoints import Checkpoint
+from .kept_labels import KeptLabels
 from .methods import Method, Setup
+from .peak_memory import peak_memory, start_peak_memory
 from .tasks import Split, Task
+from .validators import SELECTOR, VALIDATORS, label_free_scores
 
-SELECTOR = "IMValidator"
 WARM_UP = 5  # steps left out of the timing
 EMBEDDED = 500  # samples of a domain whose features are kept for pictures
 
@@ -40,15 +43,18 @@ class Plan:
 class Outcome:
     """What came out of a run.
 
-    curve: one dict a scoring, with step, accuracy, balanced_accuracy, selector and the loss parts.
+    curve: one dict a scoring, with step, accuracy, balanced_accuracy, validators, selector and the loss parts; and
+        pseudo_labels of a method that has them.
     predictions: classes of the scored samples after the last step, int64.
     embedding: features and labels of some samples of both domains, for pictures.
+    peak_memory: of training in MiB, None where the system does not tell.
     """
 
     curve: list[dict[str, Any]] = field(default_factory=list)
     predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     embedding: dict[str, np.ndarray] = field(default_factory=dict)
     seconds_per_step: float = 0.0
+    peak_memory: float | None = None
 
 
 def to_inputs(samples: Tensor) -> Tensor:
@@ -63,12 +69,13 @@ def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iter
         yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
 
 
-def batches(task: Task, batch_size: int, is_supervised: bool, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Gives training batches under upstream's keys. For the ceiling the labelled target takes the source's place."""
+def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: int = 0) -> Iterator[dict[str, Tensor]]:
+    """Gives training batches under upstream's keys, from the one after `done` on. For the ceiling the labelled target
+    takes the source's place."""
     generator = torch.Generator().manual_seed(seed)
     source = task.target_train if is_supervised else task.source
     rows = [row_batches(len(split), batch_size, generator) for split in (source, task.target_train)]
-    for i, j in zip(*rows, strict=True):
+    for i, j in islice(zip(*rows, strict=True), done, None):
         yield {
             "src_imgs": to_inputs(source.inputs[i]),
             "src_labels": source.known_labels[i],
@@ -114,8 +121,18 @@ def accuracies(truth: Tensor | None, predicted: Tensor) -> dict[str, float | Non
     return {"accuracy": float(accuracy_score(truth, predicted)), "balanced_accuracy": float(balanced)}
 
 
-def train(task: Task, method: Method, seed: int, plan: Plan, on_step: Callable[[int], None] | None = None) -> Outcome:
-    """Trains a method and scores it on the way; the same seed gives the same network, batches and result."""
+def train(
+    task: Task,
+    method: Method,
+    seed: int,
+    plan: Plan,
+    on_step: Callable[[int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Outcome:
+    """Trains a method and scores it on the way; the same seed gives the same network, batches and result.
+
+    checkpoint: where the state is written at every scoring, and from which a run that was killed goes on.
+    """
     torch.manual_seed(seed)
     np.random.seed(seed)
     shape = tuple(task.source.inputs.shape[1:])
@@ -123,26 +140,31 @@ def train(task: Task, method: Method, seed: int, plan: Plan, on_step: Callable[[
     adapter, on_progress = (trained := method.build(setup, method.settings)).adapter, trained.on_progress
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     stops = set(np.linspace(0, plan.steps, plan.scorings + 1).round().astype(int)[1:])
-    outcome, seconds = Outcome(), []
-    to_device(adapter, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    to_device(adapter, device)
     adapter.models.train()
-    for step, batch in enumerate(batches(task, plan.batch_size, method.is_supervised, seed), start=1):
+    found = checkpoint.load(adapter) if checkpoint else None
+    done, seconds, peak, curve = (found or {"done": 0, "seconds": [], "peak": None, "curve": []}).values()
+    kept_labels = KeptLabels(adapter, task.target_train.labels)
+    start_peak_memory(device)
+    for step, batch in enumerate(batches(task, plan.batch_size, method.is_supervised, seed, done), start=done + 1):
         on_progress((step - 1) / plan.steps)
-        batch = batch_to_device(batch, device_of(adapter))
+        batch = batch_to_device(batch, device)
         start = time.perf_counter()
         losses = adapter.training_step(batch)
         seconds.append(time.perf_counter() - start)
         adapter.lr_schedulers.step("per_step")
         if step in stops:
-            outcome.curve.append({"step": step, **score(adapter, task, scored), "losses": losses})
+            peak = max(filter(None, (peak, peak_memory(device))), default=None)
+            curve.append({"step": step, **score(adapter, task, scored), "losses": losses, **kept_labels.look()})
+            if checkpoint and step < plan.steps:
+                checkpoint.save(adapter, {"done": step, "seconds": seconds, "peak": peak, "curve": curve})
         if on_step:
             on_step(step)
         if step == plan.steps:
             break
-    outcome.seconds_per_step = undisturbed(seconds)
-    outcome.predictions = infer(adapter, scored.inputs, 1)["logits"].argmax(1).numpy()
-    outcome.embedding = embedding(adapter, task, scored)
-    return outcome
+    predictions = infer(adapter, scored.inputs, 1)["logits"].argmax(1).numpy()
+    return Outcome(curve, predictions, embedding(adapter, task, scored), undisturbed(seconds), peak)
 
 
 def undisturbed(seconds: list[float]) -> float:
@@ -152,10 +174,10 @@ def undisturbed(seconds: list[float]) -> float:
 
 
 def score(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, Any]:
-    """Gives accuracy on the scored part, and the label-free score on the target's training part."""
+    """Gives accuracy on the scored part, and the label-free scores on the target's training part."""
     predicted = infer(adapter, scored.inputs, 1)["logits"].argmax(1)
-    seen = infer(adapter, task.target_train.inputs[:2000], 1)
-    return {**accuracies(scored.labels, predicted), "selector": float(IMValidator()(target_train=seen))}
+    label_free = label_free_scores(infer(adapter, task.target_train.inputs[:2000], 1))
+    return {**accuracies(scored.labels, predicted), "validators": label_free, "selector": label_free[SELECTOR]}
 
 
 def embedding(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, np.ndarray]:
@@ -170,15 +192,19 @@ def embedding(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, np.n
 
 
 def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
-    """Gives accuracies of the last step, of the step that the selector picks and of the best step (oracle)."""
+    """Gives accuracies of the last step, of the step that the selector picks, of the best step (oracle), and of the
+    steps that each label-free validator picks."""
     scored = task.target_test if plan.score_on == "test" else task.target_validation
-    picked = {
+    by_validator = {name: picked(outcome.curve, name) for name in VALIDATORS}
+    points = {
         "last": outcome.curve[-1],
-        "selected": max(outcome.curve, key=lambda point: point["selector"]),
+        "selected": by_validator[SELECTOR],
         "oracle": max(outcome.curve, key=lambda point: point[task.metric] or 0.0),
     }
-    result: dict[str, Any] = {
-        metric: {name: point[metric] for name, point in picked.items()} for metric in ("accuracy", "balanced_accuracy")
+    metrics = ("accuracy", "balanced_accuracy")
+    result: dict[str, Any] = {metric: {name: point[metric] for name, point in points.items()} for metric in metrics}
+    result["selected_by"] = {
+        name: {metric: point[metric] for metric in metrics} for name, point in by_validator.items()
     }
     result["per_class_accuracy"] = result["confusion"] = None
     if scored.labels is not None:
@@ -186,6 +212,12 @@ def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
         result["confusion"] = matrix.tolist()
         result["per_class_accuracy"] = class_accuracies(matrix, task.classes)
     return result
+
+
+def picked(curve: list[dict[str, Any]], validator: str) -> dict[str, Any]:
+    """Gives the first of the points that a validator finds best; one at which the model diverged is never better."""
+    scores = [point["validators"][validator] for point in curve]
+    return curve[int(np.argmax([-np.inf if score is None else score for score in scores]))]
 
 
 def class_accuracies(matrix: np.ndarray, classes: tuple[str, ...]) -> Mapping[str, float | None]:

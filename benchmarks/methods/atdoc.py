@@ -8,7 +8,7 @@ from pytorch_adapt.hooks import ATDOCHook
 from pytorch_adapt.weighters import SumWeighter
 
 from ..networks import FEATURE_DIM
-from .method import Method, Setup, Trainable, with_variants
+from .method import Method, Setup, Space, Trainable, with_variants
 from .source_only import classifier
 
 
@@ -23,4 +23,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return replace(classifier(setup, settings, [hook], weighter), on_progress=on_progress)
 
 
-METHODS = with_variants(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}))
+SPACE: Space = {"weight": (0.03, 3.0), "neighbours": [3, 5, 10]}
+METHODS = with_variants(Method("atdoc", build, {"weight": 1.0, "neighbours": 5}, space=SPACE))

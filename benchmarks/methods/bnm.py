@@ -15,4 +15,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [BNMHook()], SumWeighter(weights={"bnm_loss": settings["weight"]}))
 
 
-METHODS = with_variants(Method("bnm", build, {"weight": 1.0}))
+METHODS = with_variants(Method("bnm", build, {"weight": 1.0}, space={"weight": (0.1, 10.0)}))

@@ -11,7 +11,7 @@ from pytorch_adapt.weighters import SumWeighter
 
 from dmsrl_adapt.layers import ramp
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_variants
+from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 
 COMBINED = [f"{d}_imgs_features_AND_{d}_imgs_features_logits_combined" for d in ("src", "target")]
 
@@ -30,4 +30,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
-METHODS = with_variants(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}))
+SPACE: Space = {"reversal": (0.03, 3.0)}
+METHODS = with_variants(Method("cdan", build, {"reversal": 0.3, "combined_dim": 512}, space=SPACE))

@@ -17,4 +17,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [AlignerHook(loss_fn=CORALLoss())], weighter)
 
 
-METHODS = with_variants(Method("coral", build, {"weight": 1.0}))
+METHODS = with_variants(Method("coral", build, {"weight": 1.0}, space={"weight": (0.1, 100.0)}))

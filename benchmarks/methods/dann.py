@@ -11,7 +11,7 @@ from pytorch_adapt.weighters import SumWeighter
 
 from dmsrl_adapt.layers import ramp
 
-from .method import CRITIC_WIDTH, Method, Setup, Trainable, with_variants
+from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
@@ -28,7 +28,9 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
 
 
+REVERSAL: Space = {"reversal": (0.03, 3.0)}
+MCC: Space = {"mcc_weight": (0.1, 3.0), "mcc_temperature": (1.5, 4.0)}
 METHODS = with_variants(
-    Method("dann", build, {"reversal": 0.1}),
-    Method("dann_mcc", build, {"reversal": 0.1, "mcc_weight": 1.0, "mcc_temperature": 2.5}),
+    Method("dann", build, {"reversal": 0.1}, space=REVERSAL),
+    Method("dann_mcc", build, {"reversal": 0.1, "mcc_weight": 1.0, "mcc_temperature": 2.5}, space={**REVERSAL, **MCC}),
 )

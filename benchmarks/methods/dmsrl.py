@@ -7,7 +7,7 @@ from typing import Any
 from dmsrl_adapt import DMSRL, Recipe, dmsrl_components
 from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED
 
-from .method import Method, Setup, Trainable
+from .method import Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
@@ -22,9 +22,21 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(DMSRL(**containers, hook_kwargs={"recipe": recipe}))
 
 
+SPACE: Space = {
+    "margin_weight": (0.05, 1.0),
+    "mi_weight": (0.03, 3.0),
+    "confusion_weight": (0.1, 3.0),
+    "confusion_temperature": (1.5, 4.0),
+    "view_weight": (0.3, 3.0),
+    "style_probability": [0.0, 0.25, 0.5, 0.75],
+}
+SPACE_PUBLISHED: Space = {"margin_weight": (0.001, 0.1), "mi_weight": (0.003, 1.0)}
+
+
 def variant(name: str, recipe: Recipe, local: str | None = None) -> Method:
     """Gives a method that differs from the others in recipe and local features alone."""
-    return Method(name, build, {"local": local, **asdict(recipe)})
+    space = SPACE_PUBLISHED if recipe == PUBLISHED else SPACE
+    return Method(name, build, {"local": local, **asdict(recipe)}, space=space)
 
 
 METHODS = (

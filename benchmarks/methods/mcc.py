@@ -7,7 +7,7 @@ from pytorch_adapt.hooks import MCCHook
 from pytorch_adapt.layers import MCCLoss
 from pytorch_adapt.weighters import SumWeighter
 
-from .method import Method, Setup, Trainable, with_variants
+from .method import Method, Setup, Space, Trainable, with_variants
 from .source_only import classifier
 
 
@@ -17,4 +17,5 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return classifier(setup, settings, [hook], SumWeighter(weights={"mcc_loss": settings["weight"]}))
 
 
-METHODS = with_variants(Method("mcc", build, {"weight": 0.5, "temperature": 2.5}))
+SPACE: Space = {"weight": (0.1, 3.0), "temperature": (1.5, 4.0)}
+METHODS = with_variants(Method("mcc", build, {"weight": 0.5, "temperature": 2.5}, space=SPACE))

@@ -20,4 +20,4 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     return Trainable(MCD(**setup.containers({"G": G, "C": C}), hook_kwargs=hook_kwargs))
 
 
-METHODS = with_variants(Method("mcd", build, {"repeat": 4}))
+METHODS = with_variants(Method("mcd", build, {"repeat": 4}, space={"repeat": [1, 2, 3, 4, 6]}))

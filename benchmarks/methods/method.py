@@ -91,6 +91,7 @@ class Trainable:
 
 
 Build = Callable[[Setup, Mapping[str, Any]], Trainable]
+Space = Mapping[str, tuple[float, float] | list[Any]]
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,15 @@ class Method:
 
     settings: everything that was chosen, as the result file shows it.
     is_supervised: train on the target's labels instead of the source's: a ceiling.
+    space: where `tune` looks for settings, by their name: two numbers are the ends of a range, on a logarithmic scale,
+        a list holds choices. Empty where there is nothing to tune.
     """
 
     name: str
     build: Build
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_supervised: bool = False
+    space: Space = field(default_factory=dict)
 
 
 def with_variants(*methods: Method) -> tuple[Method, ...]:

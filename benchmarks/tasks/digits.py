@@ -1,4 +1,4 @@
-"""MNIST, USPS and MNIST-M, every ordered pair, as 20 x 20 RGB images."""
+"""MNIST, USPS, MNIST-M and SVHN, every ordered pair, as 20 x 20 RGB images."""
 
 from itertools import permutations
 from pathlib import Path
@@ -11,9 +11,12 @@ from torch import Tensor
 from .images import encoded_images, read_arrays, to_images
 from .task import DataError, DataPlace, Split, Task
 
-DOMAINS = ("mnist", "usps", "mnistm")
+DOMAINS = ("mnist", "usps", "mnistm", "svhn")
 NAMES = tuple(f"{source}-{target}" for source, target in permutations(DOMAINS, 2))
-LICENCE = "MNIST: CC BY-SA 3.0; USPS: none stated; MNIST-M: none stated, made from MNIST and BSDS500"
+LICENCE = (
+    "MNIST: CC BY-SA 3.0; USPS: none stated; MNIST-M: none stated, made from MNIST and BSDS500; "
+    "SVHN: non-commercial use only, http://ufldl.stanford.edu/housenumbers"
+)
 SIZE = 20
 TRAIN, VALIDATION, TEST = 6000, 2000, 4000
 
@@ -66,15 +69,16 @@ def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor
 def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
     """Gives a domain through torchvision's or pytorch-adapt's own download. Raises `DataError` where that fails."""
     from pytorch_adapt.datasets import MNISTM
-    from torchvision.datasets import MNIST, USPS
+    from torchvision.datasets import MNIST, SVHN, USPS
 
     folder = place.folder or Path.home() / ".cache" / "dmsrl_adapt"
-    kind = {"mnist": MNIST, "usps": USPS, "mnistm": MNISTM}[domain]
+    kind = {"mnist": MNIST, "usps": USPS, "mnistm": MNISTM, "svhn": SVHN}[domain]
+    part = {"split": "train" if is_train else "test"} if kind is SVHN else {"train": is_train}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # runs are processes of their own, which would write the same file at the same time
         with FileLock(folder / ".download.lock"):
-            data_set = kind(str(folder), train=is_train, download=True)
+            data_set = kind(str(folder), download=True, **part)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         what = " ".join(str(error).split())
         raise DataError(f"{domain} cannot be downloaded to {folder}: {what}; or use --data-dir") from error

@@ -60,3 +60,27 @@ def test_every_method_is_there_with_corner_windows(name):
     }
     assert levels[name] == ["global"]
     assert levels[f"{name}+local"] == ["global", "top_left", "top_right", "bottom_left", "bottom_right"]
+
+
+def test_spaces_name_settings_and_hold_the_value_that_is_there_or_a_range_of_numbers():
+    for name, method in methods().items():
+        assert set(method.space) <= set(method.settings), name
+        for key, values in method.space.items():
+            if isinstance(values, list):
+                assert method.settings[key] in values, (name, key)
+            else:
+                low, high = values
+                assert 0 < low < high, (name, key)
+
+
+@pytest.mark.parametrize("name", ["gvb", "symnets"])
+def test_what_confuses_the_domains_rises_from_nothing(name):
+    method = get_method(name)
+    trained = method.build(Setup((6,), num_classes=3, num_target=20, steps=4), method.settings)
+    (held,) = [cell.cell_contents for cell in trained.on_progress.__closure__ if hasattr(cell.cell_contents, "weights")
+               or hasattr(cell.cell_contents, "update_weight")]  # fmt: skip
+    strengths = []
+    for progress in (0.0, 0.5, 1.0):
+        trained.on_progress(progress)
+        strengths.append(held.weight.item() if name == "gvb" else held.weights["symnets_entropy_loss"])
+    assert strengths == pytest.approx([0.0, 0.98661, 0.99991], rel=1e-4)

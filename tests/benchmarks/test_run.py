@@ -22,6 +22,7 @@ from ..scripts import start
 
 FIELDS = {"task", "method", "seed", "metric", "score_on", "accuracy", "balanced_accuracy", "per_class_accuracy"}
 FIELDS |= {"confusion", "classes", "selector", "seconds_per_step", "steps", "settings", "versions", "commit", "curve"}
+FIELDS |= {"selected_by", "peak_memory"}
 PLAN = Plan(steps=6, batch_size=16, scorings=2)
 
 
@@ -231,7 +232,9 @@ def test_a_commit_made_while_a_run_trains_is_not_named(
     results.commit.cache_clear()
     monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=next(head)))
     seen = []
-    monkeypatch.setattr(grid, "train", lambda *given: (seen.append(results.commit()), train(*given))[1])
+    monkeypatch.setattr(
+        grid, "train", lambda *given, **named: (seen.append(results.commit()), train(*given, **named))[1]
+    )
     out = tmp_path / "out"
     command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
     assert main([*command, "--methods", "source_only", "--seeds", "0,1", "--steps", "2"]) == 0

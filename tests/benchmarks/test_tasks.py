@@ -321,6 +321,23 @@ def test_download_goes_through_torchvision_and_pytorch_adapt(monkeypatch: pytest
     assert torch.equal(task.source.inputs[:, 0, 0, 0].long() % 10, task.source.labels)
 
 
+def test_svhn_is_fetched_by_the_split_that_torchvision_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torchvision.datasets
+
+    class Svhn:
+        def __init__(self, root: str, split: str, download: bool) -> None:
+            self.rows = [(Image.new("RGB", (32, 32), (number,) * 3), number) for number in range(10)] * 4
+            self.rows = self.rows if split == "train" else self.rows[:20]
+
+        def __iter__(self) -> object:
+            return iter(self.rows)
+
+    monkeypatch.setattr(torchvision.datasets, "SVHN", Svhn)
+    parts = [digits.download_domain("svhn", is_train, DataPlace(tmp_path, download=True)) for is_train in (True, False)]
+    assert [tuple(part.inputs.shape) for part in parts] == [(40, 3, 20, 20), (20, 3, 20, 20)]
+    assert torch.equal(parts[0].inputs[:, 0, 0, 0].long(), parts[0].labels)
+
+
 def test_usps_is_fetched_into_a_cache_of_our_own_and_files_that_are_there_are_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

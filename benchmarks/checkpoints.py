@@ -1,0 +1,98 @@
+"""Checkpoints of a run: one that was killed goes on where it was, and ends with the result that it would have had."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.hooks.base import BaseHook
+from torch import nn
+
+CONTAINERS = ("models", "misc", "optimizers", "lr_schedulers")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file that holds the state of a run.
+
+    run: what was chosen for the run, so that the file of another is not taken for it.
+    """
+
+    path: Path
+    run: Mapping[str, Any]
+
+    def save(self, adapter: BaseAdapter, kept: Mapping[str, Any]) -> None:
+        """Writes all that training depends on; a reader never sees half a file.
+
+        Args:
+            adapter: its modules, also those in its hooks, its optimizers and schedules.
+            kept: what else is to be given back: numbers, texts, lists and dicts of them.
+        """
+        parts = parts_of(adapter)
+        state = {name: {key: one.state_dict() for key, one in held.items()} for name, held in parts.items()}
+        whole = {"run": dict(self.run), "state": state, "random": random_state(), "kept": dict(kept)}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        half = self.path.with_suffix(f".{os.getpid()}.part")
+        torch.save(whole, half)
+        half.replace(self.path)
+
+    def load(self, adapter: BaseAdapter) -> dict[str, Any] | None:
+        """Puts the state into an adapter just built and gives what was kept with it.
+
+        None, and nothing changed, where there is no checkpoint of this very run, or it cannot be read.
+        """
+        try:
+            found = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception:  # missing, or damaged in one of the many ways that a file can be
+            return None
+        if found["run"] != self.run:
+            return None
+        for name, held in parts_of(adapter).items():
+            for key, one in held.items():
+                one.load_state_dict(found["state"][name][key])
+        set_random_state(found["random"])
+        kept: dict[str, Any] = found["kept"]
+        return kept
+
+    def remove(self) -> None:
+        """Removes the file, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+
+def parts_of(adapter: BaseAdapter) -> dict[str, dict[str, Any]]:
+    """Gives everything with a state: what the containers hold, and what hooks hold besides, by its place in them."""
+    parts = {name: dict(getattr(adapter, name)) for name in CONTAINERS}
+    known = {id(module) for name in ("models", "misc") for module in parts[name].values()}
+    in_hooks = {place: module for place, module in modules_in(adapter.hook, "hook") if id(module) not in known}
+    return {**parts, "hooks": in_hooks}
+
+
+def modules_in(hook: BaseHook, place: str) -> Iterator[tuple[str, nn.Module]]:
+    """Gives the modules of a hook and of the hooks in it, ATDOC's memory for one, each with its place."""
+    for name, value in vars(hook).items():
+        for number, one in enumerate(value if isinstance(value, (list, tuple)) else [value]):
+            if isinstance(one, nn.Module):
+                yield f"{place}.{name}.{number}", one
+            elif isinstance(one, BaseHook):
+                yield from modules_in(one, f"{place}.{name}.{number}")
+
+
+def random_state() -> dict[str, Any]:
+    """Gives the state of the generators of torch, on all devices, and numpy."""
+    _, numbers, *rest = np.random.get_state()
+    numpy_state = (torch.as_tensor(np.asarray(numbers, np.int64)), *map(float, rest))
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": numpy_state}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Sets what `random_state` gave."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    numbers, place, has_gauss, gauss = state["numpy"]
+    np.random.set_state(("MT19937", numbers.numpy().astype(np.uint32), int(place), int(has_gauss), gauss))

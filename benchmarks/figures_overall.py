@@ -1,0 +1,138 @@
+"""The pictures of a report that are over several tasks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from .comparison import Ranking, by_seed, ranking
+from .figures import Runs, colours, plain, save
+from .results import Result, by_task_and_method, headline
+
+OURS = "dmsrl"
+Tasks = Mapping[str, Runs]
+
+
+def critical_difference(found: Ranking, path: Path) -> Path:
+    """Mean ranks on a line, best at the left; a bar joins methods that Nemenyi's test does not tell apart."""
+    ordered = sorted(found.ranks, key=lambda name: found.ranks[name])
+    palette, count, half = colours(ordered), len(ordered), (len(ordered) + 1) // 2
+    figure, axes = plt.subplots(figsize=(7, 2 + 0.28 * half + 0.14 * len(found.groups)))
+    axes.plot([1, count], [0, 0], color="black", lw=1)
+    for tick in range(1, count + 1):
+        axes.plot([tick, tick], [0, 0.25], color="black", lw=1)
+        axes.text(tick, 0.4, str(tick), ha="center", va="bottom", fontsize=9)
+    axes.plot([1, 1 + found.critical], [1.9, 1.9], color="black", lw=2)
+    axes.text(1 + found.critical / 2, 2.0, f"critical difference {found.critical:.2f}", ha="center", fontsize=9)
+    top = -0.45 * (len(found.groups) + 1)
+    for number, group in enumerate(found.groups):
+        ends = [found.ranks[group[0]] - 0.05, found.ranks[group[-1]] + 0.05]
+        axes.plot(ends, [-0.45 * (number + 1)] * 2, color="0.45", lw=4, solid_capstyle="butt")
+    for place, name in enumerate(ordered):
+        is_left = place < half
+        depth = top - 0.8 * (place if is_left else count - 1 - place)
+        edge = 0.7 if is_left else count + 0.3
+        rank = found.ranks[name]
+        axes.plot([rank, rank, edge], [0, depth, depth], color=palette[name], lw=1)
+        text = f"{name}  {rank:.2f}" if is_left else f"{rank:.2f}  {name}"
+        axes.text(edge, depth, f" {text} ", ha="right" if is_left else "left", va="center", fontsize=9)
+    friedman = "" if found.p is None else f"; Friedman's test: p = {found.p:.2g}"
+    axes.set_title(f"Mean rank over {found.num_tasks} tasks, 1 is best{friedman}", fontsize=10)
+    axes.axis("off")
+    return save(figure, path)
+
+
+def shared(tasks: Tasks, names: list[str]) -> dict[str, Runs]:
+    """Gives the tasks on which all of `names` were run and scored."""
+    return {task: of for task, of in tasks.items() if all(by_seed(of.get(name, [])) for name in names)}
+
+
+def ablation(tasks: Tasks, path: Path) -> Path | None:
+    """From our method down (or up) to it without each part: mean over the tasks that all have, the whole at the top,
+    lines for the standard error over pairs of task and seed. None where no part was taken out."""
+    names = sorted({name for methods in tasks.values() for name in methods if name.startswith(f"{OURS}-")})
+    common = shared(tasks, [OURS, *names])
+    if not names or not common:
+        return None
+    whole = float(np.mean([100 * headline(of[OURS], of[OURS][0]["metric"]) for of in common.values()]))
+    gaps = {name: paired_gaps(common, name) for name in names}
+    change = {name: float(np.mean([of_task.mean() for of_task in gaps[name].values()])) for name in names}
+    rows = sorted(names, key=lambda name: change[name])
+    figure, axes = plt.subplots(figsize=(7, 1.3 + 0.42 * (len(rows) + 1)))
+    axes.barh(len(rows), 0.4, left=whole - 0.2, color="black", height=0.6)
+    axes.axvline(whole, color="black", lw=0.8, ls=":")
+    for row, name in enumerate(reversed(rows)):
+        pairs = np.concatenate(list(gaps[name].values()))
+        error = pairs.std(ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0.0
+        axes.barh(row, change[name], left=whole, color="#d62728" if change[name] < 0 else "#2ca02c", height=0.6)
+        axes.errorbar(whole + change[name], row, xerr=error, color="black", capsize=3, lw=1)
+    labels = [f"{name.removeprefix(f'{OURS}-')} taken out  {change[name]:+.1f}" for name in reversed(rows)]
+    axes.set_yticks(range(len(rows) + 1), [*labels, f"{OURS}, whole  {whole:.1f}"])
+    axes.margins(x=0.15)
+    axes.set_xlabel(f"target score after the last step, %, mean of {len(common)} task{'s' * (len(common) > 1)}")
+    axes.set_title("What each part brings (lines: standard error over task and seed)", fontsize=10)
+    plain(axes)
+    return save(figure, path)
+
+
+def paired_gaps(tasks: Tasks, name: str) -> dict[str, np.ndarray]:
+    """Gives by task what a method is above ours, a number for each seed that both have."""
+    gaps = {}
+    for task, methods in tasks.items():
+        ours, theirs = by_seed(methods[OURS]), by_seed(methods[name])
+        seeds = sorted(ours.keys() & theirs.keys())
+        if seeds:
+            gaps[task] = np.array([theirs[seed] - ours[seed] for seed in seeds])
+    return gaps
+
+
+def speed_accuracy(tasks: Tasks, path: Path) -> Path | None:
+    """Score against the time of a step; None without DANN, the unit, or where no two methods share all tasks."""
+    names = sorted(set.intersection(*(set(methods) for methods in tasks.values()))) if tasks else []
+    if "dann" not in names or len(names) < 2:
+        return None
+    palette = colours(names)
+    figure, axes = plt.subplots(figsize=(7, 4.4))
+    points = []
+    for name in names:
+        ratios = [median_seconds(of[name]) / median_seconds(of["dann"]) for of in tasks.values()]
+        score = float(np.mean([100 * headline(of[name], of[name][0]["metric"]) for of in tasks.values()]))
+        points.append((float(np.median(ratios)), score))
+        axes.plot(*points[-1], "o", color=palette[name], ms=8, mec="black" if name == OURS else "white")
+    for name, point in zip(names, points, strict=True):
+        # names of two points side by side go above and below
+        is_under = any(other != point and abs(np.log(other[0] / point[0])) < 0.25 and 0 < other[1] - point[1] < 2
+                       for other in points)  # fmt: skip
+        offset = (6, -9 if is_under else 3)
+        axes.annotate(name, point, offset, textcoords="offset points", fontsize=9, color=palette[name])
+    axes.set_xscale("log")
+    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16) if points and tick <= 1.5 * max(x for x, _ in points)]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.margins(x=0.15, y=0.1)
+    axes.set_xlabel("time of a training step as a ratio to DANN's (median over tasks)")
+    axes.set_ylabel("target score, %, mean over tasks")
+    axes.set_title("Speed against accuracy: up and to the left is better", fontsize=10)
+    plain(axes)
+    return save(figure, path)
+
+
+def median_seconds(runs: list[Result]) -> float:
+    """Seconds of a step, median over seeds."""
+    return float(np.median([run["seconds_per_step"] for run in runs]))
+
+
+def overall_pictures(results: list[Result], folder: Path) -> list[tuple[str, Path]]:
+    """Draws what there is enough for; gives a caption and the path of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = {task: dict(of) for task, of in by_task_and_method(results).items() if all(map(by_seed, of.values()))}
+    drawn = []
+    if found := ranking(tasks):
+        drawn.append(("Critical-difference diagram", critical_difference(found, folder / "ranks.png")))
+    for caption, path in (
+        ("Speed against accuracy", speed_accuracy(tasks, folder / "speed.png")),
+        ("Ablation of the default recipe", ablation(tasks, folder / "ablation.png")),
+    ):
+        drawn += [(caption, path)] if path else []
+    return drawn

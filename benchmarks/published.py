@@ -1,0 +1,68 @@
+"""Results that others have published, with where they stand, how they were made, and what to mind."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .results import Result, headline, percent
+
+FILE = Path(__file__).with_name("published.json")
+# our names of methods that papers name otherwise; the others by their name in small letters
+OURS = {"DAN": "mmd", "JAN": "jmmd"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of published results, in per cent.
+
+    columns: its tasks, as the source calls them.
+    tasks: the same as they are called here.
+    methods: by name `scores`, one a column, their `mean` as the source has it, and where known `original`, the mean in
+        the paper of the method itself.
+    """
+
+    name: str
+    source: str
+    protocol: str
+    caveat: str
+    columns: tuple[str, ...]
+    tasks: tuple[str, ...]
+    methods: Mapping[str, Mapping[str, list[float] | float | None]]
+
+    @property
+    def text(self) -> str:
+        """Where the figures stand and what to mind."""
+        return f"{self.name}. Source: {self.source}. Protocol: {self.protocol}. Mind: {self.caveat}."
+
+    def rows(self, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[list[str]]:
+        """Gives a row for each published method, and below each ours of the same name; then the rest of ours.
+
+        tasks: our own results by task and method; empty for the published ones alone.
+        """
+        own = {name: self.own_row(name, tasks) for methods in tasks.values() for name in methods}
+        own = {name: row for name, row in own.items() if any(cell != "-" for cell in row[3:])}
+        rows = [["method", "whose", "mean", *self.columns, "mean in its own paper"]]
+        for name, told in self.methods.items():
+            scores, original = told["scores"], told.get("original")
+            assert isinstance(scores, list)
+            cells = [f"{score:.1f}" for score in scores]
+            rows.append([name, "published", f"{told['mean']:.1f}", *cells, "-" if original is None else f"{original}"])
+            if (row := own.pop(OURS.get(name, name.lower()), None)) is not None:
+                rows.append(row)
+        return [*rows, *own.values()]
+
+    def own_row(self, name: str, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[str]:
+        """Gives our results of a method in the order of the columns, "-" for a task that was not run."""
+        found = [tasks.get(task, {}).get(name) for task in self.tasks]
+        cells = ["-" if runs is None else percent(runs, runs[0]["metric"]) for runs in found]
+        known = [100 * headline(runs, runs[0]["metric"]) for runs in found if runs]
+        mean = f"{sum(known) / len(known):.1f}" if len(known) == len(found) else "-"
+        return [name, "ours", mean, *cells, "-"]
+
+
+def published() -> list[Published]:
+    """Gives all tables."""
+    tables: list[dict[str, Any]] = json.loads(FILE.read_text())
+    return [Published(**{**one, "columns": tuple(one["columns"]), "tasks": tuple(one["tasks"])}) for one in tables]

@@ -1,0 +1,157 @@
+"""Office-31, Office-Home, Office-Caltech10, VisDA-2017, DomainNet-126: folders of images, on frozen features."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from pytorch_adapt.datasets import DomainNet126, Office31, OfficeHome
+from pytorch_adapt.datasets.base_dataset import BaseDownloadableDataset
+
+from ..frozen_features import frozen_features
+from .images import decode, to_images
+from .own_data import image_files
+from .task import DataError, DataPlace, Shares, Split, Task
+
+SIZE = 128
+AT_ONCE = 2000  # images decoded at a time
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images of the same classes in several domains.
+
+    root: folder in the data folder.
+    domains: folder below `root` by domain, with a folder a class.
+    address: where its owners offer it.
+    licence: where they state it, and whose it is.
+    loader: upstream's, which can fetch it.
+    lists: name of files, relative to `root`, that name the images to use and their class, if there are such.
+    """
+
+    root: str
+    domains: Mapping[str, str]
+    address: str
+    licence: str
+    loader: type[BaseDownloadableDataset] | None = None
+    lists: tuple[str, ...] = ()
+    metric: str = "accuracy"
+
+
+def same(*names: str) -> dict[str, str]:
+    """Gives domains whose folders have their names."""
+    return dict(zip(names, names, strict=True))
+
+
+COLLECTIONS = {
+    "office31": Collection(
+        "office31",
+        {domain: f"{domain}/images" for domain in ("amazon", "dslr", "webcam")},
+        "https://www.cc.gatech.edu/~judy/domainadapt/",
+        "see its page (Saenko et al., ECCV 2010)",
+        Office31,
+    ),
+    "officehome": Collection(
+        "officehome",
+        same("art", "clipart", "product", "real"),
+        "https://www.hemanthdv.org/officeHomeDataset.html",
+        "see its page (Venkateswara et al., CVPR 2017)",
+        OfficeHome,
+    ),
+    "officecaltech10": Collection(
+        "office_caltech_10",
+        same("amazon", "caltech", "dslr", "webcam"),
+        "https://www.cc.gatech.edu/~judy/domainadapt/",
+        "see its page (Gong et al., CVPR 2012)",
+    ),
+    "visda2017": Collection(
+        "visda-2017",
+        {"synthetic": "train", "real": "validation"},
+        "http://ai.bu.edu/visda-2017/",
+        "see its page (Peng et al., 2017)",
+        metric="balanced_accuracy",
+    ),
+    "domainnet126": Collection(
+        "domainnet",
+        same("clipart", "painting", "real", "sketch"),
+        "http://ai.bu.edu/M3SDA/, without the lists of 126 classes, which come with what pytorch-adapt fetches",
+        "see its page (Peng et al., ICCV 2019; 126 classes: Saito et al., ICCV 2019)",
+        DomainNet126,
+        ("{domain}126_train.txt", "{domain}126_test.txt"),
+    ),
+}
+# of VisDA the renderings are always the source
+PAIRS = [(kind, *pair) for kind, one in COLLECTIONS.items() for pair in permutations(one.domains, 2)]
+NAMES = tuple("-".join(pair) for pair in PAIRS if pair[:2] != ("visda2017", "real"))
+LICENCE = "; ".join(f"{kind}: {one.licence}, {one.address}" for kind, one in COLLECTIONS.items())
+
+
+def load(name: str, place: DataPlace) -> Task:
+    """Gives the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
+    kind, source, target = name.split("-")
+    one = COLLECTIONS[kind]
+    (first, classes), (second, other) = (read_domain(one, domain, place) for domain in (source, target))
+    if classes != other:
+        raise DataError(f"{source} and {target} of {kind} must have the same classes; not in both: {classes ^ other}")
+    parts = Shares().cut(second)
+    return Task(name, tuple(sorted(classes)), first, *parts, metric=one.metric, licence=one.licence)
+
+
+def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, set[str]]:
+    """Gives a domain's features, with labels in the order of the class names, and these names."""
+    files = files_of(one, domain, folder_of(one, domain, place))
+    names = sorted(files)
+    numbered = [(path, number) for number, name in enumerate(names) for path in files[name]]
+    parts = [numbered[start : start + AT_ONCE] for start in range(0, len(numbered), AT_ONCE)]
+    images = (np.stack([decode(path, str(path), SIZE) for path, _ in part]) for part in parts)
+    features = torch.cat([frozen_features(to_images(of_part)) for of_part in images])
+    return Split(features, torch.as_tensor([number for _, number in numbered])), set(names)
+
+
+def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:
+    """Gives the images of a domain by class. Raises `DataError` where there are none."""
+    if not one.lists:
+        found = image_files(root / one.domains[domain])
+        files = {str(name): paths for name, paths in found.items() if name is not None and paths}
+    else:
+        files = {}
+        for name in one.lists:
+            for line in (root / name.format(domain=domain)).read_text().splitlines():
+                path = root / line.rpartition(" ")[0]
+                files.setdefault(path.parent.name, []).append(path)
+    if not files:
+        raise DataError(f"{root / one.domains[domain]} must hold class folders with images, found none")
+    return files
+
+
+def folder_of(one: Collection, domain: str, place: DataPlace) -> Path:
+    """Gives the folder of a collection that has this domain, fetched where wanted and upstream can. Raises `DataError`
+    saying how to get it where it is not there."""
+    root = place.folder and place.folder / one.root
+    needed = [one.domains[domain], *(name.format(domain=domain) for name in one.lists)]
+    if root and place.download and one.loader and not all((root / part).exists() for part in needed):
+        fetch(one, domain, root.parent)
+    missing = [part for part in needed if not (root and (root / part).exists())]
+    if root is None or missing:
+        looked = f"it is not in {place.folder}" if place.folder else "no folder was named"
+        how = "; or let pytorch-adapt fetch it: add --download" if one.loader else ""
+        raise DataError(
+            f"{one.root}/{missing[0]} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA. It is offered at "
+            f"{one.address}{how}"
+        )
+    return root
+
+
+def fetch(one: Collection, domain: str, folder: Path) -> None:
+    """Lets upstream fetch a collection. Raises `DataError` where that fails."""
+    assert one.loader is not None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".download.lock"):  # runs are processes of their own
+            one.loader(str(folder), domain=domain, train=True, download=True)
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        what = " ".join(str(error).split())
+        raise DataError(f"{one.root} cannot be fetched to {folder}: {what}; it is offered at {one.address}") from error

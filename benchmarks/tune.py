@@ -1,0 +1,181 @@
+"""The search for settings: the same number of trials for every method, on tasks for tuning, by Optuna.
+
+A trial is a set of settings, run on every task with every seed on the validation part of the target, so that the part
+for scoring plays no role. Its value is the mean over runs of what a label-free validator says of the last step or, with
+`select_by="validation"`, of the headline score on the validation part, which takes target labels. The first trial of a
+method has its settings as they are written in `methods/`. `tuning.json` is the log.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from .grid import Report, Run
+from .methods import Method, get_method
+from .results import Result, run_path
+from .validators import BY_LABELS
+
+LOG = "tuning.json"
+Settings = dict[str, Any]
+Do = Callable[[list[Run]], list[Report]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched with; the log of another search is not gone on with.
+
+    select_by: name of a validator, or `BY_LABELS`.
+    """
+
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    select_by: str
+
+    def described(self) -> dict[str, Any]:
+        """As the log has it."""
+        return {
+            "tasks": list(self.tasks),
+            "seeds": list(self.seeds),
+            "steps": self.steps,
+            "select_by": self.select_by,
+        }
+
+
+def distributions(method: Method) -> dict[str, BaseDistribution]:
+    """Gives where to look for each setting. Raises `ValueError` where the method has nothing to tune."""
+    if not method.space:
+        raise ValueError(f"{method.name} has nothing to tune")
+    return {
+        key: CategoricalDistribution(values) if isinstance(values, list) else FloatDistribution(*values, log=True)
+        for key, values in method.space.items()
+    }
+
+
+def named(method: Method, settings: Mapping[str, Any]) -> str:
+    """Gives the method's name with settings in brackets, none for those that it has anyway."""
+    changed = {key: value for key, value in settings.items() if value != method.settings[key]}
+    texts = (f"{key}={json.dumps(value)}" for key, value in changed.items())
+    return f"{method.name}[{','.join(texts)}]" if changed else method.name
+
+
+def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settings:
+    """Gives the settings to try after `trials`: the written ones first, then what Optuna makes of those; the same ones
+    whether the search was interrupted or not."""
+    space = distributions(method)
+    if not trials:
+        return {key: method.settings[key] for key in space}
+    sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=4, multivariate=True)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for trial in trials:
+        # the written settings may be outside of where others are looked for
+        known = {key: nearest(space[key], value) for key, value in trial["settings"].items()}
+        value, state = trial["value"], optuna.trial.TrialState
+        how = {"value": value, "state": state.COMPLETE} if value is not None else {"state": state.FAIL}
+        study.add_trial(optuna.trial.create_trial(params=known, distributions=space, **how))
+    asked = study.ask(space).params
+    return {key: float(f"{value:.3g}") if isinstance(value, float) else value for key, value in asked.items()}
+
+
+def nearest(distribution: BaseDistribution, value: Any) -> Any:
+    """Gives the value inside of a distribution that is next to this one."""
+    if isinstance(distribution, FloatDistribution):
+        return float(np.clip(value, distribution.low, distribution.high))
+    return value
+
+
+def value_of(results: Sequence[Result], select_by: str) -> float | None:
+    """Mean over runs of the last step's score, higher is better; None where a model diverged."""
+    points = [result["curve"][-1] for result in results]
+    metrics = [result["metric"] for result in results]
+    if select_by == BY_LABELS:
+        values = [point[metric] for point, metric in zip(points, metrics, strict=True)]
+    else:
+        values = [point["validators"][select_by] for point in points]
+    known = [value for value in values if value is not None and np.isfinite(value)]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def tune(
+    names: Sequence[str], search: Search, trials: int, folder: Path, do: Do
+) -> tuple[dict[str, Any], list[Report]]:
+    """Tries settings until every method has `trials`, and writes the log after every round of one trial a method.
+
+    Args:
+        names: of methods.
+        search: what to search with.
+        trials: number for every method, those in the log counted.
+        folder: of the log and of the results of the runs; finished trials in it are not repeated.
+        do: does runs and writes their results into the folder.
+
+    Returns:
+        What the log says, and the reports of runs that failed; a method with such a run gets no further trials.
+
+    Raises:
+        ValueError: the folder has the log of another search, or a method has nothing to tune.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    methods = {name: get_method(name) for name in names}
+    for method in methods.values():
+        distributions(method)
+    log = read_log(folder, search)
+    failed: list[Report] = []
+    while True:
+        stopped = {report.run.method.partition("[")[0] for report in failed}
+        missing = [name for name in names if len(log["trials"].get(name, [])) < trials and name not in stopped]
+        if not missing:
+            return log, failed
+        asked = {name: next_settings(methods[name], log["trials"].get(name, [])) for name in missing}
+        tried = {name: named(methods[name], settings) for name, settings in asked.items()}
+        grid = [Run(task, one, seed) for one in tried.values() for task in search.tasks for seed in search.seeds]
+        bad = [report for report in do(list(dict.fromkeys(grid))) if report.error]
+        failed += bad
+        for name in missing:
+            if any(report.run.method == tried[name] for report in bad):
+                continue
+            paths = [run_path(folder, task, tried[name], seed) for task in search.tasks for seed in search.seeds]
+            results = [json.loads(path.read_text()) for path in paths]
+            trial = {"name": tried[name], "settings": asked[name], "value": value_of(results, search.select_by)}
+            log["trials"].setdefault(name, []).append(trial)
+        log["best"] = {name: best(of_method) for name, of_method in log["trials"].items()}
+        write_log(folder, log)
+
+
+def best(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Gives the first of the best trials."""
+    return max(trials, key=lambda trial: -np.inf if trial["value"] is None else trial["value"])
+
+
+def read_log(folder: Path, search: Search) -> dict[str, Any]:
+    """Gives the log of this search, an empty one where there is none. Raises `ValueError` for that of another."""
+    path = folder / LOG
+    if not path.exists():
+        return {**search.described(), "trials": {}, "best": {}}
+    log: dict[str, Any] = json.loads(path.read_text())
+    differing = [key for key, value in search.described().items() if log[key] != value]
+    if differing:
+        raise ValueError(f"{path} is of a search with other {' and '.join(differing)}; name another folder with --out")
+    return log
+
+
+def write_log(folder: Path, log: Mapping[str, Any]) -> None:
+    """Writes the log; a reader never sees half of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{LOG}.part"
+    unfinished.write_text(json.dumps(log, indent=1) + "\n")
+    unfinished.replace(folder / LOG)
+
+
+def rows(log: Mapping[str, Any]) -> list[list[str]]:
+    """Gives a table of what was found, a row a method."""
+    shown = [["method", "trials", "as written", "best", "best settings"]]
+    for name, trials in log["trials"].items():
+        values = ["-" if trial["value"] is None else f"{trial['value']:.4f}" for trial in (trials[0], best(trials))]
+        shown.append([name, str(len(trials)), *values, best(trials)["name"]])
+    return shown
