@@ -1,10 +1,11 @@
-"""The command line: run, report, list, speed."""
+"""The command line: run, report, list, speed, data check."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
+from .data_check import check
 from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
 from .report import notes, write_report
@@ -56,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
     commands.add_parser("list", help="show tasks and methods")
+    data = commands.add_parser("data", help="say which data sets of a task are there, and what each of them holds")
+    data.add_argument("what", choices=("check",))
+    data.add_argument("task", help="names, separated by commas; `list` shows them")
+    data.add_argument("--data-dir", type=Path, help="folder of data sets (default: $DMSRL_ADAPT_DATA)")
     return cli
 
 
@@ -63,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run, "report": report, "list": show, "speed": speed}[options.command](options)
+        return {"run": run, "report": report, "list": show, "speed": speed, "data": data}[options.command](options)
     except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -76,9 +81,7 @@ def run(options: argparse.Namespace) -> int:
     for name in names:
         get_method(name)
     runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]
-    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
-    place = DataPlace(Path(folder) if folder else None, options.download)
-    reports = do_all(runs, plan, place, options.out, options.jobs)
+    reports = do_all(runs, plan, DataPlace(data_folder(options), options.download), options.out, options.jobs)
     done = {report.task for report in reports}
     for task, of_task in by_task_and_method(read_results(options.out)).items():
         if task in done:
@@ -89,6 +92,12 @@ def run(options: argparse.Namespace) -> int:
     for line in failures(failed):
         print(f"\nfailed: {line}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def data_folder(options: argparse.Namespace) -> Path | None:
+    """Gives the folder of data sets that the options or the environment name."""
+    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
+    return Path(folder) if folder else None
 
 
 def failures(failed: list[Report]) -> list[str]:
@@ -162,6 +171,13 @@ def speed(options: argparse.Namespace) -> int:
     digits = 2 if options.what == "step" else 3
     print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
     return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    """Prints what tasks need, have and lack."""
+    place = DataPlace(data_folder(options))
+    complete = [check(name, place) for name in options.task.split(",")]
+    return 0 if all(complete) else 1
 
 
 def show(options: argparse.Namespace) -> int:
