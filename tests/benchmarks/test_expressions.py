@@ -1,5 +1,6 @@
 """Databases of facial expressions: labels, persons and parts as the owners have them, one clear error where not."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from benchmarks.methods import get_method
 from benchmarks.tasks import DataError, DataPlace, Split, expressions, load_task, task_names
 from benchmarks.tasks.expressions.database import EXPRESSIONS, Face
 from benchmarks.training import Plan, train
+from dmsrl_adapt.layers.local_windows import ALIGNED
 
 from . import expression_folders as folders
 
@@ -253,6 +255,38 @@ def test_an_expression_without_images_an_unreadable_image_and_a_box_outside_are_
     label_list.write_text(label_list.read_text().replace("photo_0.jpg 0 2 4 10 7", "photo_0.jpg 0 200 4 10 207"))
     with pytest.raises(DataError, match=r"photo_0.jpg is 20 x 15, its box \(4, 200, 10, 207\) is not in it"):
         load_task("rafdb-expw", place)
+
+
+def test_aligned_faces_are_cut_by_landmarks_that_are_searched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+
+    def find(image: torch.Tensor) -> list[list[float]] | None:
+        searched.append(image)
+        # of a face that is half as large as an aligned one, in the middle; none in faces that show fear
+        half = (torch.tensor(ALIGNED) / 2 + 0.25).tolist()
+        return None if round(float(image[0, 5, 5])) == folders.grey_of("fear") else half
+
+    monkeypatch.setattr(sys.modules["dmsrl_adapt.face_landmarks"], "mtcnn", lambda device: find)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = place_with(tmp_path, "rafdb", "jaffe")
+    for path in (tmp_path / "jaffe").rglob("*.tiff"):
+        image = Image.open(path).resize((40, 40))
+        framed = Image.new("L", (80, 80), folders.grey_of("fear") if ".FE" in path.name else 255)
+        framed.paste(image, (20, 20))
+        framed.save(path)
+    task = load_task("rafdb_aligned-jaffe_whole", place)
+    labels = [EXPRESSIONS[label] for label in task.target_test.known_labels]
+    assert shown(task.target_test) == labels
+    corners = task.target_test.inputs[:, 0, 2, 2]
+    assert all(corners != 255)  # the frame is cut off
+    count = len(searched)
+    again = load_task("rafdb_aligned-jaffe_whole", place)
+    assert len(searched) == count > 0
+    assert torch.equal(again.source.inputs, task.source.inputs)
+    plain = load_task("rafdb-jaffe_whole", place).target_test
+    assert (plain.inputs[:, 0, 2, 2] == 255).sum() == 60
 
 
 def test_a_method_trains_on_a_database(tmp_path: Path) -> None:

@@ -4,11 +4,16 @@ With `_aligned` faces are turned and cut by five landmarks; with `_whole` all of
 scoring.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from filelock import FileLock
+from torch import Tensor
 
+from dmsrl_adapt import align_faces, face_landmarks
+
+from ...frozen_features import cache_folder
 from ..faces import person_disjoint
 from ..images import decode, to_images
 from ..task import DataError, DataPlace, Need, Shares, Split, Task
@@ -84,15 +89,32 @@ def split_of(faces: Sequence[Face], is_aligned: bool) -> Split:
     """Gives images and labels of faces."""
     if not faces:
         return Split(torch.zeros(0, 3, SIZE, SIZE, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
-    images = torch.cat([to_images(np.stack([pixels_of(face)]), SIZE) for face in faces])
+    images = aligned_images(faces) if is_aligned else torch.cat([to_images(x[None], SIZE) for x in pixels(faces)])
     return Split(images, torch.tensor([EXPRESSIONS.index(str(face.expression)) for face in faces]))
+
+
+def aligned_images(faces: Sequence[Face]) -> Tensor:
+    """Gives faces turned and cut by landmarks, those in which none are found as they are; landmarks are kept in the
+    user's cache folder."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    # decoded twice, since all at once may not fit into memory
+    images, again = ((torch.as_tensor(x).permute(2, 0, 1) for x in pixels(faces)) for _ in range(2))
+    with FileLock(folder / ".landmarks.lock"):  # runs beside each other want the same file
+        landmarks = face_landmarks(images, folder)
+    return align_faces(again, landmarks, SIZE)
+
+
+def pixels(faces: Sequence[Face]) -> Iterator[np.ndarray]:
+    """Gives the pixels of face after face."""
+    return (pixels_of(face) for face in faces)
 
 
 def pixels_of(face: Face) -> np.ndarray:
     """Gives a face, cut out where it has a box, as RGB, uint8 (H, W, 3)."""
     if isinstance(face.image, np.ndarray):
         return np.repeat(face.image[:, :, None], 3, axis=2)
-    image = decode(face.image, str(face.image))
+    image = np.array(decode(face.image, str(face.image)))
     if face.box is None:
         return image
     left, top, right, bottom = (max(0, edge) for edge in face.box)
