@@ -1,4 +1,4 @@
-"""The command line: run, report, list, speed, data check."""
+"""The command line: run, report, list, speed, data check, regions."""
 
 import argparse
 import os
@@ -8,11 +8,12 @@ from pathlib import Path
 from .data_check import check
 from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
+from .regions import write_regions
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
 from .speed import BASELINES, write_speed
 from .speed_labeler import rows, write_labeler_speed
-from .tasks import DataError, DataPlace, families, task_names
+from .tasks import DataError, DataPlace, families, load_task, task_names
 from .tasks.own_data import is_labelled, left_out
 from .training import Plan
 
@@ -57,6 +58,14 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
     commands.add_parser("list", help="show tasks and methods")
+    regions = commands.add_parser("regions", help="picture of the region that drives the decision, before and after")
+    regions.add_argument("task", help="a name; `list` shows them")
+    regions.add_argument("--methods", default="source_only,dmsrl", help="before and after (default: %(default)s)")
+    regions.add_argument("--seed", type=int, default=0)
+    regions.add_argument("--steps", type=int, default=400, help="training steps (default: %(default)s)")
+    regions.add_argument("--network", default="small", help='"small", or the name of a timm model')
+    regions.add_argument("--data-dir", type=Path, help="folder of data sets (default: $DMSRL_ADAPT_DATA)")
+    regions.add_argument("--out", type=Path, default=Path("regions.png"), help="picture (default: %(default)s)")
     data = commands.add_parser("data", help="say which data sets of a task are there, and what each of them holds")
     data.add_argument("what", choices=("check",))
     data.add_argument("task", help="names, separated by commas; `list` shows them")
@@ -68,7 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run, "report": report, "list": show, "speed": speed, "data": data}[options.command](options)
+        commands = {"run": run, "report": report, "list": show, "speed": speed, "data": data, "regions": regions}
+        return commands[options.command](options)
     except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -178,6 +188,17 @@ def data(options: argparse.Namespace) -> int:
     place = DataPlace(data_folder(options))
     complete = [check(name, place) for name in options.task.split(",")]
     return 0 if all(complete) else 1
+
+
+def regions(options: argparse.Namespace) -> int:
+    """Trains two methods and draws where each looks."""
+    before, after, *more = [*split_names(options.methods), ""]
+    if not after or any(more):
+        raise ValueError(f"--methods must be two, before and after, got {options.methods!r}")
+    plan = Plan(steps=positive(options.steps, "--steps"), scorings=1, network=options.network)
+    task = load_task(options.task, DataPlace(data_folder(options)))
+    print(write_regions(task, (before, after), options.seed, plan, options.out))
+    return 0
 
 
 def show(options: argparse.Namespace) -> int:
