@@ -86,14 +86,14 @@ def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, pat
     column is the mean over up to 300 images of the domain.
     """
     adapters = {name: trained(task, get_method(name), seed, plan) for name in names}
-    domains = {"source": task.source, "target": task.target_test}
+    domains = {"source,\ntrained on": task.source, "target,\nnot trained on": task.target_test}
     columns = [*task.classes, "mean"]
     size = (1.25 * len(columns) + 1.6, 1.42 * 2 * (1 + len(names)) + 0.8)
     figure, all_axes = plt.subplots(2 * (1 + len(names)), len(columns), figsize=size, squeeze=False)
     for domain, (title, split) in enumerate(domains.items()):
         shuffled = split.take(torch.randperm(len(split), generator=torch.Generator().manual_seed(seed)))
         examples, rows = first_of_classes(shuffled, len(task.classes)), all_axes[domain * (1 + len(names)) :]
-        draw_row(rows[0], shuffled, examples, None, task, f"{title}\nimages")
+        draw_row(rows[0], shuffled, examples, None, task, title)
         for moment, name, axes in zip(MOMENTS, names, rows[1:], strict=False):
             regions = regions_of(adapters[name], shuffled.inputs[:AVERAGED], domain)
             chosen = regions_of(adapters[name], shuffled.inputs[examples], domain)
@@ -104,8 +104,9 @@ def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, pat
     for axes, column in zip(all_axes[0], columns, strict=True):
         axes.set_title(column, fontsize=10)
     metric = task.metric.replace("_", " ")
-    figure.suptitle(f"{task.name}: what the decision rests on, red most; % is {metric} on the domain", fontsize=10)
-    figure.tight_layout(rect=(0, 0, 1, 0.985), h_pad=0.3, w_pad=0.3)
+    told = f"% beside a row: {metric} on the domain; below an image: the decision, green where right"
+    figure.suptitle(f"{task.name}: what the decision rests on, from yellow to red\n{told}", fontsize=9)
+    figure.tight_layout(rect=(0, 0, 1, 0.99), h_pad=0.3, w_pad=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     return save(figure, path)
 
@@ -134,7 +135,8 @@ def draw_row(
         axes.set_yticks([])
         if regions is not None:
             heat = regions.heat[len(examples) :].mean(0) if is_mean else regions.heat[number]
-            axes.imshow(heat.numpy(), cmap="jet", alpha=0.45, vmin=0, vmax=float(heat.max()) or 1.0)
+            share = (heat / (heat.max() or 1.0)).numpy()
+            axes.imshow(share, cmap="autumn_r", alpha=0.75 * share, vmin=0, vmax=1)
             if not is_mean:
                 tell_decision(axes, regions.probs[number], int(split.known_labels[examples[number]]), task)
     all_axes[0].set_ylabel(title, fontsize=8)
