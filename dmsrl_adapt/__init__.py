@@ -3,6 +3,7 @@
 from .adapter import DMSRL
 from .attach import attach_dmsrl
 from .components import dmsrl_components
+from .face_landmarks import align_faces, face_landmarks
 from .frozen_maps import FrozenMaps, frozen_maps
 from .hooks import (
     AttachedHook,
@@ -42,7 +43,9 @@ __all__ = [
     "TwoBranchMIHook",
     "ViewConsistencyHook",
     "__version__",
+    "align_faces",
     "attach_dmsrl",
     "dmsrl_components",
+    "face_landmarks",
     "frozen_maps",
 ]

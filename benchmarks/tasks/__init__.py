@@ -1,12 +1,24 @@
-"""The tasks, by name. A module here is a family: it has `NAMES`, `LICENCE` and `load(name, place) -> Task`."""
+"""The tasks, by name. A module here is a family: it has `NAMES`, `LICENCE`, `needs(name)`, what a task is made of, and
+`load(name, place) -> Task`."""
 
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from .task import DataError, DataPlace, Shares, Split, Task
+from .task import DataError, DataPlace, Need, Shares, Split, Task
 
-__all__ = ["DataError", "DataPlace", "Shares", "Split", "Task", "families", "load_task", "task_names"]
+__all__ = [
+    "DataError",
+    "DataPlace",
+    "Need",
+    "Shares",
+    "Split",
+    "Task",
+    "families",
+    "family_of",
+    "load_task",
+    "task_names",
+]
 
 
 def families() -> list[ModuleType]:
@@ -20,10 +32,15 @@ def task_names() -> list[str]:
     return [name for family in families() for name in family.NAMES]
 
 
-def load_task(name: str, place: DataPlace) -> Task:
-    """Gives the task of that name. Raises `DataError` for an unknown name or missing data."""
+def family_of(name: str) -> ModuleType:
+    """Gives the module that offers the task of that name. Raises `DataError` for an unknown name."""
     for family in families():
         if name in family.NAMES:
-            task: Task = family.load(name, place)
-            return task
+            return family
     raise DataError(f"there is no task {name!r}; `python -m benchmarks list` names those there are")
+
+
+def load_task(name: str, place: DataPlace) -> Task:
+    """Gives the task of that name. Raises `DataError` for an unknown name or missing data."""
+    task: Task = family_of(name).load(name, place)
+    return task

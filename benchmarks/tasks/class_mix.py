@@ -5,13 +5,18 @@ from dataclasses import replace
 import torch
 
 from . import digits
-from .task import DataPlace, Split, Task
+from .task import DataPlace, Need, Split, Task
 
 SKEWED, MISSING = "mnist-usps-skewed", "mnist-usps-missing"
 NAMES = (SKEWED, MISSING)
 LICENCE = digits.LICENCE
 RATIO = 20  # of the most to the least frequent class
 ABSENT = (7, 8, 9)
+
+
+def needs(name: str) -> tuple[Need, ...]:
+    """Gives the files that a task is made of."""
+    return digits.needs("mnist-usps")
 
 
 def load(name: str, place: DataPlace) -> Task:

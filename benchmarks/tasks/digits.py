@@ -8,8 +8,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from .images import encoded_images, read_arrays, to_images
-from .task import DataError, DataPlace, Split, Task
+from .images import count_labels, encoded_images, read_arrays, to_images
+from .task import DataError, DataPlace, Need, Split, Task
 
 DOMAINS = ("mnist", "usps", "mnistm", "svhn")
 NAMES = tuple(f"{source}-{target}" for source, target in permutations(DOMAINS, 2))
@@ -19,6 +19,14 @@ LICENCE = (
 )
 SIZE = 20
 TRAIN, VALIDATION, TEST = 6000, 2000, 4000
+HOW = "Or let torchvision and pytorch-adapt fetch the digits: add --download."
+
+
+def needs(name: str) -> tuple[Need, ...]:
+    """Gives the files that a task is made of."""
+    source, target = name.split("-")
+    files = (f"{domain}_{part}.npz" for domain, part in ((source, "train"), (target, "train"), (target, "test")))
+    return tuple(Need(file, f"See benchmarks/README.md for the format. {HOW}", count_labels) for file in files)
 
 
 def load(name: str, place: DataPlace) -> Task:
@@ -57,7 +65,7 @@ def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor
     file = f"{domain}_{part}.npz"
     if place.download and (place.folder is None or not (place.folder / file).is_file()):
         return download_domain(domain, part == "train", place), None
-    path = place.file(file, "Or let torchvision and pytorch-adapt fetch the digits: add --download.")
+    path = place.file(file, HOW)
     arrays = read_arrays(path, ("images", "jpeg_bytes", "offsets", "labels", "mnist_index"))
     if "labels" not in arrays or not arrays.keys() & {"images", "jpeg_bytes"}:
         raise DataError(f"{path} must hold labels and images, or jpeg_bytes and offsets, got {sorted(arrays)}")

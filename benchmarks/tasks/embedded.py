@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, load_sample_images
 from torch import Tensor
 
 from .images import to_images
-from .task import DataPlace, Split, Task
+from .task import DataPlace, Need, Split, Task
 
 NAMES = ("embedded",)
 LICENCE = "digits: CC BY 4.0 (UCI, Alpaydin and Kaynak); photographs: CC BY (see sklearn.datasets.load_sample_images)"
@@ -18,6 +18,11 @@ SIZE = 20
 PARTS = (898, 450, 120, 329)
 # a digit is blended into this many photo crops: a target image is scarce as a digit, not as a background
 COPIES = (2, 3, 3)
+
+
+def needs(name: str) -> tuple[Need, ...]:
+    """Gives nothing: all comes with scikit-learn."""
+    return ()
 
 
 def load(name: str, place: DataPlace) -> Task:

@@ -3,14 +3,23 @@
 import numpy as np
 import torch
 
-from .images import encoded_images, read_arrays, to_images
-from .task import DataPlace, Shares, Split, Task
+from .images import count_labels, encoded_images, read_arrays, to_images
+from .task import DataPlace, Need, Shares, Split, Task
 
 NAMES = ("fer2013-muxspace", "muxspace-fer2013")
 LICENCE = "FER2013: none stated (Goodfellow et al., 2013); muxspace/facial_expressions: Apache-2.0"
 EXPRESSIONS = ("anger", "happiness", "neutral", "sadness", "surprise")
 SIZE = 48
 HOW = "See benchmarks/README.md for the format."
+ADDRESSES = """\
+FER2013: https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge
+muxspace: https://github.com/muxspace/facial_expressions"""
+
+
+def needs(name: str) -> tuple[Need, ...]:
+    """Gives the files that a task is made of."""
+    files = ["fer2013_train.npz", "muxspace.npz", *(["fer2013_test.npz"] if name == "muxspace-fer2013" else [])]
+    return tuple(Need(file, f"{HOW}\n{ADDRESSES}", count_labels) for file in files)
 
 
 def load(name: str, place: DataPlace) -> Task:

@@ -1,7 +1,7 @@
 """From files and arrays to image tensors of one size."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -62,6 +62,15 @@ def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -
     if not set(required) <= found.keys():
         raise DataError(f"{path} must hold {', '.join(required)}, got {sorted(found)}")
     return found
+
+
+def count_labels(path: Path) -> Mapping[str, int]:
+    """Gives the number of samples of each class in an .npz file with `labels` and, for their names, `classes`."""
+    arrays = read_arrays(path, ("classes",), required=("labels",))
+    numbers, counts = np.unique(arrays["labels"], return_counts=True)
+    names = arrays["classes"].tolist() if "classes" in arrays else range(int(numbers.max(initial=-1)) + 1)
+    found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    return {str(name): found.get(number, 0) for number, name in enumerate(names)}
 
 
 def encoded_images(arrays: dict[str, np.ndarray], name: str, size: int | None = None) -> np.ndarray:

@@ -8,13 +8,20 @@ import torch
 from dmsrl_adapt.frozen_maps import Shape
 
 from ..frozen_features import frozen_features, kept_maps
-from .images import encoded_images, read_arrays, to_images
-from .task import DataPlace, Shares, Split, Task
+from .images import count_labels, encoded_images, read_arrays, to_images
+from .task import DataPlace, Need, Shares, Split, Task
 
 DOMAINS = ("art_painting", "cartoon", "photo", "sketch")
 KINDS = ("pacs", "pacs_maps")
 NAMES = tuple(f"{kind}-{source}-{target}" for kind in KINDS for source, target in permutations(DOMAINS, 2))
 LICENCE = "none stated; https://domaingeneralization.github.io (Li et al., ICCV 2017)"
+HOW = "PACS has no official download; see benchmarks/README.md for the format."
+
+
+def needs(name: str) -> tuple[Need, ...]:
+    """Gives the files that a task is made of."""
+    _, *domains = name.split("-")
+    return tuple(Need(f"pacs_{domain}.npz", f"{HOW}\n{LICENCE}", count_labels) for domain in domains)
 
 
 def load(name: str, place: DataPlace) -> Task:
@@ -27,7 +34,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, tuple[str, ...], tuple[Shape, ...]]:
     """Gives a domain's features or, in rows, its maps; its class names; and the shapes of its maps, if it has any."""
-    path = place.file(f"pacs_{domain}.npz", "PACS has no official download; see benchmarks/README.md for the format.")
+    path = place.file(f"pacs_{domain}.npz", HOW)
     arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
     images, labels = to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"])
     classes = tuple(arrays["classes"].tolist())

@@ -1,5 +1,6 @@
 """What a task is: a labelled source, an unlabelled target, and parts of the target kept for scoring."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,20 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Need:
+    """A file or folder that tasks are made of.
+
+    name: below the folder of data sets.
+    how: where it comes from, and what it has to look like.
+    count: gives the number of samples of each class from its path; raises `DataError` where it is not as it should be.
+    """
+
+    name: str
+    how: str
+    count: Callable[[Path], Mapping[str, int]]
+
+
+@dataclass(frozen=True)
 class DataPlace:
     """Where data sets are looked for.
 
@@ -75,9 +90,9 @@ class DataPlace:
     download: bool = False
 
     def file(self, name: str, how: str) -> Path:
-        """Gives the path of a file in the folder. Raises `DataError` saying how to get it where it is not there."""
+        """Gives the path of what is in the folder. Raises `DataError` saying how to get it where it is not there."""
         path = None if self.folder is None else self.folder / name
-        if path is None or not path.is_file():
+        if path is None or not path.exists():
             looked = "no folder was named" if path is None else f"it is not in {self.folder}"
             raise DataError(f"{name} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA. {how}")
         return path

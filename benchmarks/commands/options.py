@@ -1,0 +1,67 @@
+"""Options that several commands have, and what is made of them."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ..cluster import Cluster
+from ..grid import Report
+from ..tasks import DataPlace, task_names
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """Adds where data lies."""
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $DMSRL_ADAPT_DATA)")
+
+
+def add_grid_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what says where runs run and where their data is."""
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, or one a worker)")
+    parser.add_argument("--backend", choices=("loky", "dask"), default="loky", help="of joblib (default: %(default)s)")
+    parser.add_argument("--scheduler", help="address of the Dask scheduler, such as tcp://10.0.0.1:8786")
+    add_data_dir(parser)
+    parser.add_argument(
+        "--download", action="store_true", help="fetch what the folder lacks, where its owner offers it"
+    )
+
+
+def data_place(options: argparse.Namespace) -> DataPlace:
+    """Gives where data is looked for."""
+    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
+    return DataPlace(Path(folder).resolve() if folder else None, getattr(options, "download", False))
+
+
+def cluster(options: argparse.Namespace) -> Cluster | None:
+    """Gives the cluster to run on, None for the cores of this machine. Raises `ValueError` without an address."""
+    if (options.backend == "dask") != bool(options.scheduler):
+        raise ValueError("--backend dask and --scheduler ADDRESS go together")
+    return Cluster(options.scheduler) if options.scheduler else None
+
+
+def known_tasks(text: str) -> list[str]:
+    """Gives the tasks that a text names, separated by commas. Raises `ValueError` for unknown ones."""
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(task_names())):
+        raise ValueError(f"there are no tasks {unknown}; there are {', '.join(task_names())}")
+    return names
+
+
+def positive(value: int, name: str) -> int:
+    """Gives the value. Raises `ValueError` below 1."""
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return value
+
+
+def show_failures(failed: list[Report]) -> int:
+    """Prints every error once, with the runs that it met: one missing file fails every run of a task. Gives the exit
+    status."""
+    met: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for report in failed:
+        methods_met = met.setdefault((report.task, str(report.error)), {})
+        methods_met.setdefault(report.run.method, []).append(str(report.run.seed))
+    for (task, error), of_error in met.items():
+        named = "; ".join(f"{name} seed {', '.join(sorted(seeds))}" for name, seeds in of_error.items())
+        print(f"\nfailed: {task} {named}: {error}", file=sys.stderr)
+    return 1 if failed else 0

@@ -1,0 +1,40 @@
+"""`speed`: times, as ratios in one run."""
+
+import argparse
+from pathlib import Path
+
+from ..results import as_text
+from ..speed import BASELINES, write_speed
+from ..speed_labeler import rows, write_labeler_speed
+from .options import positive
+
+HELP = "time of a training step, of the backbone, or of labelling the target"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what to time, and its sizes."""
+    what = (
+        "a training step to DANN's (step), MultiLevelBackbone to the bare network (backbone), or labelling the target "
+        "by prototypes, over its size (labeler) (default: %(default)s)"
+    )
+    parser.add_argument("what", nargs="?", choices=(*BASELINES, "labeler"), default="step", help=what)
+    parser.add_argument("--network", default="resnet18", help="name of a timm model (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=64, help="side of the images in pixels (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
+    parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+
+
+def do(options: argparse.Namespace) -> int:
+    """Measures, prints and writes times."""
+    if options.what == "labeler":
+        print(as_text(rows(write_labeler_speed(options.out, positive(options.rounds or 3, "--rounds")))))
+        return 0
+    options.rounds = 20 if options.rounds is None else options.rounds
+    sizes = {name: positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")}
+    measured = write_speed(options.out, options.what, options.network, **sizes)
+    ordered = sorted(measured.items(), key=lambda item: item[1])
+    head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
+    digits = 2 if options.what == "step" else 3
+    print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
+    return 0
