@@ -15,6 +15,7 @@ from .hooks import (
     RampHook,
     RandomStyleHook,
     StyledFeaturesHook,
+    TargetLabelsHook,
     TwoBranchMIHook,
     ViewConsistencyHook,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "RandomStyleHook",
     "Recipe",
     "StyledFeaturesHook",
+    "TargetLabelsHook",
     "TwoBranchMIHook",
     "ViewConsistencyHook",
     "__version__",
