@@ -1,6 +1,6 @@
 """Cross entropy of those samples whose class is known."""
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from .checks import check_labels
@@ -19,12 +19,11 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
         TypeError: labels that are not integers.
 
     Example:
-        >>> import torch
         >>> labelled_cross_entropy(torch.zeros(3, 2), torch.tensor([-1, 1, -1]))
         tensor(0.6931)
     """
     if logits.ndim != 2:
         raise ValueError(f"logits must have shape (N, K), got {tuple(logits.shape)}")
     labels = check_labels(labels, len(logits), logits.shape[1], lowest=-1)
-    settings = {"reduction": "sum", "ignore_index": -1, "label_smoothing": label_smoothing}
-    return F.cross_entropy(logits.float(), labels, **settings) / (labels >= 0).sum().clamp(min=1)
+    sum_of = torch.nn.CrossEntropyLoss(reduction="sum", ignore_index=-1, label_smoothing=label_smoothing)
+    return sum_of(logits.float(), labels) / (labels >= 0).sum().clamp(min=1)

@@ -189,10 +189,8 @@ def test_several_steps_with_some_target_labels_known_equal_plain_pytorch(recipe)
     hook, twin = DMSRLHook(make_opts(models), recipe=recipe), PlainTwin(recipe, twins, make_opts(twins))
     for number in range(STEPS):
         # none is known in the second batch, and the third says nothing of labels
-        known = {
-            "target_labels": torch.tensor([-1, 2, -1, 0, -1, -1, 1, -1]) if number != 1 else torch.full((SIZE,), -1)
-        }
-        batch = {**make_batch(number), **(known if number != 2 else {})}
+        known = torch.full((SIZE,), -1) if number == 1 else torch.tensor([-1, 2, -1, 0, -1, -1, 1, -1])
+        batch = {**make_batch(number), **({} if number == 2 else {"target_labels": known})}
         _, losses = hook({**models, **misc, **batch})
         expected = twin.step(batch)
         assert ("target_c_loss" in expected) == (number != 2)

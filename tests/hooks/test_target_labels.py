@@ -153,11 +153,9 @@ def test_attached_to_a_host_known_labels_join_its_step(name):
 
 def test_weight_of_the_loss_in_a_host():
     labelled = {**host_batch(), **LABELS}
-    losses = [
-        attach(make_adapter(HOSTS["DANN"]), only(["prototypes"]), weights={"target_c_loss": weight}).training_step(
-            labelled
-        )
-        for weight in (1.0, 0.5)
-    ]
+    losses = []
+    for weight in (1.0, 0.5):
+        adapter = attach(make_adapter(HOSTS["DANN"]), only(["prototypes"]), weights={"target_c_loss": weight})
+        losses.append(adapter.training_step(labelled))
     parts = [one["total_loss"]["target_c_loss"] for one in losses]
     assert parts[1] == pytest.approx(parts[0] / 2)
