@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from .figures import pictures
 from .overview import overview
+from .pairs import pair_picture, pair_rows
 from .results import Result, as_text, by_task_and_method, read_results, table
 
 HEAD = """# Results
@@ -24,6 +25,13 @@ over the pairs of task and seed, as if the seeds of a task told of different thi
 differences, which is the safer one.
 """
 
+PAIRS = """## With and without our hooks
+
+Each method alone, and with every part of our default recipe that it takes, put in by `attach_dmsrl`: means over tasks
+of the headline scores, their difference in points with the two-sided p of Wilcoxon signed-rank tests over the pairs of
+task and seed and over the tasks, and the difference on each task.
+"""
+
 
 # settings that are not a method's own
 SHARED = ("data", "network", "batch_size", "scorings")
@@ -38,6 +46,10 @@ def write_report(folder: Path) -> Path:
     sections = [HEAD.format(selector=results[0]["selector"])]
     if rows := overview(results):
         sections.append(f"{OVERVIEW}\n{as_text(rows, is_markdown=True)}\n")
+    if rows := pair_rows(results):
+        path = pair_picture(results, folder / "figures" / "with-and-without.png")
+        sections.append(f"{PAIRS}\n{as_text(rows, is_markdown=True)}\n")
+        sections.append(f"![With and without our hooks]({quote(path.relative_to(folder).as_posix())})\n")
     for task, methods in by_task_and_method(results).items():
         sections.append(f"## {task}\n\n{notes(methods)}\n\n{as_text(table(methods), is_markdown=True)}\n")
         for caption, path in drawn.get(task, []):
