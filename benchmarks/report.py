@@ -15,6 +15,7 @@ from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_nega
 from .figures import pictures
 from .figures_overall import overall_pictures
 from .overview import overview
+from .pairs import pair_picture, pair_rows
 from .published import published
 from .results import Result, as_text, by_task_and_method, headline, percent, read_results, table
 from .validators import VALIDATORS
@@ -40,6 +41,10 @@ that); share of the way from {FLOOR} to {CEILING}; headline score at the step th
 memory of a run in MiB, libraries included unless on a GPU."""
 
 PUBLISHED = "Figures of others beside ours, made by another protocol: not to be compared, only to see where others are."
+
+PAIRS = """Each method alone, and with every part of our default recipe that it takes, put in by `attach_dmsrl`: means over
+tasks of the headline scores, their difference in points with the two-sided p of Wilcoxon signed-rank tests over the
+pairs of task and seed and over the tasks, and the difference on each task."""
 
 # settings that are not a method's own
 SHARED = ("data", "network", "batch_size", "scorings")
@@ -95,6 +100,11 @@ def chapters(results: list[Result], folder: Path) -> list[Chapter]:
     if len(tasks) > 1:
         together.tables.append((SCORES, score_matrix(tasks)))
     parts = [first, *([together] if together.tables or together.pictures else [])]
+    if rows := pair_rows(results):
+        drawn_pairs = [
+            ("With and without our hooks", pair_picture(results, folder / "figures" / "with-and-without.png"))
+        ]
+        parts.append(Chapter("With and without our hooks", [PAIRS], [("", rows)], drawn_pairs))
     for task, methods in tasks.items():
         tables = [("", table(dict(methods))), (DETAILS, details(methods))]
         parts.append(Chapter(task, [notes(methods)], tables, drawn.get(task, [])))

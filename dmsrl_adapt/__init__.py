@@ -16,6 +16,7 @@ from .hooks import (
     RampHook,
     RandomStyleHook,
     StyledFeaturesHook,
+    TargetLabelsHook,
     TwoBranchMIHook,
     ViewConsistencyHook,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "RandomStyleHook",
     "Recipe",
     "StyledFeaturesHook",
+    "TargetLabelsHook",
     "TwoBranchMIHook",
     "ViewConsistencyHook",
     "__version__",

@@ -8,6 +8,7 @@ TARGET = "target"
 DOMAINS = (SRC, TARGET)
 
 SRC_LABELS = "src_labels"
+TARGET_LABELS = "target_labels"
 TARGET_SAMPLE_IDX = "target_sample_idx"
 TARGET_PSEUDO_LABELS = "target_pseudo_labels"
 TARGET_PSEUDO_WEIGHTS = "target_pseudo_weights"
@@ -27,6 +28,7 @@ MI_LOSS = "mi_loss"
 MI_ESTIMATOR_LOSS = "mi_estimator_loss"
 MI_BRANCH_LOSS = "mi_branch_loss"
 CLASSIFICATION_LOSS = "src_c_loss"
+TARGET_CLASSIFICATION_LOSS = "target_c_loss"
 CONFUSION_LOSS = "mcc_loss"
 VIEW_CONSISTENCY_LOSS = "view_consistency_loss"
 

@@ -11,6 +11,7 @@ from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .random_style import RandomStyleHook
 from .styled_features import StyledFeaturesHook
+from .target_labels import TargetLabelsHook
 from .two_branch_mi import TwoBranchMIHook
 from .view_consistency import ViewConsistencyHook
 
@@ -26,6 +27,7 @@ __all__ = [
     "RampHook",
     "RandomStyleHook",
     "StyledFeaturesHook",
+    "TargetLabelsHook",
     "TwoBranchMIHook",
     "ViewConsistencyHook",
 ]

@@ -9,18 +9,20 @@ from torch import Tensor, nn
 from .. import keys
 from ..layers.checks import check_finite, check_labels
 from .context import read, read_progress
+from .target_labels import read_target_labels
 
 
 def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> Tensor:
     """Gives the source's labels as int64, once nothing is left for which the batch would be refused.
 
     A forward pass moves batch statistics, and a labeller learns, so that an error in the middle of a step would leave
-    its trace. The checks wait for the device four times, before anything has been queued there.
+    its trace. The checks wait for the device four times, five with `target_labels`, before anything has been queued
+    there.
 
     Args:
         hook: named in errors.
-        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `progress` where present, and `target_sample_idx` where
-            the layers have a `pseudo_labeler`.
+        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `target_labels` and `progress` where present, and
+            `target_sample_idx` where the layers have a `pseudo_labeler`.
         layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
             have no upper end.
 
@@ -41,7 +43,9 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
         check_finite(of_domain, keys.imgs(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
-    return check_labels(labels, len(images[keys.SRC]), smallest_num_classes(layers.values()), name=keys.SRC_LABELS)
+    num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
+    read_target_labels(inputs, len(target), target.device, num_classes)
+    return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
 
 
 def smallest_num_classes(modules: Iterable[nn.Module]) -> int:

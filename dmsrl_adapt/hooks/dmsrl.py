@@ -28,6 +28,7 @@ from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .random_style import RandomStyleHook
 from .styled_features import StyledFeaturesHook
+from .target_labels import TargetLabelsHook
 from .two_branch_mi import TwoBranchMIHook
 from .view_consistency import ViewConsistencyHook
 
@@ -36,7 +37,8 @@ class DMSRLHook(BaseWrapperHook):
     """One training step of DMSRL, optimizer included: classification, category margin, mutual information.
 
     Modules: `G`, `C`, and those that `dmsrl_components` gives for the recipe. Reads: `src_imgs`, `src_labels`,
-    `target_imgs`, `target_sample_idx`; `progress` where a loop gives its own. Writes: features and logits of both
+    `target_imgs`, `target_sample_idx`; `target_labels` where some are known, see `TargetLabelsHook`; `progress` where a
+    loop gives its own. Writes: features and logits of both
     domains, `progress`, and pseudo labels where the recipe has a labeller. Loss: `total_loss`, a dict of the weighted
     parts and their `total`. The step is counted in `training_progress` once the optimizers have stepped.
 
@@ -143,7 +145,7 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
         hooks.append(ramped(MCCHook(loss_fn=confusion), recipe.confusion_ramp))
     if recipe.view_weight > 0:
         hooks.append(ramped(ViewConsistencyHook(), recipe.view_ramp))
-    return hooks
+    return [*hooks, TargetLabelsHook(recipe.label_smoothing)]
 
 
 def ramped(hook: BaseHook, is_ramped: bool) -> BaseHook:

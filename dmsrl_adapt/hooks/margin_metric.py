@@ -11,16 +11,17 @@ from torch import Tensor
 from .. import keys
 from .context import read
 from .level_parts import check_level_weights, read_parts
+from .target_labels import read_target_labels, with_known
 
 
 class MarginMetricHook(BaseHook):
     """Enlarges the category margin with the source's labels and, where a hook before it has left them, the target's
-    pseudo labels.
+    pseudo labels. Known classes of the target, see `TargetLabelsHook`, take the place of these with weight 1.
 
     Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`);
     with levels, for each of them one such as `margin_metric_level_global`.
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`; where present `target_pseudo_labels`,
-    `target_pseudo_weights`; with levels, for each of them keys such as `src_imgs_level_global` of a
+    `target_pseudo_weights`, `target_labels`; with levels, for each of them keys such as `src_imgs_level_global` of a
     `LevelFeaturesHook`, instead of the features. Writes: the features it had to compute.
     Loss: `margin_metric_loss`, with levels the weighted sum over them.
 
@@ -68,6 +69,8 @@ class MarginMetricHook(BaseHook):
         for key, values in (("labels", labels), ("weights", weights)):
             if values.shape != (size,):
                 raise ValueError(f"{domain} {key} must have shape ({size},), got {tuple(values.shape)}")
+        if domain == keys.TARGET:
+            labels, weights = with_known(read_target_labels(context, size, features.device), labels, weights)
         return labels, torch.full((size,), number, device=features.device), weights
 
     def _loss_keys(self) -> list[str]:

@@ -14,6 +14,7 @@ from ..layers import class_probs, faded_by_doubt
 from ..layers.checks import check_labels
 from .context import read, read_progress
 from .level_parts import check_level_weights, read_parts
+from .target_labels import read_target_labels
 
 
 class MIMinimizationHook(BaseHook):
@@ -22,9 +23,9 @@ class MIMinimizationHook(BaseHook):
     Modules: `G` and, in the conditional form, `C` (for features and logits that are missing), `mi_critic` (models;
     `AdversarialMILoss`); with levels, for each of them one such as `mi_critic_level_global`. Reads:
     `src_imgs_features`, `target_imgs_features`; in the conditional form `src_labels` and
-    `target_imgs_features_logits`; `progress` where ramped; with levels, for each of them keys such as
-    `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute.
-    Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
+    `target_imgs_features_logits`, and `target_labels` where present; `progress` where ramped; with levels, for each of
+    them keys such as `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to
+    compute. Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
     `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
 
     Args:
@@ -76,12 +77,15 @@ class MIMinimizationHook(BaseHook):
         return outputs, {keys.MI_LOSS: loss}
 
     def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:
-        """Source labels as certain, target classes as the classifier sees them; shape (N, K)."""
+        """Known labels as certain, other target classes as the classifier sees them; shape (N, K)."""
         target = class_probs(context[keys.logits(keys.TARGET)])
         labels = read(self, context, keys.SRC_LABELS)
         labels = check_labels(labels, num_source, target.shape[1], name=keys.SRC_LABELS)
-        certain = F.one_hot(labels, target.shape[1]).to(target)
-        return torch.cat([certain, faded_by_doubt(target) if self.fades_doubt else target])
+        known = read_target_labels(context, len(target), target.device, target.shape[1])
+        certain = F.one_hot(torch.cat([labels, known.clamp(min=0)]), target.shape[1]).to(target)
+        guessed = faded_by_doubt(target) if self.fades_doubt else target
+        target = certain[num_source:].where(known[:, None] >= 0, guessed)
+        return torch.cat([certain[:num_source], target])
 
     def _loss_keys(self) -> list[str]:
         return [keys.MI_LOSS]

@@ -10,6 +10,7 @@ from .. import keys
 from ..layers import class_probs
 from ..layers.checks import check_features, check_labels
 from .context import read, read_progress
+from .target_labels import read_target_labels, with_known
 
 
 class PseudoLabelHook(BaseHook):
@@ -18,13 +19,14 @@ class PseudoLabelHook(BaseHook):
 
     So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
     that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
-    is not weighted so. What the labels are like is no loss: a `PrototypeLabeler` tells it in its `diagnostics`, which
-    upstream's `IgniteRecordKeeperLogger` logs.
+    is not weighted so. A target sample whose class is known, see `TargetLabelsHook`, has that label with weight 1, and
+    the labeller learns from it as from a labelled one of the source. What the labels are like is no loss: a
+    `PrototypeLabeler` tells it in its `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs.
 
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
-    `target_sample_idx`; `progress` where present. Writes: `target_pseudo_labels` (int64 (N,), -1 = rejected),
-    `target_pseudo_weights` (float32 (N,), 0..1), and the features and logits it had to compute. No losses.
+    `target_sample_idx`; `target_labels` and `progress` where present. Writes: `target_pseudo_labels` (int64 (N,), -1 =
+    rejected), `target_pseudo_weights` (float32 (N,), 0..1), and the features and logits it had to compute. No losses.
 
     Args:
         ramp: multiply the weights by the training progress, as ATDOC (arXiv 2007.04171) does with its loss.
@@ -54,11 +56,13 @@ class PseudoLabelHook(BaseHook):
         progress = read_progress(inputs)
         check_features(source, source.shape[-1], name=keys.features(keys.SRC))
         labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
+        known = read_target_labels(inputs, len(target), target.device, probs.shape[1])
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         labeler.update(source, labels)
-        labeler.update(target, result.labels, result.weights)
-        weights = result.weights * (progress if self.ramp else 1.0)
-        return {**outputs, keys.TARGET_PSEUDO_LABELS: result.labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
+        labeler.update(target, *with_known(known, result.labels, result.weights))
+        ramped = result.weights * (progress if self.ramp else 1.0)
+        labels, weights = with_known(known, result.labels, ramped)
+        return {**outputs, keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
 
     def _loss_keys(self) -> Sequence[str]:
         return []

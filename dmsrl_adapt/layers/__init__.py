@@ -8,6 +8,7 @@ from .consistency_loss import consistency_loss
 from .cosine_margin_loss import CosineMarginLoss
 from .domain_branch import DomainBranch, DomainSensitive
 from .faiss_search import nearest
+from .labelled_cross_entropy import labelled_cross_entropy
 from .local_windows import LocalWindows
 from .map_pool import MapPool
 from .map_trunk import NamedLayers
@@ -42,6 +43,7 @@ __all__ = [
     "class_probs",
     "consistency_loss",
     "faded_by_doubt",
+    "labelled_cross_entropy",
     "nearest",
     "ramp",
 ]

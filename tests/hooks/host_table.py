@@ -60,6 +60,7 @@ class Host:
     hook_kwargs: of its hook, made anew for each one.
     discriminator: what D sees, and its number of outputs; None where there is no D.
     has_combiner: features and logits are combined by a module in misc.
+    has_bridges: C and D are upstream's `ModelWithBridge`, which GVB makes of them by itself.
     """
 
     adapter: type[BaseAdapter]
@@ -72,6 +73,7 @@ class Host:
     hook_kwargs: Callable[[], dict[str, Any]] = dict
     discriminator: tuple[str, int] | None = None
     has_combiner: bool = False
+    has_bridges: bool = False
 
     @property
     def taken(self) -> list[str]:
@@ -123,6 +125,8 @@ def make_adapter(host: Host, on_images: bool = False, seed: int = 0, **hook_kwar
         linear = nn.Linear(CLASSES if layer == "logits" else DIM, outputs)
         models["D"] = linear if outputs > 1 else nn.Sequential(linear, nn.Flatten(0))
     misc = {}
+    if host.has_bridges:
+        models |= {key: layers.ModelWithBridge(models[key]) for key in ("C", "D")}
     if host.has_combiner:
         misc["feature_combiner"] = layers.RandomizedDotProduct(in_dims=[DIM, CLASSES], out_dim=DIM)
     if host.adapter is adapters.RTN:
@@ -188,6 +192,7 @@ HOSTS = {
     "DANNSoftmaxLogitsHook": Host(own(hooks.DANNSoftmaxLogitsHook), SUM, (2, 2, 3), (2, 2, 3), **D_ON_LOGITS),
     "GVB": Host(adapters.GVB, SUM, (2, 2, 3), (2, 2, 3), **D_ON_LOGITS),
     "GVBE": Host(adapters.GVBE, SUM, (2, 2, 3), (2, 2, 3), **D_ON_LOGITS),
+    "GVBGANHook": Host(own(hooks.GVBGANHook), GENERATOR, (2, 2, 3), (2, 2, 3), has_bridges=True, **D_ON_LOGITS),
     "GAN": Host(adapters.GAN, GENERATOR, (2, 2, 3), (1, 2, 3), **D_ON_FEATURES),
     "GANE": Host(adapters.GANE, GENERATOR, (2, 2, 3), (3, 4, 5), **D_ON_FEATURES),
     "CDAN": Host(adapters.CDAN, GENERATOR, (2, 2, 3), (2, 2, 3), has_combiner=True, **D_ON_FEATURES),

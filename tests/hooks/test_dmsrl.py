@@ -100,8 +100,10 @@ class PlainTwin:
         domains = SIZE * [0] + SIZE * [1]
         smoothing = recipe.label_smoothing
         losses = {"src_c_loss": references.smoothed_cross_entropy(forward.logits("src"), labels, smoothing)}
-        pseudo, trust = self.pseudo_labels(forward, labels)
+        known = forward.batch.get("target_labels", torch.full((SIZE,), -1)).tolist()
+        pseudo, trust = self.pseudo_labels(forward, labels, known)
         trust = [one * (self.done / TOTAL if recipe.label_ramp else 1.0) for one in trust]
+        pseudo, trust = put_right(known, pseudo, trust)
         if recipe.margin is not None:
             layer, named = self.models["margin_metric"], (features, labels + pseudo, domains, SIZE * [1.0] + trust)
             if recipe.margin == "centers":
@@ -121,7 +123,11 @@ class PlainTwin:
             else:
                 certain = F.one_hot(forward.batch["src_labels"], CLASSES)
                 target = forward.logits("target").detach().softmax(1)
-                probs = torch.cat([certain, references.faded_by_doubt(target) if recipe.mi_fades_doubt else target])
+                target = references.faded_by_doubt(target) if recipe.mi_fades_doubt else target
+                for row, label in enumerate(known):
+                    if label >= 0:
+                        target[row] = F.one_hot(torch.tensor(label), CLASSES)
+                probs = torch.cat([certain, target])
                 balanced = references.balanced_class_probs(self.models["mi_critic"].class_mass, domains, probs)
                 loss = references.class_domain_cross_entropy(logits, domains, balanced)
             losses["mi_loss"] = recipe.mi_weight * loss
@@ -130,17 +136,27 @@ class PlainTwin:
             losses["mcc_loss"] = recipe.confusion_weight * (ramp if recipe.confusion_ramp else 1.0) * loss
         if recipe.view_weight > 0:
             losses["view_consistency_loss"] = 0.0 * forward.logits("target").sum()  # vectors have no style
+        if "target_labels" in forward.batch:
+            rows = [row for row, label in enumerate(known) if label >= 0]
+            logits = forward.logits("target")[rows]
+            losses["target_c_loss"] = references.smoothed_cross_entropy(logits, [known[row] for row in rows], smoothing)
         return losses
 
-    def pseudo_labels(self, forward, labels):
+    def pseudo_labels(self, forward, labels, known):
         if self.recipe.labeler is None:
             return SIZE * [-1], SIZE * [1.0]
         if self.recipe.labeler == "argmax":
             return forward.logits("target").argmax(1).tolist(), SIZE * [1.0]
         pseudo, trust = self.slow.label(forward.features["target"])
         self.slow.update(forward.features["src"], labels)
-        self.slow.update(forward.features["target"], pseudo, trust)
+        self.slow.update(forward.features["target"], *put_right(known, pseudo, trust))
         return pseudo, trust
+
+
+def put_right(known, labels, weights):
+    """Labels and weights with the known labels, -1 elsewhere, in their places."""
+    rows = list(zip(known, labels, weights, strict=True))
+    return [k if k >= 0 else y for k, y, _ in rows], [1.0 if k >= 0 else w for k, _, w in rows]
 
 
 def spread_centers(models):
@@ -167,6 +183,41 @@ def test_several_steps_equal_plain_pytorch(recipe):
     assert models["G"].count == twins["G"].count == 2 * STEPS
     assert models["C"].count == twins["C"].count <= 2 * STEPS
     assert misc["training_progress"].step == STEPS
+
+
+@pytest.mark.parametrize("recipe", [DEFAULT, PUBLISHED, WHOLE, WHOLE.without("prototypes"), WHOLE.without("mi")])
+def test_several_steps_with_some_target_labels_known_equal_plain_pytorch(recipe):
+    models, misc = make(recipe)
+    twins = copy.deepcopy(models)
+    hook, twin = DMSRLHook(make_opts(models), recipe=recipe), PlainTwin(recipe, twins, make_opts(twins))
+    for number in range(STEPS):
+        # none is known in the second batch, and the third says nothing of labels
+        known = torch.full((SIZE,), -1) if number == 1 else torch.tensor([-1, 2, -1, 0, -1, -1, 1, -1])
+        batch = {**make_batch(number), **({} if number == 2 else {"target_labels": known})}
+        _, losses = hook({**models, **misc, **batch})
+        expected = twin.step(batch)
+        assert ("target_c_loss" in expected) == (number != 2)
+        assert losses["total_loss"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert_same_states(states(models), states(twins), rtol=1e-3, atol=1e-5)
+    assert models["G"].count == twins["G"].count == 2 * STEPS
+    assert models["C"].count == twins["C"].count <= 2 * STEPS
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (torch.full((SIZE,), CLASSES), ValueError, r"target_labels must be in -1\.\.2, got values from 3 to 3"),
+        (torch.zeros(SIZE - 1).long(), ValueError, r"target_labels must have shape \(8,\), got \(7,\)"),
+        (torch.zeros(SIZE), TypeError, "target_labels must be an integer tensor, got torch.float32"),
+    ],
+)
+def test_bad_target_labels_are_refused_before_a_network_sees_the_batch(labels, error, message):
+    models, misc = make(DEFAULT)
+    before = states({**models, **misc})
+    with pytest.raises(error, match=message):
+        DMSRLHook(make_opts(models))({**models, **misc, **make_batch(), "target_labels": labels})
+    assert models["G"].count == 0
+    assert_same_states(states({**models, **misc}), before)
 
 
 def test_twin_has_something_to_follow():
