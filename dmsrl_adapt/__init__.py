@@ -2,6 +2,7 @@
 
 from .adapter import DMSRL
 from .attach import attach_dmsrl
+from .checkpoints import Checkpoints
 from .components import dmsrl_components
 from .frozen_maps import FrozenMaps, frozen_maps
 from .hooks import (
@@ -25,6 +26,7 @@ from .version import __version__
 __all__ = [
     "DMSRL",
     "AttachedHook",
+    "Checkpoints",
     "DMSRLHook",
     "FrozenMaps",
     "LevelFeaturesHook",
