@@ -1,10 +1,11 @@
-"""The command line: run, report, list, speed."""
+"""The command line: run, report, list, speed, endurance."""
 
 import argparse
 import os
 import sys
 from pathlib import Path
 
+from .endurance import PRECISIONS, write_endurance
 from .grid import OwnTask, Report, Run, do_all
 from .methods import get_method, methods, split_names
 from .report import notes, write_report
@@ -55,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
     speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+    endurance = commands.add_parser(
+        "endurance", help="one long run on the embedded task: memory, time, accuracy"
+    )
+    endurance.add_argument("--steps", type=int, default=20000, help="training steps (default: %(default)s)")
+    endurance.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: %(default)s)")
+    endurance.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
     commands.add_parser("list", help="show tasks and methods")
     return cli
 
@@ -63,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run, "report": report, "list": show, "speed": speed}[options.command](options)
+        commands = {"run": run, "report": report, "list": show, "speed": speed, "endurance": endure}
+        return commands[options.command](options)
     except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -161,6 +169,14 @@ def speed(options: argparse.Namespace) -> int:
     head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
     digits = 2 if options.what == "step" else 3
     print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
+    return 0
+
+
+def endure(options: argparse.Namespace) -> int:
+    """Trains for long, prints what it took, and writes it."""
+    result = write_endurance(options.out, positive(options.steps, "--steps"), options.precision)
+    head = ("accuracy", "losses_are_finite", "memory_growth", "seconds_per_step", "threads_and_handles")
+    print("\n".join(f"{key}: {result[key]}" for key in head))
     return 0
 
 

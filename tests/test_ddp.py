@@ -9,18 +9,21 @@ from .ddp_process import NUM_TARGET, STEPS, train
 from .scripts import ROOT, finish, start
 
 
-def run(folder, processes, kind="equal"):
-    """Runs all processes to their end, and gives their results."""
-    common = ["-W", "ignore", "-m", "tests.ddp_process", str(folder)]
-    started = [start(*common, str(number), str(processes), kind) for number in range(processes)]
-    for process in started:
-        finish(process)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Holds the results of several processes."""
+    path = tmp_path_factory.mktemp("ddp")
+    finish(start("-W", "ignore", "-m", "tests.ddp_process", str(path)), seconds=900)
+    return path
+
+
+def read(folder, processes):
     return [torch.load(folder / f"result{number}.pt") for number in range(processes)]
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_train_the_networks_of_one(processes, tmp_path):
-    alone, results = train(), run(tmp_path, processes)
+def test_processes_train_the_networks_of_one(processes, folder):
+    alone, results = train(), read(folder / str(processes), processes)
     assert len(alone["losses"]) == STEPS
     for step, losses in enumerate(alone["losses"]):
         for key, loss in losses.items():
@@ -35,12 +38,16 @@ def test_processes_train_the_networks_of_one(processes, tmp_path):
     # each process has seen a part of the samples, and after a pass every one has the labels of all
     for result in results:
         assert torch.equal(result["labels"], alone["labels"])
-    assert len(alone["labels"]) == NUM_TARGET and (alone["labels"] >= 0).all()
+    assert len(alone["labels"]) == NUM_TARGET and (alone["labels"] >= 0).sum() > NUM_TARGET / 2
 
 
-def test_unequal_numbers_of_batches_are_an_error_and_no_wait(tmp_path):
-    with pytest.raises(AssertionError, match=r"all processes must take the same number of steps, got \[6, 5\]"):
-        run(tmp_path, 2, "unequal")
+def test_a_process_may_have_no_kept_sample_while_others_have(folder):
+    assert [result["kept"][-1] > 0 for result in read(folder / "4", 4)] == [False, True, True, True]
+
+
+def test_unequal_numbers_of_batches_are_an_error_and_no_wait(folder):
+    expected = "all processes must take the same number of steps, got [6, 5]; see docs/robustness.md"
+    assert read(folder / "unequal", 2) == [expected, expected]
 
 
 def test_example_runs_by_torchrun(tmp_path):
