@@ -56,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
     speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
-    endurance = commands.add_parser(
-        "endurance", help="one long run on the embedded task: memory, time, accuracy"
-    )
+    endurance = commands.add_parser("endurance", help="one long run on the embedded task: memory, time, accuracy")
     endurance.add_argument("--steps", type=int, default=20000, help="training steps (default: %(default)s)")
     endurance.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: %(default)s)")
     endurance.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")

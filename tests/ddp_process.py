@@ -20,6 +20,7 @@ from dmsrl_adapt import DMSRL, Checkpoints, dmsrl_components
 from dmsrl_adapt.recipes import DEFAULT
 
 CLASSES, DIM, SIZE, NUM_TARGET, STEPS = 3, 5, 16, 32, 6
+EXCHANGED: list[int] = []  # numbers given to each sum over processes
 # styles are random numbers, of which each process draws its own
 RECIPE = replace(DEFAULT.without("style").without("view"), mi_images_only=False)
 
@@ -47,6 +48,16 @@ def make_adapter():
     return DMSRL(models=models, optimizers=sgd, misc=Misc(parts.misc), hook_kwargs={"recipe": RECIPE})
 
 
+def counted(numbers, collective):
+    """A collective that notes how many numbers it is given."""
+
+    def wrapper(tensor, *args, **kwargs):
+        numbers.append(tensor.numel())
+        return collective(tensor, *args, **kwargs)
+
+    return wrapper
+
+
 def train(number=0, processes=1, count=STEPS, checkpoints=None):
     """Gives losses of every step and the states at the end, of the modules inside of their wrappers."""
     adapter, losses, kept = make_adapter(), [], []
@@ -61,6 +72,7 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
     adapter.hook = noted
     trainer = Ignite(adapter, with_pbars=False)
     trainer.run(dataloaders={"train": batches(number, processes)[:count]}, max_epochs=1)
+    exchanged = sum(EXCHANGED)
     if checkpoints:
         saved = Checkpoints(checkpoints, adapter)
         saved.save(1)
@@ -73,7 +85,13 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
         (adapter.inference(batch["target_imgs"])["features"], batch["target_sample_idx"])
         for batch in batches(number, processes)
     )
-    return {"losses": losses, "kept": kept, "states": states, "labels": adapter.misc["pseudo_labeler"].labels}
+    return {
+        "losses": losses,
+        "kept": kept,
+        "exchanged": exchanged_by_steps,
+        "states": states,
+        "labels": adapter.misc["pseudo_labeler"].labels,
+    }
 
 
 def work(folder, number, processes, is_equal):
@@ -81,6 +99,7 @@ def work(folder, number, processes, is_equal):
     store = f"file://{folder / 'store'}"
     wait = datetime.timedelta(seconds=120)
     dist.init_process_group("gloo", init_method=store, rank=number, world_size=processes, timeout=wait)
+    dist.all_reduce = counted(EXCHANGED, dist.all_reduce)
     if is_equal:
         result = train(number, processes, checkpoints=folder / "checkpoints")
     else:

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from .ddp_process import NUM_TARGET, STEPS, train
+from .ddp_process import CLASSES, DIM, NUM_TARGET, STEPS, train
 from .scripts import ROOT, finish, start
 
 
@@ -43,6 +43,11 @@ def test_processes_train_the_networks_of_one(processes, folder):
 
 def test_a_process_may_have_no_kept_sample_while_others_have(folder):
     assert [result["kept"][-1] > 0 for result in read(folder / "4", 4)] == [False, True, True, True]
+
+
+def test_a_step_exchanges_what_the_page_tells(folder):
+    numbers = 2 * CLASSES * DIM + 2 * CLASSES**2 + 8 * CLASSES + 5
+    assert [result["exchanged"] for result in read(folder / "2", 2)] == [STEPS * numbers] * 2
 
 
 def test_unequal_numbers_of_batches_are_an_error_and_no_wait(folder):

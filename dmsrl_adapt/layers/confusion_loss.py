@@ -30,11 +30,20 @@ class ConfusionLoss(MCCLoss):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gives the loss of target logits, shape (N, K)."""
+        """Gives the loss of target logits, shape (N, K), 0 with a gradient on an empty batch.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if not isinstance(x, Tensor) or x.ndim != 2:
+            came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"logits must have shape (N, K), got {came}")
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             x = torch.maximum(x, x.detach().amax(1, keepdim=True) - LOWEST * self.T)
-            loss: Tensor = self._of_all(x) if is_shared() else super().forward(x)
+            if is_shared():
+                return self._of_all(x)
+            loss: Tensor = super().forward(x) if len(x) else x.sum()
             return loss
 
     def _of_all(self, x: Tensor) -> Tensor:
