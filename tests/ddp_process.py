@@ -88,7 +88,7 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
     return {
         "losses": losses,
         "kept": kept,
-        "exchanged": exchanged_by_steps,
+        "exchanged": exchanged,
         "states": states,
         "labels": adapter.misc["pseudo_labeler"].labels,
     }
