@@ -42,9 +42,9 @@ memory of a run in MiB, libraries included unless on a GPU."""
 
 PUBLISHED = "Figures of others beside ours, made by another protocol: not to be compared, only to see where others are."
 
-PAIRS = """Each method alone, and with every part of our default recipe that it takes, put in by `attach_dmsrl`: means over
-tasks of the headline scores, their difference in points with the two-sided p of Wilcoxon signed-rank tests over the
-pairs of task and seed and over the tasks, and the difference on each task."""
+PAIRS = """Each method alone, and with every part of our default recipe that it takes, put in by `attach_dmsrl`: means
+over tasks of the headline scores, their difference in points with the two-sided p of Wilcoxon signed-rank tests over
+the pairs of task and seed and over the tasks, and the difference on each task."""
 
 # settings that are not a method's own
 SHARED = ("data", "network", "batch_size", "scorings")

@@ -2,6 +2,7 @@
 
 from .adapter import DMSRL
 from .attach import attach_dmsrl
+from .checkpoints import Checkpoints
 from .components import dmsrl_components
 from .face_landmarks import align_faces, face_landmarks
 from .frozen_maps import FrozenMaps, frozen_maps
@@ -27,6 +28,7 @@ from .version import __version__
 __all__ = [
     "DMSRL",
     "AttachedHook",
+    "Checkpoints",
     "DMSRLHook",
     "FrozenMaps",
     "LevelFeaturesHook",

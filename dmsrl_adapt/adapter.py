@@ -11,6 +11,7 @@ from . import keys
 from .checkpoints import allow_upstream_checkpoints
 from .hooks import DMSRLHook
 from .layers import TrainingProgress
+from .layers.class_prototypes import is_shared, of_all_processes
 from .recipes import Recipe, get_recipe
 
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
@@ -84,6 +85,7 @@ class DMSRL(BaseAdapter):
     def before_training_starts_default(self, framework: Any) -> None:
         """Tells the ramps how long the run is, where nobody else has."""
         super().before_training_starts_default(framework)
+        check_lengths(framework)
         tell_length(self.misc[keys.TRAINING_PROGRESS], framework)
 
 
@@ -91,6 +93,16 @@ def tell_length(progress: TrainingProgress, framework: Any) -> None:
     """Tells the ramps how many steps upstream's framework wrapper is going to take, where the user has not."""
     if not progress.is_given and hasattr(framework, "get_training_length"):
         progress.set_total_steps(framework.get_training_length()[1])
+
+
+def check_lengths(framework: Any) -> None:
+    """Raises `ValueError` where the processes of a group are not to take the same number of steps: some would wait for
+    the others for ever."""
+    if is_shared() and hasattr(framework, "get_training_length"):
+        mine = torch.tensor([framework.get_training_length()[1]], device=framework.device)
+        lengths = of_all_processes(mine).tolist()
+        if len(set(lengths)) > 1:
+            raise ValueError(f"all processes must take the same number of steps, got {lengths}; see docs/robustness.md")
 
 
 def default_optimizers(recipe: Recipe) -> dict[str, OptimizerChoice]:

@@ -10,7 +10,7 @@ from pytorch_adapt.containers import Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 
 from . import keys
-from .adapter import default_optimizers, tell_length
+from .adapter import check_lengths, default_optimizers, tell_length
 from .checkpoints import allow_upstream_checkpoints
 from .components import Components
 from .hooks import AttachedHook
@@ -132,6 +132,7 @@ def also_telling_length(before: Callable[[Any], None], progress: Any) -> Callabl
 
     def start(framework: Any) -> None:
         before(framework)
+        check_lengths(framework)
         tell_length(progress, framework)
 
     return start

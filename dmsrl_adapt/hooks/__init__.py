@@ -1,6 +1,7 @@
 """The wiring: hooks read keys, call one layer, write keys."""
 
 from .attached import AttachedHook
+from .collapse import CollapseHook
 from .dmsrl import DMSRLHook
 from .fixed_networks import FixedNetworksHook
 from .level_features import LevelFeaturesHook
@@ -17,6 +18,7 @@ from .view_consistency import ViewConsistencyHook
 
 __all__ = [
     "AttachedHook",
+    "CollapseHook",
     "DMSRLHook",
     "FixedNetworksHook",
     "LevelFeaturesHook",

@@ -20,6 +20,7 @@ from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
 from .. import keys
 from ..recipes import DEFAULT, PARTS, Recipe, get_recipe
 from .batch_check import check_batch
+from .collapse import CollapseHook
 from .context import read
 from .dmsrl import check_opts, recipe_hooks, style_hooks
 from .fixed_networks import FixedNetworksHook
@@ -104,7 +105,8 @@ class AttachedHook(BaseWrapperHook):
         step = training_step(host)
         self.recipe = fitting_recipe(host, recipe)
         first = pre_hooks(host, self.recipe, pre)
-        ours = [*fixed_networks(host), *recipe_hooks(self.recipe), *post]
+        self.collapse = CollapseHook()
+        ours = [*fixed_networks(host), *recipe_hooks(self.recipe), *post, self.collapse]
         all_weights = loss_weights(self.recipe, ours, weights or {})
         check_kinds(step.optimizers, opts)
         # nothing of the host has changed up to here

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import keys
-from ..layers.checks import check_finite, check_labels
+from ..layers.checks import check_images, check_labels
 from .context import read, read_progress
 from .target_labels import read_target_labels
 
@@ -29,7 +29,7 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
     Raises:
         KeyError: a key is missing.
         ValueError: no, NaN or infinite images; labels, indices or progress of the wrong shape or out of range.
-        TypeError: labels or indices that are not integers.
+        TypeError: images that are no tensors of real numbers, labels or indices that are not integers.
     """
     images = {domain: read(hook, inputs, keys.imgs(domain)) for domain in keys.DOMAINS}
     labels = read(hook, inputs, keys.SRC_LABELS)
@@ -37,10 +37,7 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
     sample_idx = None if labeler is None else read(hook, inputs, keys.TARGET_SAMPLE_IDX)
     read_progress(inputs)
     for domain, of_domain in images.items():
-        # upstream's losses are NaN without a sample
-        if not len(of_domain):
-            raise ValueError(f"{keys.imgs(domain)} must hold at least one sample, got shape {tuple(of_domain.shape)}")
-        check_finite(of_domain, keys.imgs(domain))
+        check_images(of_domain, keys.imgs(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
     num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]

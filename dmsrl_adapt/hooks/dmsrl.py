@@ -12,14 +12,14 @@ from pytorch_adapt.hooks import (
 )
 from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
 from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
-from pytorch_adapt.layers import MCCLoss
 from pytorch_adapt.weighters import BaseWeighter, SumWeighter
 from torch import nn
 
 from .. import keys
-from ..layers import OverClassifiers
+from ..layers import ConfusionLoss, OverClassifiers
 from ..recipes import Recipe, get_recipe
 from .batch_check import check_batch
+from .collapse import CollapseHook
 from .context import read
 from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
@@ -88,7 +88,8 @@ class DMSRLHook(BaseWrapperHook):
         weighter = SumWeighter(weights=self.recipe.loss_weights) if weighter is None else weighter
         self.opts: list[Any] = list(opts)
         self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names, whose optimizers come with a batch
-        step = OptimizerHook(ChainHook(*parts, *post), self.opts, weighter, reducer)
+        self.collapse = CollapseHook()
+        step = OptimizerHook(ChainHook(*parts, *post, self.collapse), self.opts, weighter, reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -141,7 +142,7 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
         settings: dict[str, Any] = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
         hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:
-        confusion = OverClassifiers(MCCLoss(T=recipe.confusion_temperature))
+        confusion = OverClassifiers(ConfusionLoss(T=recipe.confusion_temperature))
         hooks.append(ramped(MCCHook(loss_fn=confusion), recipe.confusion_ramp))
     if recipe.view_weight > 0:
         hooks.append(ramped(ViewConsistencyHook(), recipe.view_ramp))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import keys
 from ..layers import class_probs, consistency_loss
+from ..layers.class_prototypes import is_shared
 from .context import read
 
 
@@ -45,7 +46,9 @@ class ViewConsistencyHook(BaseHook):
         rows = is_styled.nonzero()[:, 0]
         rows = rows if len(rows) > 1 else rows[:0]
         seen = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]
-        probs = self._class_probs(inputs, images[rows]) if len(rows) else seen[0].detach()
+        # in a process group all processes make the same passes, of which some exchange statistics
+        passes = len(rows) or is_shared()
+        probs = self._class_probs(inputs, images[rows] if len(rows) else images)[: len(rows)] if passes else seen[0]
         return outputs, {keys.VIEW_CONSISTENCY_LOSS: consistency_loss(seen, probs)}
 
     def _class_probs(self, inputs: dict[str, Any], images: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
 from .class_probs import class_probs, faded_by_doubt
 from .club_loss import CLUBLoss, CLUBLosses
+from .collapse_watch import CollapseWatch
+from .confusion_loss import ConfusionLoss
 from .consistency_loss import consistency_loss
 from .cosine_margin_loss import CosineMarginLoss
 from .domain_branch import DomainBranch, DomainSensitive
@@ -26,6 +28,8 @@ __all__ = [
     "ArgmaxLabeler",
     "CLUBLoss",
     "CLUBLosses",
+    "CollapseWatch",
+    "ConfusionLoss",
     "CosineMarginLoss",
     "DomainBranch",
     "DomainSensitive",

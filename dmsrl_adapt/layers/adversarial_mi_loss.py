@@ -7,6 +7,7 @@ from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
 from .checks import check_features, check_labels, check_range
+from .class_prototypes import num_processes, summed_over_processes
 
 
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
@@ -29,15 +30,16 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
 
     In a class both domains count alike, and so do the K classes among each other, however many samples they have. The
     1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller
-    for all classes; so log 2 minus it is no bound on the mutual information.
+    for all classes; so log 2 minus it is no bound on the mutual information. In a process group the sums in the
+    denominator are those over all processes, and the mean of the processes' losses is the loss of all samples.
 
     Args:
         logits: shape (N, K), critic's log odds of domain 1, one output a class.
         domains: shape (N,), int64, 0 or 1.
         class_probs: q, shape (N, K), 0..1, membership of a sample in a class.
     """
-    mass = torch.stack([class_probs[domains == d].sum(0) for d in (0, 1)])
-    weights = class_probs / (1 + mass)[domains]
+    (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in (0, 1)]))
+    weights = class_probs / (1 + mass)[domains] * num_processes()
     truth = domains.to(logits)[:, None].expand_as(logits)
     losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     return (weights * losses).sum() / (2 * logits.shape[1])
@@ -63,7 +65,8 @@ class AdversarialMILoss(nn.Module):
     it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one. Which
     classes the target holds is only guessed, and where it lacks one, the few samples that are taken for it would be
     pulled onto the source's. So memberships count by `class_balance` of running means over the batches seen in training
-    mode, the buffer `class_mass`. The critic runs in float32 under autocast.
+    mode, the buffer `class_mass`. The critic runs in float32 under autocast. `accuracy` is the share of the last batch
+    whose domain it told, memberships counted, 0 where its gradient reaches no feature; it is not saved.
 
     Args:
         feature_dim: D, at least 1.
@@ -82,6 +85,7 @@ class AdversarialMILoss(nn.Module):
     """
 
     class_mass: Tensor
+    accuracy: Tensor
 
     def __init__(
         self, feature_dim: int, num_classes: int | None = None, hidden: int = 512, momentum: float = 0.95
@@ -95,6 +99,7 @@ class AdversarialMILoss(nn.Module):
         self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=num_classes or 1)
         self.register_buffer("class_mass", torch.zeros(2, num_classes or 0))
+        self.register_buffer("accuracy", torch.zeros(()), persistent=False)
 
     def forward(
         self, features: Tensor, domains: Tensor, class_probs: Tensor | None = None, strength: float = 1.0
@@ -120,17 +125,26 @@ class AdversarialMILoss(nn.Module):
             # a new one for each call: the backward pass reads its strength, by when a shared one may hold another
             logits = self.critic(GradientReversal(strength)(features.float()))
             if self.num_classes is None:
+                self._note_accuracy(logits, domains, torch.full_like(logits, strength))
                 return domain_cross_entropy(logits, domains)
             probs = self._check_class_probs(class_probs, len(features))
             if self.training:
                 self._follow_class_mass(domains, probs)
-            balanced = probs * class_balance(self.class_mass)
-            return class_domain_cross_entropy(logits.view(-1, self.num_classes), domains, balanced)
+            balanced, logits = probs * class_balance(self.class_mass), logits.view(-1, self.num_classes)
+            self._note_accuracy(logits, domains[:, None], strength * balanced)
+            return class_domain_cross_entropy(logits, domains, balanced)
+
+    def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
+        right = ((logits.detach() > 0) == domains) * weights
+        self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0
 
     def _follow_class_mass(self, domains: Tensor, probs: Tensor) -> None:
-        for mass, members in zip(self.class_mass, (probs[domains == d] for d in (0, 1)), strict=True):
-            if len(members):
-                mass.lerp_(members.mean(0), 1 - self.momentum if mass.any() else 1.0)
+        members = [probs[domains == d] for d in (0, 1)]
+        sums, counts = torch.stack([one.sum(0) for one in members]), probs.new_tensor([len(one) for one in members])
+        sums, counts = summed_over_processes(sums, counts)
+        for mass, total, count in zip(self.class_mass, sums, counts, strict=True):
+            if count:
+                mass.lerp_(total / count, 1 - self.momentum if mass.any() else 1.0)
 
     def _check_class_probs(self, class_probs: Tensor | None, size: int) -> Tensor:
         if class_probs is None:

@@ -14,12 +14,30 @@ def check_features(features: Tensor, feature_dim: int, name: str = "features") -
     check_finite(features, name)
 
 
+def check_has_values(tensor: Tensor, name: str) -> None:
+    """Raises `ValueError` for a tensor on the meta device, which has a shape and no values."""
+    if tensor.is_meta:
+        raise ValueError(f"{name} must hold values, got a tensor of shape {tuple(tensor.shape)} on the meta device")
+
+
 def check_finite(values: Tensor, name: str) -> None:
     """Raises `ValueError` where a value is NaN or infinite."""
+    check_has_values(values, name)
     # the smallest and the largest value tell it in one pass, ten times as fast as a look at each
     if values.numel() and not torch.stack(torch.aminmax(values.detach())).isfinite().all():
         bad = int((~torch.isfinite(values)).sum())
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values of {values.numel()}")
+
+
+def check_images(images: Tensor, name: str) -> None:
+    """Raises unless `images` is a tensor of at least one sample, with real and finite values."""
+    if not isinstance(images, Tensor) or images.is_complex():
+        came = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"{name} must be a tensor of real numbers, got {came}")
+    # upstream's losses are NaN without a sample
+    if images.ndim == 0 or not len(images):
+        raise ValueError(f"{name} must hold at least one sample, got shape {tuple(images.shape)}")
+    check_finite(images, name)
 
 
 def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> Tensor:
@@ -44,6 +62,7 @@ def check_range(values: Tensor, size: int, lowest: float, highest: float, name: 
     """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
     if values.shape != (size,):
         raise ValueError(f"{name} must have shape ({size},), got {tuple(values.shape)}")
+    check_has_values(values, name)
     if size and not ((values >= lowest) & (values <= highest)).all():
         low, high = values.min().item(), values.max().item()
         raise ValueError(f"{name} must be in {lowest}..{highest}, got values from {low} to {high}")

@@ -18,8 +18,9 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
         tensor([[0.5000, 0.5000]])
     """
     several = [logits] if isinstance(logits, Tensor) else list(logits)
-    if not several or any(one.ndim != 2 for one in several):
-        raise ValueError(f"logits must have shape (N, K), got {[tuple(one.shape) for one in several]}")
+    if not several or any(not isinstance(one, Tensor) or one.ndim != 2 for one in several):
+        came = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in several]
+        raise ValueError(f"logits must have shape (N, K), got {came}")
     return torch.stack([one.detach().float().softmax(1) for one in several]).mean(0)
 
 

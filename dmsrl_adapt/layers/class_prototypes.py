@@ -79,6 +79,11 @@ def summed_over_processes(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True))
 
 
+def num_processes() -> int:
+    """Number of processes in the process group; 1 without one."""
+    return dist.get_world_size() if is_shared() else 1
+
+
 def of_all_processes(tensor: Tensor) -> Tensor:
     """Gives the tensors of all processes, of the same shape (N, ...), one after the other: shape (processes N, ...)."""
     if not is_shared():

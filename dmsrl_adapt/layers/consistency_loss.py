@@ -37,8 +37,8 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
         tensor(0.6931)
     """
     several = [logits] if isinstance(logits, Tensor) else list(logits)
-    if class_probs.ndim != 2 or not several or any(one.shape != class_probs.shape for one in several):
-        came = [tuple(one.shape) for one in several]
+    if class_probs.ndim != 2 or not several or any(getattr(one, "shape", None) != class_probs.shape for one in several):
+        came = [tuple(getattr(one, "shape", ())) for one in several]
         raise ValueError(
             f"logits and class_probs must have the same shape (N, K), got {came} and {tuple(class_probs.shape)}"
         )

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import check_features
+
 METRICS = ("cosine", "l2")
 DEVICES = ("auto", "cpu", "all")
 
@@ -145,7 +147,8 @@ def nearest(
         indices: shape (N, k), int64, rows of `references`.
 
     Raises:
-        ValueError: unknown metric or device, or M < k.
+        ValueError: unknown metric or device, wrong shapes, NaN or infinite values, or M < k.
+        TypeError: what is not floating point.
         ImportError: FAISS is not installed.
 
     Example:
@@ -153,4 +156,6 @@ def nearest(
         >>> indices
         tensor([[0, 1]])
     """
+    for name, rows in (("references", references), ("queries", queries)):
+        check_features(rows, references.shape[-1] if isinstance(references, Tensor) and references.ndim else 0, name)
     return FlatIndex(references.to(queries.device), metric, device, temp_memory).search(queries, k)

@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_weights
+from .checks import check_features, check_has_values, check_labels, check_weights
 from .class_prototypes import class_sums, clusters_within_classes, is_shared, of_all_processes, summed_over_processes
 from .faiss_search import DEVICES, METRICS, FlatIndex
 from .pseudo_labels import PseudoLabels
@@ -273,6 +273,7 @@ class PrototypeLabeler(nn.Module):
             return sample_idx, torch.full((len(features),), UNSEEN, device=features.device)
         if class_probs.ndim != 2 or len(class_probs) != len(features):
             raise ValueError(f"class_probs must have shape ({len(features)}, K), got {tuple(class_probs.shape)}")
+        check_has_values(class_probs, "class_probs")
         return sample_idx, class_probs.argmax(1)
 
     def _nearest_of_class(self, rows: Tensor, labels: Tensor) -> Tensor:

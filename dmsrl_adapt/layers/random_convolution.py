@@ -58,7 +58,11 @@ class RandomConvolution(nn.Module):
 
         Raises:
             ValueError: another number of axes.
+            TypeError: images that are not floating point.
         """
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            came = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise TypeError(f"images must be a floating point tensor, got {came}")
         if images.ndim != 4:
             raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
         count, channels = images.shape[:2]

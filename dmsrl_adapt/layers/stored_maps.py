@@ -40,8 +40,9 @@ class StoredMaps(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        if x.ndim != 2 or x.shape[1] != sum(self.sizes):
-            raise ValueError(f"rows must have shape (N, {sum(self.sizes)}), got {tuple(x.shape)}")
+        if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != sum(self.sizes):
+            came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"rows must have shape (N, {sum(self.sizes)}), got {came}")
         parts = x.float().split_with_sizes(self.sizes, dim=1)
         return [part.reshape(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 

@@ -405,3 +405,13 @@ def test_missing_classes_are_in_no_part_of_the_target(data_dir: Path) -> None:
     skewed, whole = (load_task(name, DataPlace(data_dir)) for name in ("mnist-usps-skewed", "mnist-usps"))
     assert (skewed.metric, len(skewed.target_test)) == ("balanced_accuracy", len(whole.target_test))
     assert len(skewed.target_train) < len(whole.target_train)
+
+
+@pytest.mark.parametrize("pixels", [15, 7])
+def test_image_of_too_many_pixels_is_refused_by_its_size(monkeypatch, pixels):
+    """Pillow warns of more than its limit, and refuses more than twice as many."""
+    image = encode(np.zeros((4, 4, 3), np.uint8))
+    assert decode(image, "a.png").shape == (4, 4, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+    with pytest.raises(DataError, match=r"a\.png cannot be read as an image: Image size \(16 pixels\) exceeds limit"):
+        decode(image, "a.png")

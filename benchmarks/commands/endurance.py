@@ -1,0 +1,24 @@
+"""`endurance`: one long run."""
+
+import argparse
+from pathlib import Path
+
+from ..endurance import PRECISIONS, write_endurance
+from .options import positive
+
+HELP = "one long run on the embedded task: memory, time, accuracy"
+SHOWN = ("accuracy", "losses_are_finite", "memory_growth", "seconds_per_step", "threads_and_handles")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds how long and in which precision."""
+    parser.add_argument("--steps", type=int, default=20000, help="training steps (default: %(default)s)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+
+
+def do(options: argparse.Namespace) -> int:
+    """Trains for long, prints what it took, and writes it."""
+    result = write_endurance(options.out, positive(options.steps, "--steps"), options.precision)
+    print("\n".join(f"{key}: {result[key]}" for key in SHOWN))
+    return 0

@@ -1,0 +1,109 @@
+"""A long run on the embedded task, in any precision: memory, time of a step, threads and file handles, accuracy."""
+
+import json
+import math
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from torch import Tensor
+
+from .methods import Setup, get_method
+from .results import commit, versions
+from .tasks import DataPlace, load_task
+from .training import accuracies, batches, infer
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+EVERY = 200  # steps between two looks at the memory
+SETTLED = 1000  # steps after which memory and time have to stay as they are
+
+
+def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = "dmsrl") -> dict[str, Any]:
+    """Trains for a number of steps, at least 1, and gives what it took, as a result file says it.
+
+    Float16 takes a `GradScaler`, as on a GPU. Memory is what the process has in use, in MiB, and needs /proc.
+    """
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    task, chosen = load_task("embedded", DataPlace()), get_method(method)
+    shape = tuple(task.source.inputs.shape[1:])
+    setup = Setup(shape, len(task.classes), len(task.target_train), steps)
+    adapter = chosen.build(setup, chosen.settings).adapter
+    adapter.models.train()
+    others: dict[str, Any] = {"custom_backward": scaled_backward(adapter)} if precision == "float16" else {}
+    before, memory, seconds, is_finite = open_things(), {}, [], True
+    for step, batch in enumerate(batches(task, 64, chosen.is_supervised, seed), start=1):
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=PRECISIONS[precision], enabled=precision != "float32"):
+            losses = adapter.training_step(batch, **others)
+        adapter.lr_schedulers.step("per_step")
+        seconds.append(time.perf_counter() - start)
+        is_finite &= all(math.isfinite(loss) for parts in losses.values() for loss in parts.values())
+        if step % EVERY == 0:
+            memory[step] = used_mib()
+        if step == steps:
+            break
+    predicted = infer(adapter, task.target_test.inputs, 1)["logits"].argmax(1)
+    return {
+        "task": task.name,
+        "method": method,
+        "steps": steps,
+        "precision": precision,
+        "seed": seed,
+        "accuracy": accuracies(task.target_test.labels, predicted)["accuracy"],
+        "losses_are_finite": is_finite,
+        "memory_mib": memory,
+        "memory_growth": growth([mib for step, mib in memory.items() if step >= SETTLED]),
+        "seconds_per_step": [statistics.median(seconds[i : i + SETTLED]) for i in range(0, steps, SETTLED)],
+        "threads_and_handles": {"before": before, "after": open_things()},
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
+    """Gives a backward pass with a scaled loss; where the scaled gradients overflow the step does nothing."""
+    scaler = torch.amp.GradScaler("cpu")
+
+    def backward(loss: Tensor) -> None:
+        scale = scaler.get_scale()
+        scaler.scale(loss).backward()
+        for optimizer in adapter.optimizers.values():
+            scaler.unscale_(optimizer)
+        scaler.update()
+        if scaler.get_scale() < scale:
+            adapter.models.zero_grad()
+
+    return backward
+
+
+def growth(mib: list[float]) -> float | None:
+    """Gives how much larger the largest is than the first, as a share of it; None without any."""
+    return max(mib) / mib[0] - 1 if mib else None
+
+
+def used_mib() -> float:
+    """Gives the memory that this process has in use."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def open_things() -> dict[str, int]:
+    """Gives the numbers of Python's threads, of all threads, and of open files."""
+    tasks, files = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
+    return {"python_threads": threading.active_count(), "threads": tasks, "files": files}
+
+
+def write_endurance(folder: Path, steps: int, precision: str) -> dict[str, Any]:
+    """Trains, writes the result into a folder, and gives it."""
+    result = endure(steps, precision)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"endurance-{precision}-{steps}.json").write_text(json.dumps(result, indent=1))
+    return result

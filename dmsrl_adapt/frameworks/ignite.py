@@ -1,0 +1,78 @@
+"""Exact resume under upstream's Ignite wrapper."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_adapt.adapters import BaseAdapter
+
+try:
+    from pytorch_adapt.frameworks.ignite import CheckpointFnCreator
+    from pytorch_adapt.frameworks.ignite.checkpoint_utils import adapter_to_dict, val_hooks_to_dict
+except ImportError as error:
+    raise ImportError(
+        "dmsrl_adapt.frameworks.ignite needs pytorch-ignite: pip install 'dmsrl-adapt[ignite]'"
+    ) from error
+
+from ..checkpoints import Checkpoints
+
+
+class ResumableCheckpointFn(CheckpointFnCreator):
+    """Upstream's `CheckpointFnCreator`, which besides keeps in the folder `resume` what an exact resume needs.
+
+    A run that was killed goes on at the end of its last epoch with a checkpoint, and ends with the same bits:
+
+        checkpoint_fn = ResumableCheckpointFn(folder)
+        trainer = Ignite(adapter, checkpoint_fn=checkpoint_fn)
+        trainer.run(datasets, max_epochs=20, resume=checkpoint_fn.last())
+
+    Besides upstream's own it saves random numbers and the list of best checkpoints, and it keeps the last epochs where
+    upstream, with a validator, keeps the best. An epoch has to be one pass of the loader, which is Ignite's default.
+    How long early stopping has waited is not saved.
+
+    Args:
+        dirname: folder of upstream's checkpoints.
+        kept: number of last epochs to keep, at least 2.
+        **kwargs: arguments of Ignite's `ModelCheckpoint`.
+    """
+
+    def __init__(self, dirname: str | Path, kept: int = 2, **kwargs: Any) -> None:
+        super().__init__(**{"dirname": str(dirname), "require_empty": False, **kwargs})
+        self.dirname, self.folder, self.kept = Path(dirname), Path(dirname) / "resume", kept
+
+    def __call__(
+        self, adapter: BaseAdapter, validator: Any = None, val_hooks: Any = None, **kwargs: Any
+    ) -> Callable[[Any], None]:
+        """Gives what Ignite calls at the end of an epoch."""
+        save = super().__call__(adapter, validator, val_hooks, **kwargs)
+
+        def save_both(engine: Any) -> None:
+            save(engine)
+            objects = {**adapter_to_dict(adapter), **val_hooks_to_dict(val_hooks or []), "validator": validator}
+            self._checkpoints({**objects, "engine": engine}).save(engine.state.epoch)
+
+        return save_both
+
+    def last(self) -> str | None:
+        """Gives the folder to resume from, None where no epoch was finished; for `Ignite.run(resume=...)`."""
+        return str(self.folder) if any(self.folder.glob("step_*.pt")) else None
+
+    def load_objects(
+        self, to_load: Mapping[str, Any], checkpoint: str | Path | None = None, global_step: int | None = None
+    ) -> None:
+        """Restores the last readable epoch where `checkpoint` is what `last` gives; else does what upstream does.
+
+        Raises:
+            ValueError: as `Checkpoints.resume`.
+        """
+        if checkpoint is None or Path(checkpoint) != self.folder:
+            super().load_objects(to_load, checkpoint, global_step)
+            return
+        self._checkpoints(to_load).resume()
+        # what a run that was killed has removed since, it would remove again
+        saved = [(score, name) for score, name in self.objs.state_dict()["_saved"] if (self.dirname / name).exists()]
+        self.objs.load_state_dict({"_saved": saved})
+
+    def _checkpoints(self, objects: Mapping[str, Any]) -> Checkpoints:
+        filled = {key: one for key, one in objects.items() if one}  # upstream leaves out what is empty too
+        return Checkpoints(self.folder, {**filled, "best": self.objs}, self.kept)

@@ -1,0 +1,62 @@
+"""Hook: tells when training has collapsed."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor
+
+from .. import keys
+from ..layers import AdversarialMILoss, CollapseWatch, class_probs
+
+
+class CollapseHook(BaseHook):
+    """Looks at what the hooks before it have left, and warns once of each sign of a collapse.
+
+    `DMSRLHook` and `attach_dmsrl` have it as the last of their hooks. The shares of the last window are in its
+    `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs; docs/robustness.md tells what each means, how
+    training goes on, and what to do. It changes nothing.
+
+    Modules: `mi_critic` where present. Reads, where present: `target_imgs_features`, `target_imgs_features_logits`,
+    `target_pseudo_labels`. Losses it looks at: `mi_loss`, where an estimator makes it. Writes nothing. No losses.
+
+    Args:
+        samples: target samples of a window, at least 1; see `CollapseWatch`.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+    """
+
+    _record_these: ClassVar = ["diagnostics"]
+
+    def __init__(self, samples: int = 1000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.watch = CollapseWatch(samples)
+
+    @property
+    def diagnostics(self) -> dict[str, float]:
+        """Share of each sign in the last full window, 0..1; empty before there is one."""
+        return self.watch.diagnostics
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """"""
+        features, logits = (inputs.get(key(keys.TARGET)) for key in (keys.features, keys.logits))
+        if features is not None:
+            self.watch.add(
+                features,
+                None if logits is None else class_probs(logits),
+                inputs.get(keys.TARGET_PSEUDO_LABELS),
+                critic_accuracy(inputs),
+                losses.get(keys.MI_LOSS) if keys.MI_ESTIMATOR_LOSS in losses else None,
+            )
+        return {}, {}
+
+    def _loss_keys(self) -> list[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        return []
+
+
+def critic_accuracy(inputs: Mapping[str, Any]) -> Tensor | None:
+    """Gives the accuracy of the critic, however it is wrapped, in the last batch; None without a critic."""
+    parts = inputs[keys.MI_CRITIC].modules() if keys.MI_CRITIC in inputs else []
+    return next((part.accuracy for part in parts if isinstance(part, AdversarialMILoss)), None)

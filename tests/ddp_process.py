@@ -1,0 +1,126 @@
+"""Some steps of DMSRL under Ignite's `idist` and DistributedDataParallel, in forks of a process that has imported
+everything and computed nothing.
+
+Argument: folder. Writes losses and states of 2 and of 4 processes, and what unequal numbers of batches end in.
+"""
+
+import datetime
+import multiprocessing
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from pytorch_adapt.containers import Misc, Models, Optimizers
+from pytorch_adapt.frameworks.ignite import Ignite
+from torch import nn
+
+from dmsrl_adapt import DMSRL, Checkpoints, dmsrl_components
+from dmsrl_adapt.recipes import DEFAULT
+
+CLASSES, DIM, SIZE, NUM_TARGET, STEPS = 3, 5, 16, 32, 6
+EXCHANGED: list[int] = []  # numbers given to each sum over processes
+# styles are random numbers, of which each process draws its own
+RECIPE = replace(DEFAULT.without("style").without("view"), mi_images_only=False)
+
+
+def batches(number, processes):
+    """This process's share of every step. In the last one the first quarter of the target shows nothing."""
+    generator, shares = torch.Generator().manual_seed(0), []
+    labels = torch.randint(CLASSES, (2, STEPS, SIZE), generator=generator)
+    images = 2 * torch.eye(6)[labels] + 0.5 * torch.randn(2, STEPS, SIZE, 6, generator=generator)
+    images[1, -1, : SIZE // 4] = 0
+    for step in range(STEPS):
+        mine = slice(number * SIZE // processes, (number + 1) * SIZE // processes)
+        sample_idx = (torch.arange(SIZE) + step * SIZE) % NUM_TARGET
+        batch = {"src_imgs": images[0, step], "src_labels": labels[0, step], "target_imgs": images[1, step] + 0.5}
+        shares.append({key: value[mine] for key, value in {**batch, "target_sample_idx": sample_idx}.items()})
+    return shares
+
+
+def make_adapter():
+    torch.manual_seed(0)
+    G = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, DIM))
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, RECIPE)
+    models = Models({"G": G, "C": nn.Linear(DIM, CLASSES), **parts.models})
+    sgd = Optimizers((torch.optim.SGD, {"lr": 0.1}))
+    return DMSRL(models=models, optimizers=sgd, misc=Misc(parts.misc), hook_kwargs={"recipe": RECIPE})
+
+
+def counted(numbers, collective):
+    """A collective that notes how many numbers it is given."""
+
+    def wrapper(tensor, *args, **kwargs):
+        numbers.append(tensor.numel())
+        return collective(tensor, *args, **kwargs)
+
+    return wrapper
+
+
+def train(number=0, processes=1, count=STEPS, checkpoints=None):
+    """Gives losses of every step and the states at the end, of the modules inside of their wrappers."""
+    adapter, losses, kept = make_adapter(), [], []
+    step = adapter.hook
+
+    def noted(*args):
+        result = step(*args)
+        losses.append(result[1]["total_loss"])
+        kept.append(int((result[0]["target_pseudo_labels"] >= 0).sum()))
+        return result
+
+    adapter.hook = noted
+    trainer = Ignite(adapter, with_pbars=False)
+    trainer.run(dataloaders={"train": batches(number, processes)[:count]}, max_epochs=1)
+    exchanged = sum(EXCHANGED)
+    if checkpoints:
+        saved = Checkpoints(checkpoints, adapter)
+        saved.save(1)
+        if number == 0:  # the others were killed before
+            saved.save(2)
+        assert saved.resume() == (1 if processes > 1 else 2)
+    modules = {**adapter.models, **adapter.misc}
+    states = {key: getattr(module, "module", module).state_dict() for key, module in modules.items()}
+    adapter.misc["pseudo_labeler"].relabel(
+        (adapter.inference(batch["target_imgs"])["features"], batch["target_sample_idx"])
+        for batch in batches(number, processes)
+    )
+    return {
+        "losses": losses,
+        "kept": kept,
+        "exchanged": exchanged,
+        "states": states,
+        "labels": adapter.misc["pseudo_labeler"].labels,
+    }
+
+
+def work(folder, number, processes, is_equal):
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    wait = datetime.timedelta(seconds=120)
+    dist.init_process_group("gloo", init_method=store, rank=number, world_size=processes, timeout=wait)
+    dist.all_reduce = counted(EXCHANGED, dist.all_reduce)
+    if is_equal:
+        result = train(number, processes, checkpoints=folder / "checkpoints")
+    else:
+        try:
+            result = train(number, processes, STEPS - number)
+        except ValueError as error:
+            result = str(error)
+    torch.save(result, folder / f"result{number}.pt")
+
+
+def main(folder):
+    for name, processes, is_equal in (("2", 2, True), ("4", 4, True), ("unequal", 2, False)):
+        (folder / name).mkdir()
+        forks = multiprocessing.get_context("fork")
+        arguments = [(folder / name, number, processes, is_equal) for number in range(processes)]
+        started = [forks.Process(target=work, args=of_one) for of_one in arguments]
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

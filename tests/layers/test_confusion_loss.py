@@ -1,0 +1,34 @@
+import pytest
+import torch
+from pytorch_adapt.layers import MCCLoss
+
+from dmsrl_adapt.layers import ConfusionLoss
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_is_upstreams_loss_and_gradient_to_the_last_bit(temperature):
+    logits = (5 * torch.randn(16, 4)).requires_grad_()
+    grads = []
+    for loss in (ConfusionLoss(T=temperature)(logits), MCCLoss(T=temperature)(logits)):
+        grads.append(torch.autograd.grad(loss, logits)[0])
+    assert torch.equal(ConfusionLoss(T=temperature)(logits), MCCLoss(T=temperature)(logits))
+    assert torch.equal(*grads)
+
+
+def test_class_that_is_never_predicted_gives_a_finite_loss_and_gradient():
+    logits = torch.randn(8, 3)
+    logits[:, 1] = -1000
+    assert MCCLoss()(logits).isnan()
+    logits.requires_grad_()
+    loss = ConfusionLoss()(logits)
+    loss.backward()
+    assert loss.isfinite() and logits.grad.isfinite().all()
+
+
+def test_runs_in_float32_under_autocast():
+    logits = 20 * torch.randn(8, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(ConfusionLoss()(logits), ConfusionLoss()(logits.clone()))
+        assert ConfusionLoss()(logits).dtype == torch.float32
+        inside = ConfusionLoss()(logits)
+    assert torch.equal(inside, ConfusionLoss()(logits))

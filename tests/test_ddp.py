@@ -1,0 +1,61 @@
+"""Several processes give what one process with all samples gives."""
+
+import sys
+
+import pytest
+import torch
+
+from .ddp_process import CLASSES, DIM, NUM_TARGET, STEPS, train
+from .scripts import ROOT, finish, start
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Holds the results of several processes."""
+    path = tmp_path_factory.mktemp("ddp")
+    finish(start("-W", "ignore", "-m", "tests.ddp_process", str(path)), seconds=900)
+    return path
+
+
+def read(folder, processes):
+    return [torch.load(folder / f"result{number}.pt") for number in range(processes)]
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_train_the_networks_of_one(processes, folder):
+    alone, results = train(), read(folder / str(processes), processes)
+    assert len(alone["losses"]) == STEPS
+    for step, losses in enumerate(alone["losses"]):
+        for key, loss in losses.items():
+            mean = sum(result["losses"][step][key] for result in results) / processes
+            assert mean == pytest.approx(loss, rel=1e-4, abs=1e-5), (step, key)
+    for key, module in alone["states"].items():
+        for name, value in module.items():
+            of_all = [result["states"][key][name] for result in results]
+            assert all(torch.equal(one, of_all[0]) for one in of_all if name not in ("labels", "weights"))
+            if name not in ("labels", "weights"):
+                torch.testing.assert_close(of_all[0], value, rtol=1e-4, atol=1e-5, msg=f"{key}.{name}")
+    # each process has seen a part of the samples, and after a pass every one has the labels of all
+    for result in results:
+        assert torch.equal(result["labels"], alone["labels"])
+    assert len(alone["labels"]) == NUM_TARGET and (alone["labels"] >= 0).sum() > NUM_TARGET / 2
+
+
+def test_a_process_may_have_no_kept_sample_while_others_have(folder):
+    assert [result["kept"][-1] > 0 for result in read(folder / "4", 4)] == [False, True, True, True]
+
+
+def test_a_step_exchanges_what_the_page_tells(folder):
+    numbers = 2 * CLASSES * DIM + 2 * CLASSES**2 + 8 * CLASSES + 5
+    assert [result["exchanged"] for result in read(folder / "2", 2)] == [STEPS * numbers] * 2
+
+
+def test_unequal_numbers_of_batches_are_an_error_and_no_wait(folder):
+    expected = "all processes must take the same number of steps, got [6, 5]; see docs/robustness.md"
+    assert read(folder / "unequal", 2) == [expected, expected]
+
+
+def test_example_runs_by_torchrun(tmp_path):
+    torchrun = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    printed = finish(start(*torchrun, str(ROOT / "examples" / "ddp.py"), "1", cwd=tmp_path))
+    assert printed.count("target accuracy") == 1, sys.executable
