@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_features, check_labels, check_weights
-from .class_prototypes import class_sums, clusters_within_classes, is_shared, of_all_processes, summed_over_processes
+from .class_prototypes import (
+    class_sums,
+    clusters_within_classes,
+    is_shared,
+    of_all_processes,
+    present_sums,
+    summed_over_processes,
+)
 from .faiss_search import DEVICES, METRICS, FlatIndex
 from .pseudo_labels import PseudoLabels
 
@@ -120,11 +127,9 @@ class PrototypeLabeler(nn.Module):
         """
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
-        sums, mass = summed_over_processes(*class_sums(rows, owners, weights, len(self.prototypes)))
-        present = mass.nonzero()[:, 0]
+        present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
         kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
-        means = sums[present] / mass[present, None]
-        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * means
+        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
         self.is_seen[present] = True
 
     @torch.no_grad()
@@ -259,8 +264,7 @@ class PrototypeLabeler(nn.Module):
         weights = torch.ones(len(features), device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         self.to(features.device)
-        rows = F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
-        return rows, labels, weights.float()
+        return self._rows(features), labels, weights.float()
 
     def _checked_call(
         self, features: Tensor, sample_idx: Tensor | None, class_probs: Tensor | None = None
@@ -275,6 +279,10 @@ class PrototypeLabeler(nn.Module):
             raise ValueError(f"class_probs must have shape ({len(features)}, K), got {tuple(class_probs.shape)}")
         return sample_idx, class_probs.argmax(1)
 
+    def _rows(self, features: Tensor) -> Tensor:
+        """What prototypes are means of, in float32: directions, or the features themselves."""
+        return F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
+
     def _nearest_of_class(self, rows: Tensor, labels: Tensor) -> Tensor:
         """The row of the nearest prototype of the sample's own class, the first before there is one; -1 without label.
 
@@ -284,8 +292,7 @@ class PrototypeLabeler(nn.Module):
             return labels
         own = labels.clamp(min=0)[:, None] * self.prototypes_per_class
         own = own + torch.arange(self.prototypes_per_class, device=labels.device)
-        prototypes = F.normalize(self.prototypes, dim=1) if self.metric == "cosine" else self.prototypes
-        away = torch.stack([(rows - prototypes[column]).square().sum(1) for column in own.t()], 1)
+        away = torch.stack([(rows - self._rows(self.prototypes[column])).square().sum(1) for column in own.t()], 1)
         first = away.where(self.is_seen[own], torch.inf).argmin(1, keepdim=True)
         return own.gather(1, first)[:, 0].where(labels >= 0, -1)
 
@@ -324,11 +331,9 @@ class PrototypeLabeler(nn.Module):
         return (nearest_class >= 0) & (trust >= self.threshold * self.mean_trust[known])
 
     def _follow_trust(self, labels: Tensor, trust: Tensor) -> None:
-        sums, mass = class_sums(trust[:, None], labels, torch.ones_like(trust), self.num_classes)
-        sums, mass = summed_over_processes(sums, mass)
-        kept = torch.where(self.mean_trust > 0, self.momentum, 0.0)
-        moved = kept * self.mean_trust + (1 - kept) * (sums / mass[:, None])[:, 0]
-        self.mean_trust.copy_(moved.where(mass > 0, self.mean_trust))
+        present, sums, mass = present_sums(trust[:, None], labels, torch.ones_like(trust), self.num_classes)
+        kept = torch.where(self.mean_trust[present] > 0, self.momentum, 0.0)
+        self.mean_trust[present] = kept * self.mean_trust[present] + (1 - kept) * sums[:, 0] / mass
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, totals: Tensor) -> None:
         """Rejects by the mean trust of a pass and keeps its labels.
