@@ -1,4 +1,4 @@
-"""The command line: run, report, list, speed."""
+"""The command line: run, report, list, speed, labels."""
 
 import argparse
 import os
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from .grid import OwnTask, Report, Run, do_all
+from .labels import TASKS, write_labels
+from .labels import rows as label_rows
 from .methods import get_method, methods, split_names
 from .report import notes, write_report
 from .results import as_text, by_task_and_method, read_results, table
@@ -55,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
     speed.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
     speed.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
     speed.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+    labels = commands.add_parser("labels", help="how many pseudo labels are right, on the tasks for choosing settings")
+    labels.add_argument("--tasks", default=",".join(TASKS), help="names, separated by commas (default: %(default)s)")
+    labels.add_argument("--seeds", default="0,1,2", help="numbers, separated by commas (default: %(default)s)")
+    labels.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+    labels.add_argument("--data-dir", type=Path, help="folder of .npz data sets (default: $DMSRL_ADAPT_DATA)")
+    labels.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
     commands.add_parser("list", help="show tasks and methods")
     return cli
 
@@ -63,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Does what the arguments say; gives the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return {"run": run, "report": report, "list": show, "speed": speed}[options.command](options)
+        return {"run": run, "report": report, "list": show, "speed": speed, "labels": labels}[options.command](options)
     except (DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -161,6 +169,16 @@ def speed(options: argparse.Namespace) -> int:
     head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
     digits = 2 if options.what == "step" else 3
     print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
+    return 0
+
+
+def labels(options: argparse.Namespace) -> int:
+    """Counts right pseudo labels, prints the table so far after every run, and writes them."""
+    folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
+    place, seeds = DataPlace(Path(folder) if folder else None), [int(seed) for seed in options.seeds.split(",")]
+    names, steps = options.tasks.split(","), positive(options.steps, "--steps")
+    for runs in write_labels(options.out, place, names, seeds, steps):
+        print(f"{as_text(label_rows(runs))}\n", flush=True)
     return 0
 
 
