@@ -28,6 +28,26 @@ def class_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) 
         return members.t() @ rows, members.sum(0)
 
 
+def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`class_sums` over all processes, of the classes that are there alone: it costs by the samples, not by K.
+
+    Args: those of `class_sums`.
+
+    Returns:
+        present: shape (C,), int64, in order, classes with a sample of weight above 0 in some process.
+        sums: shape (C, D), float32.
+        mass: shape (C,), float32.
+    """
+    labels = labels.where(weights > 0, -1)
+    is_there = torch.zeros(num_classes + 1, device=rows.device)
+    is_there[labels + 1] = 1.0  # the first is for samples to leave out
+    (is_there,) = summed_over_processes(is_there[1:])
+    present = is_there.nonzero()[:, 0]
+    places = torch.searchsorted(present, labels.clamp(min=0)).where(labels >= 0, -1)
+    sums, mass = summed_over_processes(*class_sums(rows, places, weights, len(present)))
+    return present, sums, mass
+
+
 def clusters_within_classes(
     rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int, per_class: int, spherical: bool
 ) -> Tensor:

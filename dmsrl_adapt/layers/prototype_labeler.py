@@ -1,7 +1,8 @@
 """Pseudo labels by the nearest class prototype, kept for every target sample."""
 
+import copy
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -9,13 +10,34 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_features, check_has_values, check_labels, check_weights
-from .class_prototypes import class_sums, clusters_within_classes, is_shared, of_all_processes, summed_over_processes
+from .class_prototypes import (
+    class_sums,
+    clusters_within_classes,
+    is_shared,
+    of_all_processes,
+    present_sums,
+    summed_over_processes,
+)
 from .faiss_search import DEVICES, METRICS, FlatIndex
+from .neighbour_memory import NeighbourMemory, vote
 from .pseudo_labels import PseudoLabels
 
 CELLS = 2**23  # numbers at work at a time in a pass, 32 MiB: memory does not grow with the batches
 WORK = 64  # numbers, amply counted, that it takes to look at a label
 UNSEEN = -2  # label of a sample that a pass has not come to
+
+
+class Index(NamedTuple):
+    """What is searched for labels.
+
+    seen: rows of the prototypes that are set.
+    prototypes: these, ready to be searched.
+    others: samples that are remembered and their rows ready to be searched; None without any.
+    """
+
+    seen: Tensor
+    prototypes: FlatIndex
+    others: tuple[Tensor, FlatIndex] | None
 
 
 class PrototypeLabeler(nn.Module):
@@ -31,13 +53,21 @@ class PrototypeLabeler(nn.Module):
     that a class that is hard to tell keeps samples. Every class has the same say however many samples it has: nothing
     assumes that the target's classes are equally frequent, nor that they are as frequent as the source's.
 
-    The state is buffers only: it belongs in `misc`, is saved in checkpoints, follows the features to their device, and
-    takes 8 bytes a target sample. Everything is float32.
+    With `neighbours` the features of target samples are kept, and a sample's label is what most of its nearest ones are
+    by the prototypes: see `vote`, whose lead is the trust then. On features that were trained on the source alone more
+    labels are right than by prototypes alone (`python -m benchmarks labels`).
 
-    In a process group all processes have to make the same calls, each with its own share of the samples; empty shares
-    are allowed. Sums and counts are then added up over the processes, so that prototypes and mean trust are the same
-    everywhere, and those of one process with all samples. A process keeps the labels of the samples it was given; after
-    a pass of `relabel` over the whole target every process has all of them.
+    The state is buffers only: it belongs in `misc`, is saved in checkpoints, follows the features to their device, and
+    takes 8 bytes a target sample; with neighbours 4 D + 9, and as much again while `relabel` runs. Everything is
+    float32.
+
+    In a process group all processes have to make the same calls, each with its own share of the samples: the others
+    wait for one that makes fewer. One that has no batch left goes on with empty ones, features of shape (0, D);
+    `relabel` takes any number of batches in each. Sums and counts are then added up over the processes, so that
+    prototypes and mean trust are the same everywhere, and those of one process with all samples. A process keeps the
+    labels of the samples it was given; after a pass of `relabel` over the whole target every process has all of them.
+    Features are not exchanged: neighbours are looked for among the samples that the process itself was given, so labels
+    by them depend on how the samples are shared out.
 
     Args:
         num_classes: K, at least 1. With one class every label is 0 with trust 1.
@@ -51,6 +81,9 @@ class PrototypeLabeler(nn.Module):
         threshold: share of a class's mean trust below which a sample is rejected, at least 0; 0 rejects none, much more
             than 1 all of a class that is easy to tell.
         temp_memory: bytes of scratch memory that FAISS may take on a GPU; None leaves it to FAISS.
+        neighbours: m, at least 0: how many vote, the nearest of the target samples that were given so far, the sample
+            itself among them. They are searched with FAISS too, where and as prototypes are, in time that grows with
+            their number. 0 asks none and keeps no features.
 
     Example:
         >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)
@@ -81,6 +114,7 @@ class PrototypeLabeler(nn.Module):
         momentum: float = 0.9,
         threshold: float = 0.5,
         temp_memory: int | None = None,
+        neighbours: int = 0,
     ) -> None:
         super().__init__()
         sizes = {"num_classes": num_classes, "feature_dim": feature_dim, "num_target": num_target}
@@ -94,9 +128,12 @@ class PrototypeLabeler(nn.Module):
             raise ValueError(f"momentum must be in 0..1 and threshold at least 0, got {momentum} and {threshold}")
         if temp_memory is not None and temp_memory < 0:
             raise ValueError(f"temp_memory must be at least 0 bytes, got {temp_memory}")
+        if neighbours < 0:
+            raise ValueError(f"neighbours must be at least 0, got {neighbours}")
         self.num_classes, self.feature_dim, self.num_target = num_classes, feature_dim, num_target
         self.prototypes_per_class, self.metric, self.device = prototypes_per_class, metric, device
-        self.momentum, self.threshold, self.temp_memory = momentum, threshold, temp_memory
+        self.momentum, self.threshold, self.temp_memory, self.neighbours = momentum, threshold, temp_memory, neighbours
+        self.memory = NeighbourMemory(num_target, feature_dim) if neighbours else None
         # row k P + p is prototype p of class k
         self.register_buffer("prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim))
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
@@ -120,11 +157,9 @@ class PrototypeLabeler(nn.Module):
         """
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
-        sums, mass = summed_over_processes(*class_sums(rows, owners, weights, len(self.prototypes)))
-        present = mass.nonzero()[:, 0]
+        present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
         kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
-        means = sums[present] / mass[present, None]
-        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * means
+        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
         self.is_seen[present] = True
 
     @torch.no_grad()
@@ -172,7 +207,9 @@ class PrototypeLabeler(nn.Module):
         """
         sample_idx, guesses = self._checked_call(features, sample_idx, class_probs)
         self.to(features.device)
-        nearest_class, trust, distances = self._nearest_class(features, self._index())
+        if self.memory is not None and sample_idx is not None:
+            self.memory.keep(self._rows(features), sample_idx)
+        nearest_class, trust, distances = self._label(features, self._index())
         if sample_idx is not None:
             self._follow_trust(nearest_class, trust)
         kept = self._is_kept(nearest_class, trust)
@@ -190,7 +227,8 @@ class PrototypeLabeler(nn.Module):
 
         A class's threshold follows the mean trust of the whole pass, which becomes its running mean. Samples that the
         pass leaves out keep the labels they had. While the pass runs memory grows with the target by 16 bytes a sample;
-        no features are kept. Of two labels that processes of a group give one sample the larger counts.
+        no features are kept, but with neighbours, who are then looked for among all samples of the pass. Of two labels
+        that processes of a group give one sample the larger counts.
 
         Args:
             batches: tuples of (features, sample_idx) or (features, sample_idx, class_probs) as `forward` takes them,
@@ -211,15 +249,14 @@ class PrototypeLabeler(nn.Module):
         labels, weights = torch.full_like(self.labels, UNSEEN), torch.zeros_like(self.weights)
         totals = torch.zeros((3, self.num_classes), device=labels.device)
         index = None
-        for features, *others in batches:
-            sample_idx, guesses = self._checked_call(features, *others)
-            if sample_idx is None:
-                raise ValueError("a pass needs sample_idx with every batch, got None")
+        for features, sample_idx, guesses in self._of_pass(batches):
             self.to(features.device)
             labels, weights, totals = (tensor.to(features.device) for tensor in (labels, weights, totals))
             index = self._index(is_pass=True) if index is None else index
-            for rows, numbers, guess in in_parts(self.feature_dim, features, sample_idx, guesses):
-                nearest_class, trust, _ = self._nearest_class(rows, index)
+            for rows, numbers, guess in in_parts(
+                self.feature_dim * (1 + self.neighbours), features, sample_idx, guesses
+            ):
+                nearest_class, trust, _ = self._label(rows, index)
                 labels[numbers], weights[numbers] = nearest_class.int(), trust
                 counted = torch.stack([trust, (nearest_class >= 0).float(), (nearest_class == guess).float()])
                 totals += torch.zeros_like(totals).index_add_(1, nearest_class.clamp(min=0), counted)
@@ -259,8 +296,7 @@ class PrototypeLabeler(nn.Module):
         weights = torch.ones(len(features), device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         self.to(features.device)
-        rows = F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
-        return rows, labels, weights.float()
+        return self._rows(features), labels, weights.float()
 
     def _checked_call(
         self, features: Tensor, sample_idx: Tensor | None, class_probs: Tensor | None = None
@@ -276,6 +312,10 @@ class PrototypeLabeler(nn.Module):
         check_has_values(class_probs, "class_probs")
         return sample_idx, class_probs.argmax(1)
 
+    def _rows(self, features: Tensor) -> Tensor:
+        """What prototypes are means of, in float32: directions, or the features themselves."""
+        return F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
+
     def _nearest_of_class(self, rows: Tensor, labels: Tensor) -> Tensor:
         """The row of the nearest prototype of the sample's own class, the first before there is one; -1 without label.
 
@@ -285,8 +325,7 @@ class PrototypeLabeler(nn.Module):
             return labels
         own = labels.clamp(min=0)[:, None] * self.prototypes_per_class
         own = own + torch.arange(self.prototypes_per_class, device=labels.device)
-        prototypes = F.normalize(self.prototypes, dim=1) if self.metric == "cosine" else self.prototypes
-        away = torch.stack([(rows - prototypes[column]).square().sum(1) for column in own.t()], 1)
+        away = torch.stack([(rows - self._rows(self.prototypes[column])).square().sum(1) for column in own.t()], 1)
         first = away.where(self.is_seen[own], torch.inf).argmin(1, keepdim=True)
         return own.gather(1, first)[:, 0].where(labels >= 0, -1)
 
@@ -298,20 +337,51 @@ class PrototypeLabeler(nn.Module):
             sums, mass = sums + part[0], mass + part[1]
         return sums, mass
 
-    def _index(self, is_pass: bool = False) -> tuple[Tensor, FlatIndex] | None:
-        """Rows of the prototypes that are set, and these ready to be searched; None without any."""
+    def _of_pass(self, batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Features, indices and the classifier's classes of every batch; out of the memory where there is one, which
+        then holds those of all batches already."""
+        if self.memory is None:
+            yield from map(self._checked_batch, batches)
+            return
+        memory, kept = copy.deepcopy(self.memory), []
+        for features, *others in map(self._checked_batch, batches):
+            memory.to(features.device).keep(self._rows(features), others[0])
+            kept.append(others)
+        self.memory = memory
+        for sample_idx, guesses in kept:
+            yield memory.rows[sample_idx], sample_idx, guesses
+
+    def _checked_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        sample_idx, guesses = self._checked_call(*batch)
+        if sample_idx is None:
+            raise ValueError("a pass needs sample_idx with every batch, got None")
+        return batch[0], sample_idx, guesses
+
+    def _index(self, is_pass: bool = False) -> Index | None:
+        """What is searched; None before a class is seen."""
         seen = self.is_seen.nonzero()[:, 0]
         if len(seen) == 0:
             return None
-        device = "auto" if self.device == "all" and not is_pass else self.device
-        return seen, FlatIndex(self.prototypes[seen], self.metric, device, self.temp_memory)
+        where = "auto" if self.device == "all" and not is_pass else self.device, self.temp_memory
+        others = None if self.memory is None else self.memory.index(*where)
+        return Index(seen, FlatIndex(self.prototypes[seen], self.metric, *where), others)
 
-    def _nearest_class(self, features: Tensor, index: tuple[Tensor, FlatIndex] | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _label(self, features: Tensor, index: Index | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Class, by the neighbours where they are asked, trust in it, and distance to the nearest of every sample."""
+        nearest_class, trust, distances = self._nearest_class(features, index)
+        if self.memory is None or index is None or index.others is None or len(features) == 0:
+            return nearest_class, trust, distances
+        there, others = index.others
+        _, indices = others.search(self._rows(features), min(self.neighbours, len(there)))
+        classes, trusts, _ = self._nearest_class(self.memory.rows[there[indices.flatten()]], index)
+        return *vote(classes.view_as(indices), trusts.view_as(indices)), distances
+
+    def _nearest_class(self, features: Tensor, index: Index | None) -> tuple[Tensor, Tensor, Tensor]:
         """Nearest class, trust in it and distance to it of every sample."""
         if index is None:
             nothing = torch.zeros(len(features), device=features.device)
             return nothing.long() - 1, nothing, nothing + torch.inf
-        seen, prototypes = index
+        seen, prototypes, _ = index
         # a class has no more than P prototypes, so the one after them is another's
         distances, indices = prototypes.search(features, min(self.prototypes_per_class + 1, len(seen)))
         classes = seen[indices] // self.prototypes_per_class
@@ -325,11 +395,9 @@ class PrototypeLabeler(nn.Module):
         return (nearest_class >= 0) & (trust >= self.threshold * self.mean_trust[known])
 
     def _follow_trust(self, labels: Tensor, trust: Tensor) -> None:
-        sums, mass = class_sums(trust[:, None], labels, torch.ones_like(trust), self.num_classes)
-        sums, mass = summed_over_processes(sums, mass)
-        kept = torch.where(self.mean_trust > 0, self.momentum, 0.0)
-        moved = kept * self.mean_trust + (1 - kept) * (sums / mass[:, None])[:, 0]
-        self.mean_trust.copy_(moved.where(mass > 0, self.mean_trust))
+        present, sums, mass = present_sums(trust[:, None], labels, torch.ones_like(trust), self.num_classes)
+        kept = torch.where(self.mean_trust[present] > 0, self.momentum, 0.0)
+        self.mean_trust[present] = kept * self.mean_trust[present] + (1 - kept) * sums[:, 0] / mass
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, totals: Tensor) -> None:
         """Rejects by the mean trust of a pass and keeps its labels.
@@ -360,7 +428,7 @@ class PrototypeLabeler(nn.Module):
         return (
             f"num_classes={self.num_classes}, feature_dim={self.feature_dim}, num_target={self.num_target}, "
             f"prototypes_per_class={self.prototypes_per_class}, metric={self.metric!r}, momentum={self.momentum}, "
-            f"threshold={self.threshold}"
+            f"threshold={self.threshold}, neighbours={self.neighbours}"
         )
 
 

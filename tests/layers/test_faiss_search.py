@@ -1,12 +1,13 @@
 import sys
 import warnings
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from dmsrl_adapt.layers import faiss_search, nearest
-from dmsrl_adapt.layers.faiss_search import METRICS, FlatIndex, build_index, load_faiss, search_devices
+from dmsrl_adapt.layers.faiss_search import METRICS, FlatIndex, load_faiss, search_devices, search_rows
 
 from .. import references
 
@@ -106,10 +107,12 @@ def on_cuda(number=0):
 
 
 class FakeFaiss:
-    """Notes what the GPU part of FAISS is asked for."""
+    """Notes what the GPU part of FAISS is asked for, and which GPU is the current one then."""
+
+    METRIC_INNER_PRODUCT, METRIC_L2 = "ip", "l2"
 
     def __init__(self, num_gpus):
-        self.num_gpus, self.resources, self.temp_memory, self.made = num_gpus, 0, [], []
+        self.num_gpus, self.resources, self.temp_memory, self.asked, self.current = num_gpus, 0, [], [], None
 
     def get_num_gpus(self):
         return self.num_gpus
@@ -118,18 +121,15 @@ class FakeFaiss:
         self.resources += 1
         return SimpleNamespace(number=self.resources, setTempMemory=self.temp_memory.append)
 
-    def GpuIndexFlatConfig(self):
-        return SimpleNamespace(device=None)
+    def knn_gpu(self, resources, queries, references, k, metric, device):
+        self.asked.append((resources.number, queries, references, k, metric, device, self.current))
+        return "scores", "indices"
 
-    def _index(self, kind, resources, dim, config):
-        self.made.append((kind, resources.number, dim, config.device))
-        return SimpleNamespace(add=lambda rows: self.made.append(rows))
-
-    def GpuIndexFlatIP(self, *args):
-        return self._index("ip", *args)
-
-    def GpuIndexFlatL2(self, *args):
-        return self._index("l2", *args)
+    @contextmanager
+    def on_gpu(self, number):
+        self.current = number
+        yield
+        self.current = None
 
 
 @pytest.fixture
@@ -139,6 +139,7 @@ def fake_faiss(monkeypatch):
     def put(num_gpus):
         fake = FakeFaiss(num_gpus)
         monkeypatch.setattr(faiss_search, "load_faiss", lambda: fake)
+        monkeypatch.setattr(torch.cuda, "device", fake.on_gpu)
         return fake
 
     caches = (faiss_search.warn_no_gpu, faiss_search.gpu_resources)
@@ -177,24 +178,26 @@ def test_no_warning_without_cuda_tensors(fake_faiss):
         search_devices(on_cuda(), "cpu")
 
 
-def test_gpu_index_is_made_on_the_tensors_gpu_with_one_set_of_resources_each(fake_faiss):
-    fake, rows = fake_faiss(num_gpus=2), on_cuda(1)
-    build_index(rows, "cosine")
-    build_index(rows, "l2")
-    build_index(on_cuda(0), "l2")
-    expected = [("ip", 1, 3, 1), ("l2", 1, 3, 1), ("l2", 2, 3, 0)]
-    assert fake.made[::2] == expected
-    assert fake.made[1] is rows
+def test_search_is_on_the_references_gpu_with_one_set_of_resources_each(fake_faiss):
+    fake, rows, queries = fake_faiss(num_gpus=2), on_cuda(1), object()
+    assert search_rows(queries, rows, 3, "cosine") == ("scores", "indices")
+    search_rows(queries, rows, 4, "l2")
+    other = on_cuda(0)
+    search_rows(queries, other, 5, "l2")
+    first, second, third = fake.asked
+    assert first == (1, queries, rows, 3, "ip", 1, 1)
+    assert second == (1, queries, rows, 4, "l2", 1, 1)
+    assert third == (2, queries, other, 5, "l2", 0, 0)
 
 
 def test_temp_memory_bounds_the_resources_of_a_gpu(fake_faiss):
     fake = fake_faiss(num_gpus=1)
-    build_index(on_cuda(), "l2")
+    search_rows(None, on_cuda(), 1, "l2")
     assert fake.temp_memory == []
     for _ in range(2):
-        build_index(on_cuda(), "l2", temp_memory=1 << 20)
+        search_rows(None, on_cuda(), 1, "l2", temp_memory=1 << 20)
     assert fake.temp_memory == [1 << 20]
-    assert [made[1] for made in fake.made[::2]] == [1, 2, 2]
+    assert [asked[0] for asked in fake.asked] == [1, 2, 2]
 
 
 def test_every_gpu_gets_a_copy_of_the_references_and_a_share_of_the_queries(monkeypatch):
@@ -202,20 +205,48 @@ def test_every_gpu_gets_a_copy_of_the_references_and_a_share_of_the_queries(monk
     monkeypatch.setattr(faiss_search, "search_devices", lambda tensor, device: places)
     sizes = []
 
-    def noted(rows, metric, temp_memory):
-        index = build_index(rows, metric)
-        search = index.search
-        monkeypatch.setattr(index, "search", lambda rows, k: sizes.append(len(rows)) or search(rows, k))
-        return index
+    def noted(queries, references, k, metric, temp_memory):
+        sizes.append((len(queries), len(references), temp_memory))
+        return search_rows(queries, references, k, metric)
 
     queries, rows = torch.randn(8, 5), torch.randn(6, 5)
     expected = nearest(queries, rows, 2)
-    monkeypatch.setattr(faiss_search, "build_index", noted)
-    index = FlatIndex(rows, device="all")
+    monkeypatch.setattr(faiss_search, "search_rows", noted)
+    index = FlatIndex(rows, device="all", temp_memory=7)
     assert all(torch.equal(a, b) for a, b in zip(index.search(queries, 2), expected, strict=True))
-    assert sizes == [3, 3, 2]
+    assert sizes == [(3, 6, 7), (3, 6, 7), (2, 6, 7)]
     assert all(torch.equal(a, b[:2]) for a, b in zip(index.search(queries[:2], 2), expected, strict=True))
-    assert sizes[3:] == [1, 1]
+    assert sizes[3:] == [(1, 6, 7), (1, 6, 7)]
+
+
+def test_references_are_searched_where_they_lie(monkeypatch):
+    rows, seen = torch.randn(6, 5), []
+    monkeypatch.setattr(
+        faiss_search,
+        "search_rows",
+        lambda queries, references, *args: seen.append(references) or search_rows(queries, references, *args),
+    )
+    nearest(torch.randn(3, 5), rows, 2, metric="l2")
+    assert seen[0].data_ptr() == rows.data_ptr()
+
+
+def test_few_queries_go_by_products_and_the_setting_is_put_back(monkeypatch):
+    faiss, during = load_faiss(), []
+    usual, search = faiss.cvar.distance_compute_blas_threshold, faiss.knn
+
+    def noted(*args, **kwargs):
+        during.append(faiss.cvar.distance_compute_blas_threshold)
+        if len(during) == 3:
+            raise RuntimeError("out of memory")
+        return search(*args, **kwargs)
+
+    monkeypatch.setattr(faiss, "knn", noted)
+    for metric in METRICS:
+        nearest(torch.randn(2, 3), torch.randn(4, 3), 1, metric=metric)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        nearest(torch.randn(2, 3), torch.randn(4, 3), 1)
+    assert during == [0, usual, 0]
+    assert usual == faiss.cvar.distance_compute_blas_threshold != 0
 
 
 def test_an_index_answers_many_times():

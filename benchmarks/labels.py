@@ -1,0 +1,94 @@
+"""How many pseudo labels are right: by the classifier, by prototypes, by the neighbours' prototypes.
+
+On features of a network that was trained on the source alone; prototypes are set by the source. The labels of the
+target's training part are used to count alone, and tasks are those on which settings may be chosen.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+
+from dmsrl_adapt import PrototypeLabeler
+
+from .methods import Setup, get_method
+from .results import commit, versions
+from .tasks import DataPlace, Task, load_task
+from .training import Plan, batches, device_of, infer, to_device
+
+TASKS = ("embedded", "mnist-usps", "usps-mnist", "pacs-art_painting-cartoon", "pacs-cartoon-art_painting")
+METHOD, CLASSIFIER = "source_only", "classifier"
+LABELLERS: dict[str, dict[str, Any]] = {
+    "1 prototype": {},
+    "2 prototypes": {"prototypes_per_class": 2},
+    "1 prototype, 5 neighbours": {"neighbours": 5},
+    "1 prototype, 10 neighbours": {"neighbours": 10},
+    "1 prototype, 20 neighbours": {"neighbours": 20},
+    "2 prototypes, 10 neighbours": {"prototypes_per_class": 2, "neighbours": 10},
+}
+
+
+def trained(task: Task, seed: int, steps: int) -> BaseAdapter:
+    """Gives a method's adapter after so many steps, the same for the same seed."""
+    torch.manual_seed(seed)
+    method, plan = get_method(METHOD), Plan(steps=steps)
+    shape = tuple(task.source.inputs.shape[1:])
+    setup = Setup(shape, len(task.classes), len(task.target_train), steps, plan.network, task.map_shapes)
+    adapter = method.build(setup, method.settings).adapter
+    to_device(adapter, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    adapter.models.train()
+    for batch in islice(batches(task, plan.batch_size, method.is_supervised, seed), steps):
+        adapter.training_step({key: value.to(device_of(adapter)) for key, value in batch.items()})
+        adapter.lr_schedulers.step("per_step")
+    return adapter
+
+
+def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
+    """Gives by labeller the share of right labels with none rejected (`all`), the share that the default threshold
+    keeps (`kept`), and that of right ones among these (`right_of_kept`)."""
+    adapter = trained(task, seed, steps)
+    source, target = (infer(adapter, part.inputs, n) for n, part in enumerate((task.source, task.target_train)))
+    truth, idx = task.target_train.known_labels, torch.arange(len(task.target_train))
+    shares = {CLASSIFIER: {"all": (target["preds"].argmax(1) == truth).float().mean().item()}}
+    for name, settings in LABELLERS.items():
+        labeler = PrototypeLabeler(len(task.classes), source["features"].shape[1], len(truth), **settings)
+        labeler.fit(source["features"], task.source.known_labels)
+        usual, labeler.threshold = labeler.threshold, 0.0
+        labeler.relabel([(target["features"], idx)])
+        shares[name] = {"all": (labeler.labels == truth).float().mean().item()}
+        labeler.threshold = usual
+        kept = labeler.relabel([(target["features"], idx)])["share_kept"]
+        right = (labeler.labels == truth).float().mean().item()
+        shares[name] |= {"kept": kept, "right_of_kept": right / max(kept, 1 / len(truth))}
+    return shares
+
+
+def write_labels(
+    folder: Path, place: DataPlace, tasks: Sequence[str], seeds: Sequence[int], steps: int
+) -> Iterator[list[dict[str, Any]]]:
+    """Measures tasks by seeds, writes `labels.json` after each, and gives what is there by then."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs: list[dict[str, Any]] = []
+    for seed in seeds:
+        for name in tasks:
+            runs.append({"task": name, "seed": seed, "labels": measure(load_task(name, place), seed, steps)})
+            settings = {"method": METHOD, "steps": steps, "labellers": LABELLERS}
+            result = {"runs": runs, "settings": settings, "versions": versions(), "commit": commit()}
+            (folder / "labels.json").write_text(json.dumps(result, indent=1) + "\n")
+            yield runs
+
+
+def rows(runs: list[dict[str, Any]]) -> list[list[str]]:
+    """Gives a table of the right labels, none rejected, in %, means over seeds, a row a task."""
+    tasks, names = list(dict.fromkeys(run["task"] for run in runs)), [CLASSIFIER, *LABELLERS]
+    table = [["right labels, %", *names]]
+    for task in tasks:
+        own = [run["labels"] for run in runs if run["task"] == task]
+        table.append([task, *(f"{100 * mean(labels[name]['all'] for labels in own):.1f}" for name in names)])
+    by_task = [[float(cell) for cell in row[1:]] for row in table[1:]]
+    return [*table, ["mean", *(f"{mean(column):.1f}" for column in zip(*by_task, strict=True))]]
