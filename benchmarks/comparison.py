@@ -11,11 +11,17 @@ from .results import Result
 
 FLOOR, CEILING = "source_only", "target_supervised"
 MARK = "▼"  # negative transfer
+Tasks = Mapping[str, Mapping[str, list[Result]]]
 
 
 def by_seed(runs: list[Result]) -> dict[int, float]:
     """Last-step headline by seed, in per cent; without runs that have no labels."""
     return {run["seed"]: 100 * run[run["metric"]]["last"] for run in runs if run[run["metric"]]["last"] is not None}
+
+
+def scored(tasks: Tasks) -> dict[str, Mapping[str, list[Result]]]:
+    """Gives the tasks whose targets have labels."""
+    return {task: methods for task, methods in tasks.items() if all(map(by_seed, methods.values()))}
 
 
 def against_floor(runs: list[Result], floor: list[Result]) -> tuple[float, float] | None:
@@ -71,16 +77,15 @@ class Ranking:
         return groups
 
 
-def ranking(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Ranking | None:
-    """Ranks the methods that were run on all tasks, without the ceiling, by their mean over seeds (Demsar, JMLR 2006);
-    None where there are fewer than two of either."""
-    scored = {task: {name: by_seed(runs) for name, runs in methods.items()} for task, methods in tasks.items()}
-    names = sorted(set.intersection(*(set(methods) for methods in scored.values())) - {CEILING}) if scored else []
-    if len(scored) < 2 or len(names) < 2 or not all(scored[task][name] for task in scored for name in names):
+def ranking(tasks: Tasks) -> Ranking | None:
+    """Ranks the methods that were run on all tasks, which have labels, without the ceiling, by their mean over seeds
+    (Demsar, JMLR 2006); None where there are fewer than two of either."""
+    names = sorted(set.intersection(*(set(methods) for methods in tasks.values())) - {CEILING}) if tasks else []
+    if len(tasks) < 2 or len(names) < 2:
         return None
-    means = np.array([[np.mean(list(methods[name].values())) for name in names] for methods in scored.values()])
+    means = np.array([[np.mean(list(by_seed(methods[name]).values())) for name in names] for methods in tasks.values()])
     ranks = np.array([rankdata(-row) for row in means])
-    count, num_tasks = len(names), len(scored)
+    count, num_tasks = len(names), len(tasks)
     quantile = studentized_range.ppf(0.95, count, math.inf) / math.sqrt(2)
     critical = float(quantile * math.sqrt(count * (count + 1) / (6 * num_tasks)))
     p = float(friedmanchisquare(*means.T).pvalue) if count > 2 else None

@@ -6,12 +6,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .comparison import Ranking, by_seed, ranking
-from .figures import Runs, colours, plain, save
+from .comparison import Ranking, Tasks, by_seed, ranking, scored
+from .figures import colours, plain, save
 from .results import Result, by_task_and_method, headline
 
 OURS = "dmsrl"
-Tasks = Mapping[str, Runs]
 
 
 def critical_difference(found: Ranking, path: Path) -> Path:
@@ -43,7 +42,7 @@ def critical_difference(found: Ranking, path: Path) -> Path:
     return save(figure, path)
 
 
-def shared(tasks: Tasks, names: list[str]) -> dict[str, Runs]:
+def shared(tasks: Tasks, names: list[str]) -> dict[str, Mapping[str, list[Result]]]:
     """Gives the tasks on which all of `names` were run and scored."""
     return {task: of for task, of in tasks.items() if all(by_seed(of.get(name, [])) for name in names)}
 
@@ -126,7 +125,7 @@ def median_seconds(runs: list[Result]) -> float:
 def overall_pictures(results: list[Result], folder: Path) -> list[tuple[str, Path]]:
     """Draws what there is enough for; gives a caption and the path of each."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = {task: dict(of) for task, of in by_task_and_method(results).items() if all(map(by_seed, of.values()))}
+    tasks = scored(by_task_and_method(results))
     drawn = []
     if found := ranking(tasks):
         drawn.append(("Critical-difference diagram", critical_difference(found, folder / "ranks.png")))

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_negative_transfer
+from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_negative_transfer, scored
 from .figures import pictures
 from .figures_overall import overall_pictures
 from .overview import overview
@@ -90,15 +90,14 @@ def chapters(results: list[Result], folder: Path) -> list[Chapter]:
     """Gives what the report tells: of all, of all tasks together, and of every task."""
     tasks = by_task_and_method(results)
     drawn = pictures(results, folder, folder / "figures")
+    name = "All tasks" if len(tasks) > 1 else "Overview"
     first = Chapter("Results", [HEAD.format(selector=results[0]["selector"])])
-    together = Chapter(
-        "All tasks" if len(tasks) > 1 else "Overview", pictures=overall_pictures(results, folder / "figures")
-    )
+    together = Chapter(name, pictures=overall_pictures(results, folder / "figures"))
     if rows := overview(results):
         together.texts = [OVERVIEW]
         together.tables = [("", rows)]
-    if len(tasks) > 1:
-        together.tables.append((SCORES, score_matrix(tasks)))
+    if len(told := scored(tasks)) > 1:
+        together.tables.append((SCORES, score_matrix(told)))
     parts = [first, *([together] if together.tables or together.pictures else [])]
     if rows := pair_rows(results):
         drawn_pairs = [

@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.comparison import MARK, Ranking, against_floor, gap_closed, is_negative_transfer, ranking
 from benchmarks.report import write_report
+from benchmarks.results import write_result
+from benchmarks.validators import VALIDATORS
 
 from .fake_results import fake_result, write_fakes
 
@@ -98,6 +100,17 @@ def test_the_page_holds_all_it_shows_and_the_markdown_tells_the_same(folder: Pat
     assert "| dmsrl | 76.5 | 62 % | 0 of 2 | **76.0 ± 1.4** | **77.0 ± 1.4** |" in text
     assert "| dmsrl | +25.0 ± 0.0 | 62 % | 76.0 ± 1.4 | 76.0 ± 1.4 | 76.0 ± 1.4 | 76.0 ± 1.4 | 500 |" in text
     assert "| target_supervised | 91.5 | - | 0 of 2 | 91.0 ± 1.4 | 92.0 ± 1.4 |" in text
+
+
+def test_a_target_without_labels_is_told_of_and_counts_for_nothing(tmp_path: Path) -> None:
+    write_fakes(tmp_path, ("digits",))
+    blind = {"last": None, "selected": None, "oracle": None}
+    none = {name: {"accuracy": None, "balanced_accuracy": None} for name in VALIDATORS}
+    more = {"accuracy": blind, "balanced_accuracy": blind, "selected_by": none, "confusion": None}
+    write_result(tmp_path, fake_result("field", "dmsrl", 0, 0.5, **more, per_class_accuracy=None))
+    text = re.sub(" +", " ", write_report(tmp_path).read_text())
+    assert "| dmsrl | - | - | - | - | - | 1 |" in text and "negative on" not in text
+    assert "Critical-difference" not in text and "Speed against accuracy" in text
 
 
 def test_results_of_before_are_reported_too(tmp_path: Path) -> None:

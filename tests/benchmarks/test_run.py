@@ -160,7 +160,7 @@ def test_the_command_line_trains_reports_and_skips_what_is_done(
     assert done == [(name, seed) for name in ("source_only", "dann", "dmsrl") for seed in "01"]
     report = (out / "report.md").read_text()
     pictures = [line.split("(")[1][:-1] for line in report.splitlines() if line.startswith("![")]
-    assert len(pictures) == 4
+    assert len(pictures) == 7
     assert all((out / picture).stat().st_size > 5000 for picture in pictures)
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert main(command) == 0
