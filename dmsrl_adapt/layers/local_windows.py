@@ -28,7 +28,7 @@ def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
         >>> corner_windows(torch.zeros(1, 8, 7, 7), 5 / 7)["top_left"].shape
         torch.Size([1, 8, 5, 5])
     """
-    height, width = (max(1, round(side * share)) for side in maps.shape[2:])
+    height, width = (cells_of(side, share) for side in maps.shape[2:])
     top, bottom = slice(None, height), slice(-height, None)
     left, right = slice(None, width), slice(-width, None)
     places = ((top, left), (top, right), (bottom, left), (bottom, right))
@@ -54,6 +54,11 @@ def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
     return {f"window_{r}_{c}": maps[:, :, down[r], across[c]] for r in range(rows) for c in range(columns)}
 
 
+def cells_of(side: int, share: float) -> int:
+    """Gives the share of a side in whole cells, at least 1. While `torch.jit.trace` looks on, the side is a tensor."""
+    return max(1, round(int(side) * share))
+
+
 def spans(side: int, count: int) -> list[slice]:
     """Cuts a side into parts as adaptive pooling does, from i side / count rounded down to the next one rounded up."""
     return [slice(i * side // count, -(-(i + 1) * side // count)) for i in range(count)]
@@ -77,7 +82,7 @@ def landmark_windows(maps: Tensor, landmarks: Tensor, share: float) -> dict[str,
         >>> landmark_windows(torch.zeros(1, 8, 7, 7), torch.tensor(ALIGNED), 2 / 5)["nose"].shape
         torch.Size([1, 8, 3, 3])
     """
-    height, width = (max(1, round(side * share)) for side in maps.shape[2:])
+    height, width = (cells_of(side, share) for side in maps.shape[2:])
     centers = landmarks.detach().float().clamp(share / 2, 1 - share / 2).expand(maps.shape[0], -1, -1)
     # middles of a window's cells, from its own middle, in shares of the map's side
     down, across = (

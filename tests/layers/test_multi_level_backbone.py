@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import pytest
 import timm
@@ -298,6 +299,26 @@ def test_it_is_exported_for_any_batch_size(settings):
     program = torch.export.export(G, (torch.randn(2, 3, 64, 64),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     x = torch.randn(5, 3, 64, 64)
     torch.testing.assert_close(program.module()(x), G(x), rtol=1e-4, atol=1e-5)
+
+
+@every_setting
+def test_it_is_traced_for_any_batch_size(settings):
+    G = make(settings).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sides of maps and windows become constants; and tracing is an old way
+        traced = torch.jit.trace(G, torch.randn(2, 3, 64, 64))
+    x = torch.randn(5, 3, 64, 64)
+    torch.testing.assert_close(traced(x), G(x), rtol=1e-4, atol=1e-5)
+
+
+def test_vision_transformer_is_exported_and_traced_for_any_batch_size():
+    G, x = MultiLevelBackbone("test_vit", levels=(1, -1), local=(2, 2), input_size=64).eval(), torch.randn(5, 3, 64, 64)
+    program = torch.export.export(G, (x[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(G, x[:2])
+    for form in (program.module(), traced):
+        torch.testing.assert_close(form(x), G(x), rtol=1e-4, atol=1e-5)
 
 
 @every_setting
