@@ -2,7 +2,7 @@
 
 from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
-from .class_probs import class_probs, faded_by_doubt
+from .class_probs import certainty, class_probs, faded_by_doubt, known_classes
 from .club_loss import CLUBLoss, CLUBLosses
 from .consistency_loss import consistency_loss
 from .cosine_margin_loss import CosineMarginLoss
@@ -40,9 +40,11 @@ __all__ = [
     "RandomConvolution",
     "StoredMaps",
     "TrainingProgress",
+    "certainty",
     "class_probs",
     "consistency_loss",
     "faded_by_doubt",
+    "known_classes",
     "labelled_cross_entropy",
     "nearest",
     "ramp",
