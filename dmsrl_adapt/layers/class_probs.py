@@ -36,8 +36,9 @@ def certainty(probs: Tensor) -> Tensor:
 def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
     """Most probable class of each sample, or -1 where it is too doubtful.
 
-    For a target that may hold classes which the source lacks: their samples are to be rejected as unknown. Train with `Recipe.without("confusion")` then: minimum class confusion makes every target sample certain of a class
-    of the source, unknown ones too.
+    For a target that may hold classes which the source lacks: their samples are to be rejected as unknown. Train with
+    `Recipe.without("confusion")` then: minimum class confusion makes every target sample certain of a class of the
+    source, unknown ones too.
 
     Args:
         probs: q, shape (N, K), 0..1, rows that sum to 1, as `class_probs` gives them.
