@@ -58,6 +58,11 @@ def is_styled(domain: str) -> str:
     return f"{domain}_imgs_is_styled"
 
 
+def domain_id(domain: str) -> str:
+    """`src` -> `src_domain`, numbers of the domains that samples are from."""
+    return f"{domain}_domain"
+
+
 def landmarks(domain: str) -> str:
     """`src` -> `src_imgs_landmarks`."""
     return f"{domain}_imgs_landmarks"

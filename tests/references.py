@@ -107,6 +107,19 @@ def domain_cross_entropy(logits: Tensor, domains: Sequence[int]) -> Tensor:
     return torch.stack(losses).mean() if losses else 0 * logits.sum()
 
 
+def several_domains_cross_entropy(logits: Tensor, domains: Sequence[int], class_probs: Tensor) -> Tensor:
+    """1/(DK) sum_k sum_d sum_{i in d} q_ik / (1 + sum_{j in d} q_jk) CE(h_ik, d_i); logits of shape (N, K, D)."""
+    loss, (_, num_classes, num_domains) = 0 * logits.sum(), logits.shape
+    for k in range(num_classes):
+        for d in range(num_domains):
+            members = [i for i in range(len(domains)) if domains[i] == d]
+            mass = sum(float(class_probs[j, k]) for j in members)
+            for i in members:
+                share = float(class_probs[i, k]) / (1 + mass)
+                loss = loss - share * log_softmax(logits[i, k], d) / (num_domains * num_classes)
+    return loss
+
+
 def class_domain_cross_entropy(logits: Tensor, domains: Sequence[int], class_probs: Tensor) -> Tensor:
     """1/(2K) sum_k sum_d sum_{i in d} q_ik / (1 + sum_{j in d} q_jk) BCE(h_ik, d_i)."""
     loss, class_probs = 0 * logits.sum(), class_probs.detach()
@@ -122,10 +135,10 @@ def class_domain_cross_entropy(logits: Tensor, domains: Sequence[int], class_pro
 
 
 def balanced_class_probs(class_mass: Tensor, domains: Sequence[int], class_probs: Tensor) -> Tensor:
-    """Memberships times (smaller / larger share of the class in the two domains)^2; moves running means in place."""
-    balanced, (_, num_classes) = class_probs.clone(), class_mass.shape
+    """Memberships times (smallest / largest share of the class in a domain)^2; moves running means in place."""
+    balanced, (num_domains, num_classes) = class_probs.clone(), class_mass.shape
     shares = []
-    for d in (0, 1):
+    for d in range(num_domains):
         members = [i for i in range(len(domains)) if domains[i] == d]
         old = class_mass[d].tolist()
         kept = 0.95 if sum(old) > 0 else 0.0
@@ -133,8 +146,8 @@ def balanced_class_probs(class_mass: Tensor, domains: Sequence[int], class_probs
             mean = sum(float(class_probs[i, k]) for i in members) / len(members)
             class_mass[d, k] = kept * old[k] + (1 - kept) * mean
         shares.append([mass / sum(class_mass[d].tolist()) for mass in class_mass[d].tolist()])
-    for k, (source, target) in enumerate(zip(*shares, strict=True)):
-        balanced[:, k] *= (min(source, target) / max(source, target)) ** 2 if max(source, target) > 0 else 0.0
+    for k, of_class in enumerate(zip(*shares, strict=True)):
+        balanced[:, k] *= (min(of_class) / max(of_class)) ** 2 if max(of_class) > 0 else 0.0
     return balanced
 
 

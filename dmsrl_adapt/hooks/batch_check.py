@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .. import keys
 from ..layers.checks import check_images, check_labels
 from .context import read, read_progress
+from .mi_minimization import num_domains
 from .target_labels import read_target_labels
 
 
@@ -21,8 +22,9 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
 
     Args:
         hook: named in errors.
-        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `target_labels` and `progress` where present, and
-            `target_sample_idx` where the layers have a `pseudo_labeler`.
+        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `target_labels` and `progress` where present,
+            `target_sample_idx` where the layers have a `pseudo_labeler`, and `src_domain` and `target_domain` where
+            they tell more than two domains apart.
         layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
             have no upper end.
 
@@ -40,6 +42,10 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
         check_images(of_domain, keys.imgs(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
+    for domain, number in ((d, max(map(num_domains, layers.values()), default=2)) for d in keys.DOMAINS):
+        if number > 2:
+            key = keys.domain_id(domain)
+            check_labels(read(hook, inputs, key), len(images[domain]), number, name=key)
     num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
     read_target_labels(inputs, len(target), target.device, num_classes)
     return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)

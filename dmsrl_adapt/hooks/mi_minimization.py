@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_adapt.hooks import FeaturesAndLogitsHook, FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import keys
 from ..layers import class_probs, faded_by_doubt
@@ -21,11 +21,12 @@ class MIMinimizationHook(BaseHook):
     """Lowers the mutual information between features and domain by a critic behind gradient reversal.
 
     Modules: `G` and, in the conditional form, `C` (for features and logits that are missing), `mi_critic` (models;
-    `AdversarialMILoss`); with levels, for each of them one such as `mi_critic_level_global`. Reads:
-    `src_imgs_features`, `target_imgs_features`; in the conditional form `src_labels` and
-    `target_imgs_features_logits`, and `target_labels` where present; `progress` where ramped; with levels, for each of
-    them keys such as `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to
-    compute. Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
+    `AdversarialMILoss`, for several sources made with their number and one more as `num_domains`); with levels, for
+    each of them one such as `mi_critic_level_global`. Reads: `src_imgs_features`, `target_imgs_features`; `src_domain`
+    and `target_domain` for several sources; in the conditional form `src_labels` and `target_imgs_features_logits`, and
+    `target_labels` where present; `progress` where ramped; with levels, for each of them keys such as
+    `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute.
+    Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
     `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
 
     Args:
@@ -70,11 +71,19 @@ class MIMinimizationHook(BaseHook):
         parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
-        domains = domain_numbers(context)
         probs = self._class_probs(context, len(context[keys.features(keys.SRC)])) if self.conditional else None
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
-        loss = sum(part.weight * part.layer(part.features(context), domains, probs, strength) for part in parts)
+        loss = sum(
+            part.weight * part.layer(part.features(context), self._domains(context, part.layer), probs, strength)
+            for part in parts
+        )
         return outputs, {keys.MI_LOSS: loss}
+
+    def _domains(self, context: Mapping[str, Any], layer: nn.Module) -> Tensor:
+        """Domain of every row: source or target where there are two, else as the batch numbers them; shape (N,)."""
+        if num_domains(layer) == 2:
+            return domain_numbers(context)
+        return torch.cat([read(self, context, keys.domain_id(domain)) for domain in keys.DOMAINS])
 
     def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:
         """Known labels as certain, other target classes as the classifier sees them; shape (N, K)."""
@@ -92,6 +101,11 @@ class MIMinimizationHook(BaseHook):
 
     def _out_keys(self) -> list[str]:
         return list(self.f_hook.out_keys)
+
+
+def num_domains(layer: nn.Module) -> int:
+    """Gives the number of domains that a layer, however it is wrapped, tells apart."""
+    return max(getattr(part, "num_domains", 2) for part in layer.modules())
 
 
 def domain_numbers(context: Mapping[str, Any]) -> Tensor:

@@ -50,7 +50,7 @@ class TargetLabelsHook(BaseHook):
         if not self.has_labels:
             return {}, {}
         outputs = self.f_hook(inputs, losses)[0]
-        logits = {**inputs, **outputs}[keys.logits(keys.TARGET)]
+        logits = (inputs | outputs)[keys.logits(keys.TARGET)]
         labels = inputs[keys.TARGET_LABELS]
         loss_fn = partial(labelled_cross_entropy, labels=labels, label_smoothing=self.label_smoothing)
         return outputs, {keys.TARGET_CLASSIFICATION_LOSS: OverClassifiers(loss_fn)(logits)}

@@ -2,7 +2,7 @@
 
 from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
-from .class_probs import class_probs, faded_by_doubt
+from .class_probs import certainty, class_probs, faded_by_doubt, known_classes
 from .club_loss import CLUBLoss, CLUBLosses
 from .collapse_watch import CollapseWatch
 from .confusion_loss import ConfusionLoss
@@ -44,9 +44,11 @@ __all__ = [
     "RandomConvolution",
     "StoredMaps",
     "TrainingProgress",
+    "certainty",
     "class_probs",
     "consistency_loss",
     "faded_by_doubt",
+    "known_classes",
     "labelled_cross_entropy",
     "nearest",
     "ramp",

@@ -11,45 +11,53 @@ from .class_prototypes import num_processes, summed_over_processes
 
 
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
-    """Mean binary cross entropy in nats of telling the domain.
+    """Mean cross entropy in nats of telling the domain.
 
     In expectation the entropy H(domain) minus it bounds I(feature; domain) from below; H(domain) is log 2 only where
-    both domains have equally many samples.
+    there are two domains and both have equally many samples.
 
     Args:
-        logits: shape (N,), critic's log odds of domain 1.
-        domains: shape (N,), int64, 0 or 1.
+        logits: of two domains shape (N,), critic's log odds of domain 1; of more shape (N, D).
+        domains: shape (N,), int64, 0..D-1.
     """
-    return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="sum") / max(len(logits), 1)
+    return each_domain_cross_entropy(logits, domains).sum() / max(len(logits), 1)
+
+
+def each_domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
+    """Cross entropy of telling the domain by each logit; of two domains logits are log odds, of the shape of `domains`,
+    of more they have one axis more, of length D."""
+    if logits.ndim == domains.ndim:
+        return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="none")
+    return F.cross_entropy(logits.flatten(0, -2), domains.flatten(), reduction="none").view(domains.shape)
 
 
 def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
     r"""Domain cross entropy within each class, in nats: the lower, the better the critic tells domains within classes.
 
-    $$ \frac{1}{2K} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} BCE(h_{ik}, d_i) $$
+    $$ \frac{1}{DK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
 
-    In a class both domains count alike, and so do the K classes among each other, however many samples they have. The
+    In a class all D domains count alike, and so do the K classes among each other, however many samples they have. The
     1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller
     for all classes; so log 2 minus it is no bound on the mutual information. In a process group the sums in the
     denominator are those over all processes, and the mean of the processes' losses is the loss of all samples.
 
     Args:
-        logits: shape (N, K), critic's log odds of domain 1, one output a class.
-        domains: shape (N,), int64, 0 or 1.
+        logits: of two domains shape (N, K), critic's log odds of domain 1, one output a class; of more shape (N, K, D).
+        domains: shape (N,), int64, 0..D-1.
         class_probs: q, shape (N, K), 0..1, membership of a sample in a class.
     """
-    (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in (0, 1)]))
+    num_domains = 2 if logits.ndim == 2 else logits.shape[2]
+    (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in range(num_domains)]))
     weights = class_probs / (1 + mass)[domains] * num_processes()
-    truth = domains.to(logits)[:, None].expand_as(logits)
-    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    return (weights * losses).sum() / (2 * logits.shape[1])
+    losses = each_domain_cross_entropy(logits, domains[:, None].expand_as(weights))
+    return (weights * losses).sum() / (num_domains * logits.shape[1])
 
 
 def class_balance(class_mass: Tensor) -> Tensor:
-    """How far two domains agree on the share of each class, the smaller over the larger, squared; shape (K,), 0..1.
+    """How far domains agree on the share of each class, the smallest over the largest, squared; shape (K,), 0..1.
 
     Args:
-        class_mass: shape (2, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
+        class_mass: shape (D, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
             holds nothing, nothing is known, and every class gets 1.
     """
     total = class_mass.sum(1, keepdim=True)
@@ -68,11 +76,15 @@ class AdversarialMILoss(nn.Module):
     mode, the buffer `class_mass`. The critic runs in float32 under autocast. `accuracy` is the share of the last batch
     whose domain it told, memberships counted, 0 where its gradient reaches no feature; it is not saved.
 
+    Several sources are domains of their own with `num_domains` above 2: the critic tells all of them and the target
+    apart at once, which lowers the same mutual information; a class that one of them lacks is aligned in none.
+
     Args:
         feature_dim: D, at least 1.
         num_classes: K for the conditional form, None for the marginal form.
         hidden: width of the critic's two hidden layers; 512 in the paper.
         momentum: share of the old running means kept at a batch, 0..1.
+        num_domains: D, at least 2.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604; gradient reversal: Ganin et al.,
@@ -88,17 +100,26 @@ class AdversarialMILoss(nn.Module):
     accuracy: Tensor
 
     def __init__(
-        self, feature_dim: int, num_classes: int | None = None, hidden: int = 512, momentum: float = 0.95
+        self,
+        feature_dim: int,
+        num_classes: int | None = None,
+        hidden: int = 512,
+        momentum: float = 0.95,
+        num_domains: int = 2,
     ) -> None:
         super().__init__()
+        if num_domains < 2:
+            raise ValueError(f"num_domains must be at least 2, got {num_domains}")
         for name, value in {"feature_dim": feature_dim, "num_classes": num_classes, "hidden": hidden}.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in 0..1, got {momentum}")
         self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum
-        self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=num_classes or 1)
-        self.register_buffer("class_mass", torch.zeros(2, num_classes or 0))
+        self.num_domains = num_domains
+        outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
+        self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
+        self.register_buffer("class_mass", torch.zeros(num_domains, num_classes or 0))
         self.register_buffer("accuracy", torch.zeros(()), persistent=False)
 
     def forward(
@@ -108,7 +129,7 @@ class AdversarialMILoss(nn.Module):
 
         Args:
             features: shape (N, D), floating point, one sample a row.
-            domains: shape (N,), integer, 0 or 1.
+            domains: shape (N,), integer, 0..D-1.
             class_probs: shape (N, K), 0..1, needed by the conditional form, ignored by the marginal one; no gradient
                 flows into it.
             strength: factor >= 0 on the reversed gradient that reaches the features.
@@ -118,28 +139,32 @@ class AdversarialMILoss(nn.Module):
             TypeError: features that are not floating point, domains that are not integers.
         """
         check_features(features, self.feature_dim)
-        domains = check_labels(domains, len(features), 2, name="domains")
+        domains = check_labels(domains, len(features), self.num_domains, name="domains")
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
             # a new one for each call: the backward pass reads its strength, by when a shared one may hold another
             logits = self.critic(GradientReversal(strength)(features.float()))
+            of_domains = () if self.num_domains == 2 else (self.num_domains,)
             if self.num_classes is None:
-                self._note_accuracy(logits, domains, torch.full_like(logits, strength))
+                logits = logits.view(-1, *of_domains)
+                self._note_accuracy(logits, domains, torch.full(domains.shape, strength, device=logits.device))
                 return domain_cross_entropy(logits, domains)
             probs = self._check_class_probs(class_probs, len(features))
             if self.training:
                 self._follow_class_mass(domains, probs)
-            balanced, logits = probs * class_balance(self.class_mass), logits.view(-1, self.num_classes)
+            balanced = probs * class_balance(self.class_mass)
+            logits = logits.view(-1, self.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], strength * balanced)
             return class_domain_cross_entropy(logits, domains, balanced)
 
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
-        right = ((logits.detach() > 0) == domains) * weights
+        told = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
+        right = (told == domains) * weights
         self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0
 
     def _follow_class_mass(self, domains: Tensor, probs: Tensor) -> None:
-        members = [probs[domains == d] for d in (0, 1)]
+        members = [probs[domains == number] for number in range(self.num_domains)]
         sums, counts = torch.stack([one.sum(0) for one in members]), probs.new_tensor([len(one) for one in members])
         sums, counts = summed_over_processes(sums, counts)
         for mass, total, count in zip(self.class_mass, sums, counts, strict=True):

@@ -24,6 +24,44 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
     return torch.stack([one.detach().float().softmax(1) for one in several]).mean(0)
 
 
+def certainty(probs: Tensor) -> Tensor:
+    """How sure a sample's class is, 1 - H(q) / log K; shape (N,), 0..1. With one class there is no doubt.
+
+    Args:
+        probs: q, shape (N, K), 0..1, rows that sum to 1.
+    """
+    most = math.log(max(probs.shape[1], 2))
+    return (1 - torch.special.entr(probs).sum(1) / most).clamp(0, 1)
+
+
+def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
+    """Most probable class of each sample, or -1 where it is too doubtful.
+
+    For a target that may hold classes which the source lacks: their samples are to be rejected as unknown. Train with
+    `Recipe.without("confusion")` then: minimum class confusion makes every target sample certain of a class of the
+    source, unknown ones too.
+
+    Args:
+        probs: q, shape (N, K), 0..1, rows that sum to 1, as `class_probs` gives them.
+        least_certainty: 0..1, see `certainty`; 0 rejects none.
+
+    Returns:
+        int64, shape (N,), 0..K-1 or -1.
+
+    Raises:
+        ValueError: probs of another number of axes, or least_certainty out of range.
+
+    Example:
+        >>> known_classes(torch.tensor([[0.99, 0.01], [0.6, 0.4]]), least_certainty=0.5)
+        tensor([ 0, -1])
+    """
+    if probs.ndim != 2:
+        raise ValueError(f"probs must have shape (N, K), got {tuple(probs.shape)}")
+    if not 0 <= least_certainty <= 1:
+        raise ValueError(f"least_certainty must be in 0..1, got {least_certainty}")
+    return probs.argmax(1).masked_fill(certainty(probs) < least_certainty, -1)
+
+
 def faded_by_doubt(probs: Tensor) -> Tensor:
     """Probabilities times their certainty, q (1 - H(q) / log K): a sample that may be anything counts as nothing.
 
@@ -35,6 +73,4 @@ def faded_by_doubt(probs: Tensor) -> Tensor:
         tensor([[1., 0.],
                 [0., 0.]])
     """
-    most = math.log(max(probs.shape[1], 2))
-    entropy = torch.special.entr(probs).sum(1, keepdim=True)
-    return probs * (1 - entropy / most).clamp(0, 1)
+    return probs * certainty(probs)[:, None]

@@ -40,6 +40,14 @@ def test_kernel_sizes_reach_the_convolution():
         assert ((styled != 0).flatten(1).sum(1) == changed).all()
 
 
+@pytest.mark.parametrize("shape", [(5, 2, 16), (5, 2, 3, 8, 8)])
+def test_signals_and_volumes_have_no_style(shape):
+    images = torch.randn(shape)
+    outputs, _ = RandomStyleHook(probability=1.0)({"src_imgs": images})
+    assert torch.equal(outputs["src_imgs_styled"], images)
+    assert not outputs["src_imgs_is_styled"].any()
+
+
 def test_feature_vectors_have_no_style():
     batch = make_batch()
     outputs, _ = RandomStyleHook(probability=1.0)(batch)

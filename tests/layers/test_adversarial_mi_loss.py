@@ -237,3 +237,73 @@ def test_any_integer_domains_give_the_same(num_classes, dtype):
     features, domains, probs = random_case(0)
     loss_fn = AdversarialMILoss(4, num_classes, hidden=8)
     assert torch.equal(loss_fn(features, domains.to(dtype), probs), loss_fn(features, domains, probs))
+
+
+def several(seed=0, num_domains=3):
+    features, _, probs = random_case(seed)
+    return features, torch.arange(len(features)) % num_domains, probs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_several_domains_equal_slow_reference(seed):
+    features, domains, probs = several(seed)
+    loss_fn = AdversarialMILoss(4, 3, hidden=16, num_domains=3)
+    logits = loss_fn.critic(features.detach()).view(-1, 3, 3)
+    balanced = references.balanced_class_probs(torch.zeros(3, 3), domains.tolist(), probs)
+    expected = references.several_domains_cross_entropy(logits, domains.tolist(), balanced)
+    torch.testing.assert_close(loss_fn(features, domains, probs), expected)
+    marginal = AdversarialMILoss(4, hidden=16, num_domains=3)
+    logits = marginal.critic(features.detach())
+    expected = references.smoothed_cross_entropy(logits, domains.tolist(), 0.0)
+    torch.testing.assert_close(marginal(features, domains), expected)
+
+
+def test_two_domains_by_two_logits_are_those_by_their_log_odds():
+    logits, domains = torch.randn(6, 3, 2), torch.tensor([0, 1, 1, 0, 1, 0])
+    probs, odds = torch.rand(6, 3), logits[..., 1] - logits[..., 0]
+    by_two = class_domain_cross_entropy(logits, domains, probs)
+    torch.testing.assert_close(by_two, class_domain_cross_entropy(odds, domains, probs))
+    torch.testing.assert_close(domain_cross_entropy(logits[:, 0], domains), domain_cross_entropy(odds[:, 0], domains))
+
+
+def test_value_of_three_domains_by_hand():
+    """A blind critic errs by log 3; the only class has mass 2, 1 and 1 in the domains."""
+    domains, probs = torch.tensor([0, 0, 1, 2]), torch.ones(4, 1)
+    expected = (2 / 3 + 1 / 2 + 1 / 2) / 3 * math.log(3)
+    assert class_domain_cross_entropy(torch.zeros(4, 1, 3), domains, probs).item() == pytest.approx(expected)
+    assert domain_cross_entropy(torch.zeros(4, 3), domains).item() == pytest.approx(math.log(3))
+
+
+def test_gradcheck_of_several_domains():
+    logits = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
+    domains, probs = torch.tensor([0, 2, 1, 1, 2, 0]), torch.rand(6, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: class_domain_cross_entropy(x, domains, probs), (logits,))
+    assert torch.autograd.gradcheck(lambda x: domain_cross_entropy(x[:, 0], domains), (logits,))
+
+
+@pytest.mark.parametrize("num_classes", FORMS)
+@pytest.mark.parametrize("size", [0, 1])
+def test_several_domains_in_an_empty_batch_and_in_one_of_one_sample(num_classes, size):
+    loss_fn = AdversarialMILoss(4, num_classes, hidden=8, num_domains=4)
+    features = torch.randn(size, 4, requires_grad=True)
+    loss = loss_fn(features, torch.full((size,), 3), torch.ones(size, num_classes or 1))
+    loss.backward()
+    assert loss.isfinite() and (loss > 0) == (size > 0)
+    assert features.grad.isfinite().all()
+
+
+def test_a_class_that_one_of_several_sources_lacks_is_not_aligned():
+    domains = torch.tensor([0, 0, 1, 1, 2, 2])
+    probs = torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 1], [1, 0], [1, 0]])
+    loss_fn, x = AdversarialMILoss(4, 2, hidden=16, num_domains=3), torch.randn(6, 4, requires_grad=True)
+    loss_fn(x, domains, probs).backward()
+    assert x.grad[probs[:, 1] == 1].abs().sum() == 0
+    assert (x.grad[probs[:, 0] == 1].norm(dim=1) > 0).all()
+
+
+def test_domain_out_of_range_and_too_few_domains_are_refused():
+    features, domains, probs = several(num_domains=4)
+    with pytest.raises(ValueError, match=r"domains must be in 0\.\.2, got values from 0 to 3"):
+        AdversarialMILoss(4, 3, num_domains=3)(features, domains, probs)
+    with pytest.raises(ValueError, match="num_domains must be at least 2, got 1"):
+        AdversarialMILoss(4, 3, num_domains=1)

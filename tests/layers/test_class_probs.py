@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dmsrl_adapt.layers import class_probs, faded_by_doubt
+from dmsrl_adapt.layers import certainty, class_probs, faded_by_doubt, known_classes
 
 from .. import references
 
@@ -57,3 +57,24 @@ def test_no_sample_and_one_class_have_no_doubt(shape):
 def test_rounding_never_leaves_the_range():
     probs = torch.full((3, 1000), 1 / 1000)
     assert (faded_by_doubt(probs) >= 0).all()
+
+
+def test_certainty_by_hand():
+    probs = torch.tensor([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0]])
+    torch.testing.assert_close(certainty(probs), torch.tensor([1.0, 0.0, 0.5]))
+    assert certainty(torch.ones(2, 1)).tolist() == [1, 1]
+
+
+def test_doubtful_samples_are_unknown():
+    probs = torch.tensor([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.0, 0.5, 0.5, 0], [0, 0.1, 0, 0.9]])
+    assert known_classes(probs, 0.0).tolist() == [0, 0, 1, 3]
+    assert known_classes(probs, 0.4).tolist() == [0, -1, 1, 3]
+    assert known_classes(probs, 0.7).tolist() == [0, -1, -1, 3]
+    assert known_classes(probs, 1.0).tolist() == [0, -1, -1, -1]
+    assert known_classes(torch.zeros(0, 4), 0.5).shape == (0,)
+
+
+@pytest.mark.parametrize(("probs", "least"), [(torch.zeros(3), 0.5), (torch.ones(1, 2) / 2, 1.5)])
+def test_known_classes_of_bad_input_are_refused(probs, least):
+    with pytest.raises(ValueError, match="must"):
+        known_classes(probs, least)

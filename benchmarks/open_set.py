@@ -1,0 +1,77 @@
+"""Unknown classes in the target: which share of them is rejected, and of the known ones kept, over a threshold."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_adapt.adapters import BaseAdapter
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from dmsrl_adapt.layers import certainty, known_classes
+
+from .methods import Method, Setup, Trainable, get_method
+from .results import commit
+from .tasks import DataPlace, Task, digits
+from .training import Plan, infer, train
+
+UNKNOWN = (7, 8, 9)
+THRESHOLDS = (0.5, 0.7, 0.9)
+METHODS = "source_only,dmsrl,dmsrl-confusion,dmsrl-view"
+HEAD = ["method", "seed", "known, right", "AUROC", *(f"rejected / kept at {least}" for least in THRESHOLDS)]
+
+
+def open_task(task: Task) -> Task:
+    """Gives a task of digits whose source holds none of UNKNOWN, the last classes; the target is as it is."""
+    kept = ~torch.isin(task.source.known_labels, torch.tensor(UNKNOWN))
+    known = task.classes[: len(task.classes) - len(UNKNOWN)]
+    return replace(task, source=task.source.take(kept), classes=known)
+
+
+def class_probs_of(task: Task, method: Method, seed: int, steps: int) -> Tensor:
+    """Trains a method and gives its class probabilities of the target's scoring part, shape (N, K)."""
+    made: list[BaseAdapter] = []
+
+    def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
+        trainable = method.build(setup, settings)
+        made.append(trainable.adapter)
+        return trainable
+
+    train(task, replace(method, build=build), seed, Plan(steps=steps, scorings=1))
+    return infer(made[0], task.target_test.inputs, 1)["preds"]
+
+
+def row(probs: Tensor, labels: Tensor) -> list[str]:
+    """Gives, in %: right answers on known classes; area under the curve of rejecting unknown ones by their certainty;
+    and at each threshold the unknown samples that are rejected and the known ones that are kept.
+
+    Args:
+        probs: shape (N, K).
+        labels: shape (N,), K and above for unknown classes.
+    """
+    is_known = labels < probs.shape[1]
+    right = (probs.argmax(1) == labels)[is_known].float().mean()
+    area = roc_auc_score(is_known, certainty(probs))
+    cells = [f"{100 * right:.1f}", f"{100 * area:.1f}"]
+    for least in THRESHOLDS:
+        kept = known_classes(probs, least) >= 0
+        cells.append(f"{100 * (~kept)[~is_known].float().mean():.0f} / {100 * kept[is_known].float().mean():.0f}")
+    return cells
+
+
+def write_open_set(
+    folder: Path, name: str, place: DataPlace, methods: list[str], seeds: list[int], steps: int
+) -> list[list[str]]:
+    """Trains, writes `open_set.json` after every run, and gives a table, a row a method and seed."""
+    task, rows = open_task(digits.load(name, place)), [HEAD]
+    folder.mkdir(parents=True, exist_ok=True)
+    for method in methods:
+        for seed in seeds:
+            probs = class_probs_of(task, get_method(method), seed, steps)
+            rows.append([method, str(seed), *row(probs, task.target_test.known_labels)])
+            result = {"task": name, "unknown": UNKNOWN, "steps": steps, "rows": rows, "commit": commit()}
+            (folder / "open_set.json").write_text(json.dumps(result, indent=1) + "\n")
+    return rows
