@@ -42,6 +42,7 @@ def test_processes_train_the_networks_of_one(processes, folder):
 
 
 def test_a_step_exchanges_what_the_page_tells(folder):
+    # one number more is exchanged once a run
     numbers = 2 * CLASSES * DIM + 2 * CLASSES**2 + 8 * CLASSES + 5
     assert [result["exchanged"] for result in read(folder / "2", 2)] == [
         STEPS * numbers + 1
