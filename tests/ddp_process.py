@@ -60,13 +60,12 @@ def counted(numbers, collective):
 
 def train(number=0, processes=1, count=STEPS, checkpoints=None):
     """Gives losses of every step and the states at the end, of the modules inside of their wrappers."""
-    adapter, losses, kept = make_adapter(), [], []
+    adapter, losses = make_adapter(), []
     step = adapter.hook
 
     def noted(*args):
         result = step(*args)
         losses.append(result[1]["total_loss"])
-        kept.append(int((result[0]["target_pseudo_labels"] >= 0).sum()))
         return result
 
     adapter.hook = noted
@@ -87,7 +86,6 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
     )
     return {
         "losses": losses,
-        "kept": kept,
         "exchanged": exchanged,
         "states": states,
         "labels": adapter.misc["pseudo_labeler"].labels,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_range
+from .checks import check_has_values, check_range
 from .over_classifiers import OverClassifiers
 
 
@@ -37,11 +37,11 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
         tensor(0.6931)
     """
     several = [logits] if isinstance(logits, Tensor) else list(logits)
-    if class_probs.ndim != 2 or not several or any(getattr(one, "shape", None) != class_probs.shape for one in several):
-        came = [tuple(getattr(one, "shape", ())) for one in several]
-        raise ValueError(
-            f"logits and class_probs must have the same shape (N, K), got {came} and {tuple(class_probs.shape)}"
-        )
+    shapes = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in (*several, class_probs)]
+    if not several or not isinstance(class_probs, Tensor) or class_probs.ndim != 2 or len(set(shapes)) > 1:
+        raise ValueError(f"logits and class_probs must have the same shape (N, K), got {shapes[:-1]} and {shapes[-1]}")
+    for one in several:
+        check_has_values(one, "logits")
     q = class_probs.detach().float()
     check_range(q.flatten(), q.numel(), 0, 1 + 1e-3, "class_probs")
     trust = q.amax(1) / max(len(q), 1)

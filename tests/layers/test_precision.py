@@ -52,7 +52,9 @@ def test_value_and_gradient_are_those_of_float32(loss, dtype):
         with torch.autocast("cpu", dtype=dtype, enabled=one.dtype == dtype):
             result = loss(one)
         assert result.dtype == torch.float32
-        grad = torch.autograd.grad(result, one)[0] if result.requires_grad else torch.zeros(())
-        assert result.isfinite() and grad.isfinite().all()
+        assert result.isfinite()
+        if result.requires_grad:
+            (grad,) = torch.autograd.grad(result, one, allow_unused=True)  # the branch hands none on
+            assert grad is None or grad.isfinite().all()
         results.append(result.detach())
     assert torch.equal(*results)
