@@ -8,15 +8,17 @@ from pkgutil import iter_modules
 from . import commands
 from .tasks import DataError
 
+NAMES = [found.name for found in iter_modules(commands.__path__)]
+MODULES = {name: import_module(f"{commands.__name__}.{name}") for name in NAMES}
+
 
 def parser() -> argparse.ArgumentParser:
     """Gives the command line's parser."""
     cli = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare DMSRL with other methods.")
     named = cli.add_subparsers(dest="command", required=True)
-    for found in iter_modules(commands.__path__):
-        module = import_module(f"{commands.__name__}.{found.name}")
+    for name, module in MODULES.items():
         if hasattr(module, "do"):
-            command = named.add_parser(found.name, help=module.HELP)
+            command = named.add_parser(name, help=module.HELP)
             module.add_options(command)
             command.set_defaults(do=module.do)
     return cli

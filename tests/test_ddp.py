@@ -41,12 +41,11 @@ def test_processes_train_the_networks_of_one(processes, folder):
     assert len(alone["labels"]) == NUM_TARGET and (alone["labels"] >= 0).sum() > NUM_TARGET / 2
 
 
-def test_a_step_exchanges_what_the_page_tells(folder):
-    # one number more is exchanged once a run
-    numbers = 2 * CLASSES * DIM + 2 * CLASSES**2 + 8 * CLASSES + 5
-    assert [result["exchanged"] for result in read(folder / "2", 2)] == [
-        STEPS * numbers + 1
-    ] * 2  # and one number in the whole run
+def test_a_step_exchanges_at_most_what_the_page_tells(folder):
+    absent = 2 * CLASSES**2 + 10 * CLASSES + 5 - 2 * CLASSES  # of a step in which the labeller is told of no class
+    most = absent + 2 * CLASSES * (DIM + 1)
+    (count,) = {result["exchanged"] for result in read(folder / "2", 2)}
+    assert STEPS * (absent + CLASSES * (DIM + 1)) < count <= STEPS * most  # all classes of the source are there
 
 
 def test_unequal_numbers_of_batches_are_an_error_and_no_wait(folder):

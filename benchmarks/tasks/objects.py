@@ -1,6 +1,6 @@
 """Office-31, Office-Home, Office-Caltech10, VisDA-2017, DomainNet-126: folders of images, on frozen features."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -14,7 +14,7 @@ from pytorch_adapt.datasets.base_dataset import BaseDownloadableDataset
 from ..frozen_features import frozen_features
 from .images import decode, to_images
 from .own_data import image_files
-from .task import DataError, DataPlace, Shares, Split, Task
+from .task import DataError, DataPlace, Need, Shares, Split, Task
 
 SIZE = 128
 AT_ONCE = 2000  # images decoded at a time
@@ -89,6 +89,29 @@ NAMES = tuple("-".join(pair) for pair in PAIRS if pair[:2] != ("visda2017", "rea
 LICENCE = "; ".join(f"{kind}: {one.licence}, {one.address}" for kind, one in COLLECTIONS.items())
 
 
+def needs(name: str) -> tuple[Need, ...]:
+    """Gives the folders that a task is made of."""
+    kind, *domains = name.split("-")
+    one = COLLECTIONS[kind]
+    return tuple(Need(f"{one.root}/{one.domains[domain]}", how_of(one), counter(one, domain)) for domain in domains)
+
+
+def counter(one: Collection, domain: str) -> Callable[[Path], dict[str, int]]:
+    """Gives what counts the images of a domain by class, from the path of its folder."""
+
+    def count(path: Path) -> dict[str, int]:
+        root = path.parents[len(Path(one.domains[domain]).parts) - 1]
+        return {name: len(paths) for name, paths in sorted(files_of(one, domain, root).items())}
+
+    return count
+
+
+def how_of(one: Collection) -> str:
+    """Says where a collection is offered, and who can fetch it."""
+    how = "; or let pytorch-adapt fetch it: add --download" if one.loader else ""
+    return f"It is offered at {one.address}{how}"
+
+
 def load(name: str, place: DataPlace) -> Task:
     """Gives the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
     kind, source, target = name.split("-")
@@ -137,11 +160,8 @@ def folder_of(one: Collection, domain: str, place: DataPlace) -> Path:
     missing = [part for part in needed if not (root and (root / part).exists())]
     if root is None or missing:
         looked = f"it is not in {place.folder}" if place.folder else "no folder was named"
-        how = "; or let pytorch-adapt fetch it: add --download" if one.loader else ""
-        raise DataError(
-            f"{one.root}/{missing[0]} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA. It is offered at "
-            f"{one.address}{how}"
-        )
+        needed_here = f"{one.root}/{missing[0]} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA"
+        raise DataError(f"{needed_here}. {how_of(one)}")
     return root
 
 

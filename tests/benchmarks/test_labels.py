@@ -63,14 +63,19 @@ def test_command_writes_and_prints(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(labels, "load_task", lambda name, place: task)
-    assert main(["labels", "--tasks", "a,b", "--seeds", "0,1", "--steps", "3", "--out", str(tmp_path)]) == 0
+    assert (
+        main(["labels", "--tasks", "mnist-usps,embedded", "--seeds", "0,1", "--steps", "3", "--out", str(tmp_path)])
+        == 0
+    )
     result = json.loads((tmp_path / "labels.json").read_text())
-    assert [(run["task"], run["seed"]) for run in result["runs"]] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+    assert [(run["task"], run["seed"]) for run in result["runs"]] == [
+        (name, seed) for seed in (0, 1) for name in ("mnist-usps", "embedded")
+    ]
     assert result["settings"]["steps"] == 3
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-6:-1]] == [
         "right",
         "-" * 15,
-        "a",
-        "b",
+        "mnist-usps",
+        "embedded",
         "mean",
     ]
