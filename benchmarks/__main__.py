@@ -12,5 +12,6 @@ if __name__ == "__main__":
     try:
         from .cli import main
     except ModuleNotFoundError as error:
-        sys.exit(f"error: {error.name} is missing; install what the benchmarks need: python -m pip install '.[bench]'")
+        package = (error.name or "").partition(".")[0]
+        sys.exit(f"error: {package} is missing; install what the benchmarks need: python -m pip install '.[bench]'")
     sys.exit(main())
