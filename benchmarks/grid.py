@@ -3,6 +3,7 @@ does not stop the rest."""
 
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
     """Does one run, unless its result is there, and writes its result."""
     name = run.task if isinstance(run.task, str) else run.task.name
     torch.set_num_threads(1)
+    # signs of a collapse, in the midst of the progress bar: a report tells by its scores
+    warnings.filterwarnings("ignore", message=r".*see docs/robustness\.md")
     commit()  # kept from here on: a commit made while this process trains is not what it runs
     try:
         data = None if isinstance(run.task, str) else run.task.data()
