@@ -99,7 +99,8 @@ def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, pat
             chosen = regions_of(adapters[name], shuffled.inputs[examples], domain)
             both = Regions(*(torch.cat(parts) for parts in zip(as_pair(chosen), as_pair(regions), strict=True)))
             score = accuracies(split.known_labels, infer(adapters[name], split.inputs, domain)["logits"].argmax(1))
-            told = f"{moment}: {name}\n{100 * (score[task.metric] or 0.0):.1f} %"
+            short = name.replace("+", "\n+").replace("[", "\n[")  # a row is no longer than an image
+            told = f"{moment}, {100 * (score[task.metric] or 0.0):.1f} %\n{short}"
             draw_row(axes, shuffled, examples, both, task, told)
     for axes, column in zip(all_axes[0], columns, strict=True):
         axes.set_title(column, fontsize=10)

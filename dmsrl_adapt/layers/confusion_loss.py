@@ -6,6 +6,7 @@ import torch
 from pytorch_adapt.layers import MCCLoss
 from torch import Tensor
 
+from .checks import check_has_values
 from .class_prototypes import is_shared, summed_over_processes
 
 LOWEST = 30.0  # e^-30 of a class is nothing beside another, and its square is no zero yet in float32
@@ -33,11 +34,15 @@ class ConfusionLoss(MCCLoss):
         """Gives the loss of target logits, shape (N, K), 0 with a gradient on an empty batch.
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or a tensor without values (meta).
+            TypeError: no floating point tensor.
         """
-        if not isinstance(x, Tensor) or x.ndim != 2:
-            came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"logits must have shape (N, K), got {came}")
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            came = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise TypeError(f"logits must be a floating point tensor, got {came}")
+        if x.ndim != 2:
+            raise ValueError(f"logits must have shape (N, K), got {tuple(x.shape)}")
+        check_has_values(x, "logits")
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             x = torch.maximum(x, x.detach().amax(1, keepdim=True) - LOWEST * self.T)

@@ -32,3 +32,22 @@ def test_runs_in_float32_under_autocast():
         assert ConfusionLoss()(logits).dtype == torch.float32
         inside = ConfusionLoss()(logits)
     assert torch.equal(inside, ConfusionLoss()(logits))
+
+
+@pytest.mark.parametrize(
+    ("logits", "error", "message"),
+    [
+        (torch.zeros(3), ValueError, r"logits must have shape \(N, K\), got \(3,\)"),
+        (torch.zeros(2, 3, device="meta"), ValueError, r"logits must hold values, got a tensor of shape \(2, 3\)"),
+        (
+            torch.zeros(2, 3, dtype=torch.complex64),
+            TypeError,
+            "logits must be a floating point tensor, got torch.complex64",
+        ),
+        (torch.zeros(2, 3, dtype=torch.int64), TypeError, "logits must be a floating point tensor, got torch.int64"),
+        ([[0.0]], TypeError, "logits must be a floating point tensor, got list"),
+    ],
+)
+def test_bad_logits_are_refused(logits, error, message):
+    with pytest.raises(error, match=message):
+        ConfusionLoss()(logits)
