@@ -87,6 +87,8 @@ def main(folder, number, processes, killed_after):
         labelers = list(train(per_class, number, processes, checkpoint, killed_after))
         torch.save([labeler.state_dict() for labeler in labelers], folder / f"states{per_class}-{number}.pt")
     torch.save(exchanged, folder / f"exchanged{number}.pt")
+    if processes > 1:
+        dist.destroy_process_group()  # gloo's threads may abort a process that ends without
 
 
 if __name__ == "__main__":
