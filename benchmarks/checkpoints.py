@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
+
+from dmsrl_adapt.checkpoints import random_state, set_random_state
 
 CONTAINERS = ("models", "misc", "optimizers", "lr_schedulers")
 
@@ -79,20 +80,3 @@ def modules_in(hook: BaseHook, place: str) -> Iterator[tuple[str, nn.Module]]:
                 yield f"{place}.{name}.{number}", one
             elif isinstance(one, BaseHook):
                 yield from modules_in(one, f"{place}.{name}.{number}")
-
-
-def random_state() -> dict[str, Any]:
-    """Gives the state of the generators of torch, on all devices, and numpy."""
-    _, numbers, *rest = np.random.get_state()
-    numpy_state = (torch.as_tensor(np.asarray(numbers, np.int64)), *map(float, rest))
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"torch": torch.get_rng_state(), "cuda": cuda, "numpy": numpy_state}
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Sets what `random_state` gave."""
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    numbers, place, has_gauss, gauss = state["numpy"]
-    np.random.set_state(("MT19937", numbers.numpy().astype(np.uint32), int(place), int(has_gauss), gauss))

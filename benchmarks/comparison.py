@@ -9,7 +9,7 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from .results import Result
 
-FLOOR, CEILING = "source_only", "target_supervised"
+OURS, FLOOR, CEILING = "dmsrl", "source_only", "target_supervised"
 MARK = "▼"  # negative transfer
 Tasks = Mapping[str, Mapping[str, list[Result]]]
 

@@ -1,6 +1,5 @@
 """A long run on the embedded task, in any precision: memory, time of a step, threads and file handles, accuracy."""
 
-import json
 import math
 import os
 import statistics
@@ -15,10 +14,10 @@ import torch
 from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
-from .methods import Setup, get_method
-from .results import commit, versions
+from .methods import get_method
+from .results import commit, versions, write_whole
 from .tasks import DataPlace, load_task
-from .training import accuracies, batches, infer
+from .training import Plan, accuracies, batches, infer, setup_of
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 EVERY = 200  # steps between two looks at the memory
@@ -33,13 +32,12 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
     torch.manual_seed(seed)
     np.random.seed(seed)
     task, chosen = load_task("embedded", DataPlace()), get_method(method)
-    shape = tuple(task.source.inputs.shape[1:])
-    setup = Setup(shape, len(task.classes), len(task.target_train), steps)
-    adapter = chosen.build(setup, chosen.settings).adapter
+    plan = Plan(steps=steps)
+    adapter = chosen.build(setup_of(task, plan), chosen.settings).adapter
     adapter.models.train()
     others: dict[str, Any] = {"custom_backward": scaled_backward(adapter)} if precision == "float16" else {}
     before, memory, seconds, is_finite = open_things(), {}, [], True
-    for step, batch in enumerate(batches(task, 64, chosen.is_supervised, seed), start=1):
+    for step, batch in enumerate(batches(task, plan.batch_size, chosen.is_supervised, seed), start=1):
         start = time.perf_counter()
         with torch.autocast("cpu", dtype=PRECISIONS[precision], enabled=precision != "float32"):
             losses = adapter.training_step(batch, **others)
@@ -104,6 +102,5 @@ def open_things() -> dict[str, int]:
 def write_endurance(folder: Path, steps: int, precision: str) -> dict[str, Any]:
     """Trains, writes the result into a folder, and gives it."""
     result = endure(steps, precision)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"endurance-{precision}-{steps}.json").write_text(json.dumps(result, indent=1))
+    write_whole(folder / f"endurance-{precision}-{steps}.json", result)
     return result

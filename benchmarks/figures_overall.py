@@ -6,11 +6,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .comparison import Ranking, Tasks, by_seed, ranking, scored
+from .comparison import OURS, Ranking, Tasks, by_seed, ranking, scored
 from .figures import colours, plain, save
 from .results import Result, by_task_and_method, headline
-
-OURS = "dmsrl"
 
 
 def critical_difference(found: Ranking, path: Path) -> Path:

@@ -4,9 +4,7 @@ On features of a network that was trained on the source alone; prototypes are se
 target's training part are used to count alone, and tasks are those on which settings may be chosen.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -16,12 +14,11 @@ from pytorch_adapt.adapters import BaseAdapter
 
 from dmsrl_adapt import PrototypeLabeler
 
-from .methods import Setup, get_method
-from .results import commit, versions
+from .methods import get_method
+from .results import commit, versions, write_whole
 from .tasks import DataPlace, Task, load_task
-from .training import Plan, batches, device_of, infer, to_device
+from .training import Plan, infer, train
 
-TASKS = ("embedded", "mnist-usps", "usps-mnist", "pacs-art_painting-cartoon", "pacs-cartoon-art_painting")
 METHOD, CLASSIFIER = "source_only", "classifier"
 LABELLERS: dict[str, dict[str, Any]] = {
     "1 prototype": {},
@@ -35,17 +32,7 @@ LABELLERS: dict[str, dict[str, Any]] = {
 
 def trained(task: Task, seed: int, steps: int) -> BaseAdapter:
     """Gives a method's adapter after so many steps, the same for the same seed."""
-    torch.manual_seed(seed)
-    method, plan = get_method(METHOD), Plan(steps=steps)
-    shape = tuple(task.source.inputs.shape[1:])
-    setup = Setup(shape, len(task.classes), len(task.target_train), steps, plan.network, task.map_shapes)
-    adapter = method.build(setup, method.settings).adapter
-    to_device(adapter, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    adapter.models.train()
-    for batch in islice(batches(task, plan.batch_size, method.is_supervised, seed), steps):
-        adapter.training_step({key: value.to(device_of(adapter)) for key, value in batch.items()})
-        adapter.lr_schedulers.step("per_step")
-    return adapter
+    return train(task, get_method(METHOD), seed, Plan(steps=steps, scorings=1)).adapter
 
 
 def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
@@ -72,14 +59,13 @@ def write_labels(
     folder: Path, place: DataPlace, tasks: Sequence[str], seeds: Sequence[int], steps: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Measures tasks by seeds, writes `labels.json` after each, and gives what is there by then."""
-    folder.mkdir(parents=True, exist_ok=True)
     runs: list[dict[str, Any]] = []
     for seed in seeds:
         for name in tasks:
             runs.append({"task": name, "seed": seed, "labels": measure(load_task(name, place), seed, steps)})
             settings = {"method": METHOD, "steps": steps, "labellers": LABELLERS}
             result = {"runs": runs, "settings": settings, "versions": versions(), "commit": commit()}
-            (folder / "labels.json").write_text(json.dumps(result, indent=1) + "\n")
+            write_whole(folder / "labels.json", result)
             yield runs
 
 

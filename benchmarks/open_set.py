@@ -1,20 +1,16 @@
 """Unknown classes in the target: which share of them is rejected, and of the known ones kept, over a threshold."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from pytorch_adapt.adapters import BaseAdapter
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dmsrl_adapt.layers import certainty, known_classes
 
-from .methods import Method, Setup, Trainable, get_method
-from .results import commit
+from .methods import Method, get_method
+from .results import commit, write_whole
 from .tasks import DataPlace, Task, digits
 from .training import Plan, infer, train
 
@@ -33,15 +29,8 @@ def open_task(task: Task) -> Task:
 
 def class_probs_of(task: Task, method: Method, seed: int, steps: int) -> Tensor:
     """Trains a method and gives its class probabilities of the target's scoring part, shape (N, K)."""
-    made: list[BaseAdapter] = []
-
-    def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-        trainable = method.build(setup, settings)
-        made.append(trainable.adapter)
-        return trainable
-
-    train(task, replace(method, build=build), seed, Plan(steps=steps, scorings=1))
-    return infer(made[0], task.target_test.inputs, 1)["preds"]
+    trained = train(task, method, seed, Plan(steps=steps, scorings=1))
+    return infer(trained.adapter, task.target_test.inputs, 1)["preds"]
 
 
 def row(probs: Tensor, labels: Tensor) -> list[str]:
@@ -67,11 +56,10 @@ def write_open_set(
 ) -> list[list[str]]:
     """Trains, writes `open_set.json` after every run, and gives a table, a row a method and seed."""
     task, rows = open_task(digits.load(name, place)), [HEAD]
-    folder.mkdir(parents=True, exist_ok=True)
     for method in methods:
         for seed in seeds:
             probs = class_probs_of(task, get_method(method), seed, steps)
             rows.append([method, str(seed), *row(probs, task.target_test.known_labels)])
             result = {"task": name, "unknown": UNKNOWN, "steps": steps, "rows": rows, "commit": commit()}
-            (folder / "open_set.json").write_text(json.dumps(result, indent=1) + "\n")
+            write_whole(folder / "open_set.json", result)
     return rows

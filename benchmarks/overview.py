@@ -3,10 +3,9 @@
 import numpy as np
 from scipy.stats import rankdata, wilcoxon
 
-from .comparison import CEILING, FLOOR
+from .comparison import CEILING, FLOOR, OURS
 from .results import Result, by_task_and_method
 
-OURS = "dmsrl"
 TESTS = ("p (task x seed)", "p (tasks)")
 Scores = dict[tuple[str, int], float]  # last-step headline in per cent, by task and seed
 

@@ -1,8 +1,7 @@
 """Which region of an image drives the decision, on source and target, before and after adaptation: one picture."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,8 +14,7 @@ from torch import Tensor
 from dmsrl_adapt import MultiLevelBackbone
 
 from .figures import save
-from .methods import Method, get_method
-from .methods.method import Trainable
+from .methods import get_method
 from .tasks import Split, Task
 from .training import Plan, accuracies, device_of, infer, to_inputs, train
 
@@ -67,25 +65,13 @@ def regions_of(adapter: BaseAdapter, images: Tensor, domain: int) -> Regions:
     return Regions((heat / highest.where(highest > 0, 1)).cpu(), logits.detach().softmax(1).cpu())
 
 
-def trained(task: Task, method: Method, seed: int, plan: Plan) -> BaseAdapter:
-    """Gives the adapter of a method after its training on a task."""
-    kept: list[Trainable] = []
-
-    def build(setup: Any, settings: Any) -> Trainable:
-        kept.append(method.build(setup, settings))
-        return kept[-1]
-
-    train(task, replace(method, build=build), seed, plan)
-    return kept[-1].adapter
-
-
 def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, path: Path) -> Path:
     """Trains two methods, for "before" and "after", and draws where each looks; gives the picture's path.
 
     A column is an image of a class, the first one in a random order that does not depend on the methods; the last
     column is the mean over up to 300 images of the domain.
     """
-    adapters = {name: trained(task, get_method(name), seed, plan) for name in names}
+    adapters = {name: train(task, get_method(name), seed, plan).adapter for name in names}
     domains = {"source,\ntrained on": task.source, "target,\nnot trained on": task.target_test}
     columns = [*task.classes, "mean"]
     size = (1.25 * len(columns) + 1.6, 1.42 * 2 * (1 + len(names)) + 0.8)

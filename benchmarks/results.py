@@ -88,8 +88,14 @@ def write_result(folder: Path, result: Result, embedding: dict[str, np.ndarray] 
         arrays: dict[str, Any] = embedding
         np.savez_compressed(half, **arrays)
         half.replace(path.with_suffix(".npz"))
+    write_whole(path, result)
+
+
+def write_whole(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file, and its folder where that is missing; a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
-    unfinished.write_text(json.dumps(result, indent=1) + "\n")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
     unfinished.replace(path)
 
 

@@ -8,22 +8,23 @@ import numpy as np
 
 from dmsrl_adapt.recipes import DEFAULT
 
+from .comparison import OURS, by_seed
 from .figures import plain, save
 from .results import Result, by_task_and_method, read_results
 
-BASE, ALLOWED = "dmsrl", 1.5  # points by which a mean may move
+ALLOWED = 1.5  # points by which a mean may move
 FACTORS = (0.5, 2.0)
 
 
 def changes() -> dict[tuple[str, float], str]:
     """Gives the method for every number of the default recipe and every factor, as `get_method` reads it."""
     numbers = {key: value for key, value in asdict(DEFAULT).items() if isinstance(value, float)}
-    return {(key, factor): f"{BASE}[{key}={numbers[key] * factor:g}]" for key in numbers for factor in FACTORS}
+    return {(key, factor): f"{OURS}[{key}={numbers[key] * factor:g}]" for key in numbers for factor in FACTORS}
 
 
 def methods() -> list[str]:
     """Gives the default recipe and all of its changes."""
-    return [BASE, *changes().values()]
+    return [OURS, *changes().values()]
 
 
 def moves(results: list[Result]) -> dict[tuple[str, float], np.ndarray]:
@@ -35,11 +36,11 @@ def moves(results: list[Result]) -> dict[tuple[str, float], np.ndarray]:
     for change, name in changes().items():
         per_task = []
         for task, of_task in by_task_and_method(results).items():
-            scores = [{run["seed"]: 100 * run[run["metric"]]["last"] for run in of_task[one]} for one in (BASE, name)]
-            seeds = scores[0].keys() & scores[1].keys()
+            usual, changed = by_seed(of_task[OURS]), by_seed(of_task[name])
+            seeds = usual.keys() & changed.keys()
             if not seeds:
-                raise ValueError(f"{name} and {BASE} have no seed in common on {task}")
-            per_task.append(np.mean([scores[1][seed] - scores[0][seed] for seed in seeds]))
+                raise ValueError(f"{name} and {OURS} have no seed in common on {task}")
+            per_task.append(np.mean([changed[seed] - usual[seed] for seed in seeds]))
         moved[change] = np.array(per_task)
     return moved
 

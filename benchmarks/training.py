@@ -43,6 +43,7 @@ class Plan:
 class Outcome:
     """What came out of a run.
 
+    adapter: with the trained networks.
     curve: one dict a scoring, with step, accuracy, balanced_accuracy, validators, selector and the loss parts; and
         pseudo_labels of a method that has them.
     predictions: classes of the scored samples after the last step, int64.
@@ -50,6 +51,7 @@ class Outcome:
     peak_memory: of training in MiB, None where the system does not tell.
     """
 
+    adapter: BaseAdapter
     curve: list[dict[str, Any]] = field(default_factory=list)
     predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     embedding: dict[str, np.ndarray] = field(default_factory=dict)
@@ -135,9 +137,8 @@ def train(
     """
     torch.manual_seed(seed)
     np.random.seed(seed)
-    shape = tuple(task.source.inputs.shape[1:])
-    setup = Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network, task.map_shapes)
-    adapter, on_progress = (trained := method.build(setup, method.settings)).adapter, trained.on_progress
+    trained = method.build(setup_of(task, plan), method.settings)
+    adapter, on_progress = trained.adapter, trained.on_progress
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     stops = set(np.linspace(0, plan.steps, plan.scorings + 1).round().astype(int)[1:])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -164,7 +165,13 @@ def train(
         if step == plan.steps:
             break
     predictions = infer(adapter, scored.inputs, 1)["logits"].argmax(1).numpy()
-    return Outcome(curve, predictions, embedding(adapter, task, scored), undisturbed(seconds), peak)
+    return Outcome(adapter, curve, predictions, embedding(adapter, task, scored), undisturbed(seconds), peak)
+
+
+def setup_of(task: Task, plan: Plan) -> Setup:
+    """Gives the problem as a method sees it."""
+    shape = tuple(task.source.inputs.shape[1:])
+    return Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network, task.map_shapes)
 
 
 def undisturbed(seconds: list[float]) -> float:

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from .grid import Report, Run
 from .methods import Method, get_method
-from .results import Result, run_path
+from .results import Result, run_path, write_whole
 from .validators import BY_LABELS
 
 LOG = "tuning.json"
@@ -144,7 +144,7 @@ def tune(
             trial = {"name": tried[name], "settings": asked[name], "value": value_of(results, search.select_by)}
             log["trials"].setdefault(name, []).append(trial)
         log["best"] = {name: best(of_method) for name, of_method in log["trials"].items()}
-        write_log(folder, log)
+        write_whole(folder / LOG, log)
 
 
 def best(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -162,14 +162,6 @@ def read_log(folder: Path, search: Search) -> dict[str, Any]:
     if differing:
         raise ValueError(f"{path} is of a search with other {' and '.join(differing)}; name another folder with --out")
     return log
-
-
-def write_log(folder: Path, log: Mapping[str, Any]) -> None:
-    """Writes the log; a reader never sees half of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{LOG}.part"
-    unfinished.write_text(json.dumps(log, indent=1) + "\n")
-    unfinished.replace(folder / LOG)
 
 
 def rows(log: Mapping[str, Any]) -> list[list[str]]:

@@ -7,7 +7,7 @@ from ..methods import split_names
 from ..open_set import METHODS, write_open_set
 from ..results import as_text
 from ..tasks import digits
-from .options import add_data_dir, data_place, positive
+from .options import add_data_dir, add_length, data_place, positive, seeds_of
 
 HELP = "digits without 7, 8 and 9 in the source: unknown samples that are rejected, known ones that are kept"
 
@@ -16,15 +16,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what to train and on what."""
     parser.add_argument("--task", choices=digits.NAMES, default="mnist-usps", help="(default: %(default)s)")
     parser.add_argument("--methods", default=METHODS, help="names, separated by commas (default: %(default)s)")
-    parser.add_argument("--seeds", default="0,1", help="numbers, separated by commas (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+    add_length(parser, seeds="0,1")
     add_data_dir(parser)
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
 
 
 def do(options: argparse.Namespace) -> int:
     """Trains, prints the table and writes it."""
-    names, seeds = split_names(options.methods), [int(seed) for seed in options.seeds.split(",")]
+    names, seeds = split_names(options.methods), seeds_of(options)
     steps = positive(options.steps, "--steps")
     print(as_text(write_open_set(options.out, options.task, data_place(options), names, seeds, steps)))
     return 0

@@ -15,6 +15,17 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, help="folder of data sets (default: $DMSRL_ADAPT_DATA)")
 
 
+def add_length(parser: argparse.ArgumentParser, seeds: str) -> None:
+    """Adds how often and how long to train."""
+    parser.add_argument("--seeds", default=seeds, help="numbers, separated by commas (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+
+
+def seeds_of(options: argparse.Namespace) -> list[int]:
+    """Gives the seeds that the options name."""
+    return [int(seed) for seed in options.seeds.split(",")]
+
+
 def add_grid_options(parser: argparse.ArgumentParser) -> None:
     """Adds what says where runs run and where their data is."""
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a core, or one a worker)")

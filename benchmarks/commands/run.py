@@ -11,7 +11,7 @@ from ..results import as_text, by_task_and_method, read_results, table
 from ..sensitivity import methods as changed_methods
 from ..tasks.own_data import is_labelled, left_out
 from ..training import Plan
-from .options import add_grid_options, cluster, data_place, known_tasks, positive, show_failures
+from .options import add_grid_options, add_length, cluster, data_place, known_tasks, positive, seeds_of, show_failures
 
 HELP = "train, score, and report; without arguments the embedded task"
 METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
@@ -25,8 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"{METHODS})"
     )
     parser.add_argument("--methods", help=what)
-    parser.add_argument("--seeds", default="0,1,2", help="numbers, separated by commas (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+    add_length(parser, seeds="0,1,2")
     parts = ("test", "validation")
     parser.add_argument("--score-on", choices=parts, default="test", help="part of the target to score on")
     networks = '"small", "pooled", "frozen" (own images), or the name of a timm model'
@@ -44,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def do(options: argparse.Namespace) -> int:
     """Trains what is missing, prints the tables, writes the report."""
     plan = Plan(steps=positive(options.steps, "--steps"), score_on=options.score_on, network=plan_network(options))
-    names, seeds = method_names(options), [int(seed) for seed in options.seeds.split(",")]
+    names, seeds = method_names(options), seeds_of(options)
     for name in names:
         get_method(name)
     runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]

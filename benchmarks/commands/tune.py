@@ -6,21 +6,20 @@ from pathlib import Path
 from ..grid import do_all
 from ..methods import split_names
 from ..results import as_text
+from ..tasks import TUNING
 from ..training import Plan
 from ..validators import BY_LABELS, SELECTOR, VALIDATORS
-from .options import add_grid_options, cluster, data_place, known_tasks, positive, show_failures
+from .options import add_grid_options, add_length, cluster, data_place, known_tasks, positive, seeds_of, show_failures
 
 HELP = "search for settings, the same number of trials for every method"
-TASKS = "embedded,mnist-usps,usps-mnist,pacs-art_painting-cartoon,pacs-cartoon-art_painting"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what to search, on what, and by what."""
-    parser.add_argument("--tasks", default=TASKS, help="names, separated by commas (default: %(default)s)")
+    parser.add_argument("--tasks", default=",".join(TUNING), help="names, separated by commas (default: %(default)s)")
     parser.add_argument("--methods", default="dann,mcd,mcc,dmsrl", help="names (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=20, help="for every method (default: %(default)s)")
-    parser.add_argument("--seeds", default="0", help="numbers, separated by commas (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+    add_length(parser, seeds="0")
     by = f"a label-free validator, or {BY_LABELS}: target labels of a part that does not score (default: %(default)s)"
     parser.add_argument("--select-by", choices=(*VALIDATORS, BY_LABELS), default=SELECTOR, help=by)
     add_grid_options(parser)
@@ -34,7 +33,7 @@ def do(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:  # only the search needs Optuna
         raise ImportError(f"tune needs {error.name}: python -m pip install '.[bench]'") from error
     steps, trials = positive(options.steps, "--steps"), positive(options.trials, "--trials")
-    seeds = tuple(int(seed) for seed in options.seeds.split(","))
+    seeds = tuple(seeds_of(options))
     search = Search(tuple(known_tasks(options.tasks)), seeds, steps, options.select_by)
     plan, place, out = Plan(steps=steps, score_on="validation"), data_place(options), options.out.resolve()
     joined, names = cluster(options), split_names(options.methods)

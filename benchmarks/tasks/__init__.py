@@ -7,7 +7,11 @@ from types import ModuleType
 
 from .task import DataError, DataPlace, Need, Shares, Split, Task
 
+# those on which settings may be chosen; all others are for the final tables
+TUNING = ("embedded", "mnist-usps", "usps-mnist", "pacs-art_painting-cartoon", "pacs-cartoon-art_painting")
+
 __all__ = [
+    "TUNING",
     "DataError",
     "DataPlace",
     "Need",

@@ -157,11 +157,9 @@ def folder_of(one: Collection, domain: str, place: DataPlace) -> Path:
     needed = [one.domains[domain], *(name.format(domain=domain) for name in one.lists)]
     if root and place.download and one.loader and not all((root / part).exists() for part in needed):
         fetch(one, domain, root.parent)
-    missing = [part for part in needed if not (root and (root / part).exists())]
-    if root is None or missing:
-        looked = f"it is not in {place.folder}" if place.folder else "no folder was named"
-        needed_here = f"{one.root}/{missing[0]} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA"
-        raise DataError(f"{needed_here}. {how_of(one)}")
+    for part in needed:
+        place.file(f"{one.root}/{part}", how_of(one))
+    assert root is not None  # else the first of these would not be there
     return root
 
 

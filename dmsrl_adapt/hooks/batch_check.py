@@ -42,10 +42,10 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
         check_images(of_domain, keys.imgs(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
-    for domain, number in ((d, max(map(num_domains, layers.values()), default=2)) for d in keys.DOMAINS):
-        if number > 2:
-            key = keys.domain_id(domain)
-            check_labels(read(hook, inputs, key), len(images[domain]), number, name=key)
+    told_apart = max(map(num_domains, layers.values()), default=2)
+    for domain in keys.DOMAINS if told_apart > 2 else ():
+        key = keys.domain_id(domain)
+        check_labels(read(hook, inputs, key), len(images[domain]), told_apart, name=key)
     num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
     read_target_labels(inputs, len(target), target.device, num_classes)
     return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)

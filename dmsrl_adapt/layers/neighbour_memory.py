@@ -48,7 +48,7 @@ class NeighbourMemory(nn.Module):
 def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
     r"""Gives the class that has most trust among the votes, and by how much it leads,
 
-    .. math:: (s_1 - s_2) / m, \quad s_k = \sum_j w_j [c_j = k],
+    $$ (s_1 - s_2) / m, \quad s_k = \sum_j w_j [c_j = k], $$
 
     with s_1 and s_2 the largest two. Among equals the class of the first vote wins, with a lead of 0.
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from benchmarks.tasks import Split, Task
 
 
 @pytest.fixture
@@ -16,6 +19,18 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("DMSRL_ADAPT_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Task:
+    """A small task of three classes on feature vectors, whose target is shifted."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+
+    def domain(shift: float) -> Split:
+        return Split(torch.randn(60, 6, generator=generator) + 3 * torch.eye(3, 6)[labels] + shift, labels)
+
+    return Task("vectors", ("a", "b", "c"), domain(0.0), *(domain(1.0) for _ in range(3)))
 
 
 @pytest.fixture

@@ -36,53 +36,42 @@ def kill_at(wanted: int):
     return on_step
 
 
-@pytest.fixture(scope="module")
-def task() -> Task:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(60) % 3
-
-    def domain(shift: float) -> Split:
-        return Split(torch.randn(60, 6, generator=generator) + 3 * torch.eye(3, 6)[labels] + shift, labels)
-
-    return Task("vectors", ("a", "b", "c"), domain(0.0), *(domain(1.0) for _ in range(3)))
-
-
 # a memory in a hook, random noise, gradient reversal, a labeller, an estimator with its own optimizer
 @pytest.mark.parametrize("name", ["atdoc", "vada", "cdan", "dmsrl", "dmsrl[mi=two_branch,mi_images_only=false]"])
-def test_a_killed_run_ends_as_one_that_was_not(name: str, task: Task, tmp_path: Path) -> None:
+def test_a_killed_run_ends_as_one_that_was_not(name: str, vectors: Task, tmp_path: Path) -> None:
     method, whole = get_method(name), Checkpoint(tmp_path / "whole.ckpt", {})
-    wanted = train(task, method, 0, PLAN, checkpoint=whole)
+    wanted = train(vectors, method, 0, PLAN, checkpoint=whole)
     for step in (5, 8, 11):  # once before the first scoring after the last checkpoint, and twice later on
         with pytest.raises(Killed):
-            train(task, method, 0, PLAN, kill_at(step), Checkpoint(tmp_path / "run.ckpt", {}))
+            train(vectors, method, 0, PLAN, kill_at(step), Checkpoint(tmp_path / "run.ckpt", {}))
     steps: list[int] = []
-    resumed = train(task, method, 0, PLAN, steps.append, Checkpoint(tmp_path / "run.ckpt", {}))
+    resumed = train(vectors, method, 0, PLAN, steps.append, Checkpoint(tmp_path / "run.ckpt", {}))
     assert steps == [10, 11, 12]
     assert resumed.curve == wanted.curve
     assert np.array_equal(resumed.predictions, wanted.predictions)
-    assert train(task, method, 0, PLAN).curve == wanted.curve  # a checkpoint changes nothing
+    assert train(vectors, method, 0, PLAN).curve == wanted.curve  # a checkpoint changes nothing
 
 
-def test_how_often_a_run_is_scored_does_not_change_its_training(task: Task) -> None:
-    rarely, often = (train(task, get_method("vada"), 0, replace(PLAN, scorings=count)) for count in (1, 6))
+def test_how_often_a_run_is_scored_does_not_change_its_training(vectors: Task) -> None:
+    rarely, often = (train(vectors, get_method("vada"), 0, replace(PLAN, scorings=count)) for count in (1, 6))
     assert rarely.curve[-1]["losses"] == often.curve[-1]["losses"]
 
 
-def test_the_checkpoint_of_another_run_or_a_damaged_one_is_not_used(task: Task, tmp_path: Path) -> None:
+def test_the_checkpoint_of_another_run_or_a_damaged_one_is_not_used(vectors: Task, tmp_path: Path) -> None:
     method, path = get_method("mcc"), tmp_path / "run.ckpt"
     with pytest.raises(Killed):
-        train(task, method, 0, PLAN, kill_at(5), Checkpoint(path, {"settings": {"weight": 1}}))
+        train(vectors, method, 0, PLAN, kill_at(5), Checkpoint(path, {"settings": {"weight": 1}}))
     steps: list[int] = []
-    train(task, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
+    train(vectors, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
     assert steps[0] == 1
     path.write_bytes(path.read_bytes()[:200])
     steps.clear()
-    train(task, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
+    train(vectors, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
     assert steps[0] == 1
 
 
-def test_batches_go_on_where_they_were(task: Task) -> None:
-    whole, later = batches(task, 16, False, 3), batches(task, 16, False, 3, done=7)
+def test_batches_go_on_where_they_were(vectors: Task) -> None:
+    whole, later = batches(vectors, 16, False, 3), batches(vectors, 16, False, 3, done=7)
     for _ in range(7):
         next(whole)
     for _ in range(5):
@@ -113,7 +102,7 @@ def test_a_grid_whose_process_is_killed_goes_on_and_ends_with_the_same_result(
     assert one["curve"][: len(held)] == held
 
 
-def test_kept_labels_are_counted_by_hand(task: Task) -> None:
+def test_kept_labels_are_counted_by_hand(vectors: Task) -> None:
     from types import SimpleNamespace
 
     class Labeler(torch.nn.Module):
@@ -133,14 +122,14 @@ def test_kept_labels_are_counted_by_hand(task: Task) -> None:
     assert KeptLabels(SimpleNamespace(misc={}), truth).look() == {}
 
 
-def test_the_curve_tells_of_the_labels_of_a_method_that_has_them(task: Task) -> None:
-    points = train(task, get_method("dmsrl_published"), 0, PLAN).curve
+def test_the_curve_tells_of_the_labels_of_a_method_that_has_them(vectors: Task) -> None:
+    points = train(vectors, get_method("dmsrl_published"), 0, PLAN).curve
     assert all(point["pseudo_labels"]["kept"] == 1.0 for point in points)
     assert points[-1]["pseudo_labels"]["accuracy"] > 0.5
-    assert not any("pseudo_labels" in point for point in train(task, get_method("mcc"), 0, PLAN).curve)
+    assert not any("pseudo_labels" in point for point in train(vectors, get_method("mcc"), 0, PLAN).curve)
 
 
-def test_every_validator_picks_its_own_step(task: Task) -> None:
+def test_every_validator_picks_its_own_step(vectors: Task) -> None:
     scores = {"IMValidator": [1, 3, 2], "SNDValidator": [3, None, 1], "BNMValidator": [None] * 3}
     scores["ClassClusterValidator"] = [0, 0, 1]
     curve = [
@@ -151,8 +140,8 @@ def test_every_validator_picks_its_own_step(task: Task) -> None:
         }
         for step in range(3)
     ]
-    blind = replace(task, target_test=Split(task.target_test.inputs, None))
-    said = summary(blind, Outcome(curve=curve), PLAN)
+    blind = replace(vectors, target_test=Split(vectors.target_test.inputs, None))
+    said = summary(blind, Outcome(adapter=None, curve=curve), PLAN)
     assert {name: picked(curve, name)["accuracy"] for name in VALIDATORS} == pytest.approx(
         {"IMValidator": 0.1, "SNDValidator": 0.0, "BNMValidator": 0.0, "ClassClusterValidator": 0.2}
     )

@@ -9,9 +9,9 @@ import torch
 
 from benchmarks import labels
 from benchmarks.cli import main
-from benchmarks.labels import CLASSIFIER, LABELLERS, TASKS, measure, trained
+from benchmarks.labels import CLASSIFIER, LABELLERS, measure, trained
 from benchmarks.methods import get_method
-from benchmarks.tasks import Split, Task, task_names
+from benchmarks.tasks import TUNING, Split, Task, task_names
 from benchmarks.training import Plan, infer, train
 
 
@@ -28,8 +28,8 @@ def task() -> Task:
 
 
 def test_tasks_are_those_for_choosing_settings() -> None:
-    assert set(TASKS) <= set(task_names())
-    assert TASKS == (
+    assert set(TUNING) <= set(task_names())
+    assert TUNING == (
         "embedded",
         "mnist-usps",
         "usps-mnist",

@@ -11,9 +11,9 @@ from torch import nn
 
 from benchmarks.cli import main
 from benchmarks.methods import get_method
-from benchmarks.regions import regions_of, trained, write_regions
+from benchmarks.regions import regions_of, write_regions
 from benchmarks.tasks import Split, Task
-from benchmarks.training import Plan
+from benchmarks.training import Plan, train
 from dmsrl_adapt import MultiLevelBackbone
 
 SIZE = 16
@@ -54,7 +54,7 @@ def place_of(heat: torch.Tensor) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("name", ["source_only", "dmsrl+local"])
 def test_a_trained_model_looks_at_what_tells_the_classes_apart(name: str, task: Task) -> None:
-    adapter = trained(task, get_method(name), 0, Plan(steps=40, batch_size=16, scorings=1))
+    adapter = train(task, get_method(name), 0, Plan(steps=40, batch_size=16, scorings=1)).adapter
     split = task.target_test
     regions = regions_of(adapter, split.inputs, 1)
     assert regions.heat.shape == (30, SIZE, SIZE) and regions.probs.shape == (30, 3)

@@ -15,7 +15,7 @@ from benchmarks.cli import main
 from benchmarks.methods import get_method, methods
 from benchmarks.report import notes, write_report
 from benchmarks.results import is_done, make_result, read_results, table, write_result
-from benchmarks.tasks import DataPlace, Split, Task, load_task
+from benchmarks.tasks import DataPlace, Task, load_task
 from benchmarks.training import Plan, batches, train
 
 from ..scripts import start
@@ -31,18 +31,6 @@ def task() -> Task:
     whole = load_task("embedded", DataPlace())
     parts = ("source", "target_train", "target_validation", "target_test")
     return replace(whole, **{part: getattr(whole, part).take(torch.arange(80)) for part in parts})
-
-
-@pytest.fixture(scope="module")
-def vectors() -> Task:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(60) % 3
-
-    def domain(shift: float) -> Split:
-        return Split(torch.randn(60, 6, generator=generator) + 3 * torch.eye(3, 6)[labels] + shift, labels)
-
-    target = [domain(1.0) for _ in range(3)]
-    return Task("vectors", ("a", "b", "c"), domain(0.0), *target)
 
 
 @pytest.mark.parametrize("name", methods())
