@@ -25,11 +25,10 @@ class KeptLabels:
     def count(self, labeler: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Called by torch after the labeller has labelled a batch."""
         labels, rows = output.labels.cpu(), kwargs["sample_idx"].cpu()
-        kept = labels >= 0
         self.seen += len(labels)
-        self.kept += int(kept.sum())
+        self.kept += int((labels >= 0).sum())
         if self.truth is not None:
-            self.right += int((labels == self.truth[rows])[kept].sum())
+            self.right += int((labels == self.truth[rows]).sum())
 
     def look(self) -> dict[str, Any]:
         """Gives the share of labels kept and the accuracy of these, 0..1, since the last look; an accuracy of None

@@ -307,3 +307,17 @@ def test_domain_out_of_range_and_too_few_domains_are_refused():
         AdversarialMILoss(4, 3, num_domains=3)(features, domains, probs)
     with pytest.raises(ValueError, match="num_domains must be at least 2, got 1"):
         AdversarialMILoss(4, 3, num_domains=1)
+
+
+@pytest.mark.parametrize("num_domains", [2, 3])
+def test_accuracy_is_the_share_of_samples_whose_domain_the_critic_tells(num_domains):
+    domains = torch.tensor([0, 1, num_domains - 1, 0])
+    loss = AdversarialMILoss(feature_dim=num_domains, num_domains=num_domains)
+    signed, one_hot = 2.0 * domains - 1, torch.eye(num_domains)[domains]
+    loss.critic = torch.nn.Module()
+    loss.critic.forward = lambda features: signed if num_domains == 2 else one_hot
+    features = torch.zeros(4, num_domains)
+    loss(features, domains)
+    assert loss.accuracy == 1
+    loss(features, domains.index_fill(0, torch.tensor([3]), 1))
+    assert loss.accuracy == 0.75
