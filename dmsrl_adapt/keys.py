@@ -54,7 +54,7 @@ def styled(domain: str) -> str:
 
 
 def is_styled(domain: str) -> str:
-    """`src` -> `src_imgs_is_styled`, which of them are in another style."""
+    """`src` -> `src_imgs_is_styled`, which of them are in another style and pose."""
     return f"{domain}_imgs_is_styled"
 
 
@@ -66,6 +66,11 @@ def domain_id(domain: str) -> str:
 def landmarks(domain: str) -> str:
     """`src` -> `src_imgs_landmarks`."""
     return f"{domain}_imgs_landmarks"
+
+
+def pose(domain: str) -> str:
+    """`src` -> `src_imgs_pose`, how what G is to see was moved."""
+    return f"{domain}_imgs_pose"
 
 
 def level(domain: str, name: str) -> str:

@@ -32,6 +32,8 @@ class Recipe:
         confusion_temperature: its softmax temperature.
         confusion_ramp: let that weight rise with training.
         style_probability: share of the source images shown in a random style, 0 for none.
+        affine_strength: how far those images, and those of `view_probability`, are also turned, scaled, sheared and
+            shifted, 0 for not at all; at 1 by up to 15 degrees and a factor of 1.2, see `RandomAffine`.
         view_weight: weight of the agreement of target images in a random style with the same images as they are, 0 for
             none; then the target is seen as it is.
         view_ramp: let that weight rise with training.
@@ -57,6 +59,7 @@ class Recipe:
     confusion_temperature: float
     confusion_ramp: bool
     style_probability: float
+    affine_strength: float
     view_weight: float
     view_ramp: bool
     view_probability: float
@@ -67,8 +70,8 @@ class Recipe:
         for name, allowed in (("margin", margins), ("mi", kinds), ("labeler", labelers)):
             if getattr(self, name) not in (*allowed, None):
                 raise ValueError(f"{name} must be one of {allowed} or None, got {getattr(self, name)!r}")
-        at_least_0 = ("margin_weight", "margin_size", "mi_weight", "label_threshold", "confusion_weight", "view_weight")
-        for name in at_least_0:
+        weights = ("margin_weight", "mi_weight", "confusion_weight", "view_weight")
+        for name in (*weights, "margin_size", "label_threshold", "affine_strength"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("margin_scale", "confusion_temperature"):
@@ -144,6 +147,7 @@ PUBLISHED = Recipe(
     confusion_temperature=1.0,
     confusion_ramp=False,
     style_probability=0.0,
+    affine_strength=0.0,
     view_weight=0.0,
     view_ramp=False,
     view_probability=0.0,
@@ -168,6 +172,7 @@ DEFAULT = Recipe(
     confusion_temperature=2.5,
     confusion_ramp=True,
     style_probability=0.5,
+    affine_strength=1.0,
     view_weight=1.0,
     view_ramp=True,
     view_probability=0.5,

@@ -29,6 +29,7 @@ SPACE: Space = {
     "confusion_temperature": (1.5, 4.0),
     "view_weight": (0.3, 3.0),
     "style_probability": [0.0, 0.25, 0.5, 0.75],
+    "affine_strength": [0.0, 0.5, 1.0, 1.5],
 }
 SPACE_PUBLISHED: Space = {"margin_weight": (0.001, 0.1), "mi_weight": (0.003, 1.0)}
 

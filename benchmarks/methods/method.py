@@ -51,7 +51,8 @@ class Setup:
         them, where its settings say so."""
         if "style_probability" not in settings:
             return []
-        return [RandomStyleHook(probability=settings["style_probability"]), StyledFeaturesHook([keys.SRC])]
+        share, strength = settings["style_probability"], settings["affine_strength"]
+        return [RandomStyleHook(probability=share, affine_strength=strength), StyledFeaturesHook([keys.SRC])]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
@@ -113,10 +114,10 @@ class Method:
 
 def with_variants(*methods: Method) -> tuple[Method, ...]:
     """Gives each method as it is and, under its name with an ending, with what our recipe has: `_style`, source images
-    in a random style; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
+    in a random style and pose; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
     made = list(methods)
     for ending, added in (
-        ("_style", {"style_probability": DEFAULT.style_probability}),
+        ("_style", {key: getattr(DEFAULT, key) for key in ("style_probability", "affine_strength")}),
         ("+local", {"local": "corners"}),
     ):
         made += [replace(one, name=one.name + ending, settings={**one.settings, **added}) for one in methods]

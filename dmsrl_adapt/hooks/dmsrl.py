@@ -126,7 +126,9 @@ def style_hooks(recipe: Recipe) -> list[BaseHook]:
     """Gives the hooks that say what G is to see of each domain, where it is not the images as they are."""
     target = recipe.view_probability if recipe.view_weight > 0 else 0.0
     shares = zip(keys.DOMAINS, (recipe.style_probability, target), strict=True)
-    return [RandomStyleHook(domain, share) for domain, share in shares if share > 0]
+    return [
+        RandomStyleHook(domain, share, affine_strength=recipe.affine_strength) for domain, share in shares if share > 0
+    ]
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:

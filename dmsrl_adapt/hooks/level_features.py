@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .. import keys
 from ..layers.local_windows import CORNERS, check_landmarks
+from ..layers.random_affine import moved_points
 from .context import read
 from .styled_features import run_backbone
 
@@ -53,12 +54,12 @@ class LevelFeaturesHook(BaseHook):
         return outputs, {}
 
     def _landmarks(self, inputs: Mapping[str, Any], domain: str) -> dict[str, Tensor]:
-        """The domain's landmarks as an argument of G, where there are any."""
-        images, key = read(self, inputs, keys.imgs(domain)), keys.landmarks(domain)
+        """The domain's landmarks, where G is to see them, as an argument of G, where there are any."""
+        images, key, pose = read(self, inputs, keys.imgs(domain)), keys.landmarks(domain), keys.pose(domain)
         if key not in inputs:
             return {}
         check_landmarks(inputs[key], len(images), name=key)
-        return {"landmarks": inputs[key]}
+        return {"landmarks": moved_points(inputs[key], inputs[pose]) if pose in inputs else inputs[key]}
 
     def _forward(
         self, inputs: Mapping[str, Any], domain: str, given: Mapping[str, Tensor]

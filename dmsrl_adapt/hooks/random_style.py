@@ -8,32 +8,36 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers import RandomConvolution
+from ..layers import RandomAffine, RandomConvolution
+from ..layers.random_affine import moved_images
 from .context import read
 
 
 class RandomStyleHook(BaseHook):
-    """Shows G some of a domain's images in a random style, drawn anew at every step.
+    """Shows G some of a domain's images in a random style and pose, drawn anew at every step.
 
     It belongs into `pre=[...]`, before a `StyledFeaturesHook` or `LevelFeaturesHook`, which show G what this hook has
     left; upstream's own features hooks show it the images as they are. Input that is not an image (N, C, H, W), such as
     feature vectors, has no style.
 
-    Reads: `src_imgs`, or that of the other domain. Writes: `src_imgs_styled`, of the same shape, and
-    `src_imgs_is_styled`, bool (N,), which of them are in another style. No losses.
+    Reads: `src_imgs`, or that of the other domain. Writes: `src_imgs_styled`, of the same shape; `src_imgs_is_styled`,
+    bool (N,), which of them are in another style; `src_imgs_pose`, float32 (N, 2, 3), where each of them is read, as
+    `torch.nn.functional.affine_grid` takes it. No losses.
 
     Args:
         domain: `src` or `target`.
         probability: share of the images that get another style, 0..1.
         kernel_sizes: odd numbers of pixels, see `RandomConvolution`.
+        affine_strength: how far those images are turned, scaled, sheared and shifted, see `RandomAffine`; 0 for not at
+            all.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a key is missing.
-        ValueError: domain, probability or kernel_sizes out of range.
+        ValueError: domain, probability, kernel_sizes or affine_strength out of range.
 
     Reference:
-        Xu et al., ICLR 2021, arXiv 2007.13003.
+        Xu et al., ICLR 2021, arXiv 2007.13003; French et al., ICLR 2018, arXiv 1706.05208.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class RandomStyleHook(BaseHook):
         domain: str = keys.SRC,
         probability: float = 0.5,
         kernel_sizes: Sequence[int] = (1, 3, 5),
+        affine_strength: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,17 +54,25 @@ class RandomStyleHook(BaseHook):
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must be in 0..1, got {probability}")
         self.domain, self.probability = domain, probability
-        self.style = RandomConvolution(kernel_sizes)
+        self.style, self.pose = RandomConvolution(kernel_sizes), RandomAffine(affine_strength)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
         is_styled = torch.rand(len(images), device=images.device) < (self.probability if images.ndim == 4 else 0.0)
-        styled = images.index_put((is_styled,), self.style(images[is_styled])) if is_styled.any() else images
-        return {keys.styled(self.domain): styled, keys.is_styled(self.domain): is_styled}, {}
+        pose = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
+        styled = images
+        if is_styled.any():
+            chosen = images[is_styled]
+            if self.pose.strength > 0:
+                pose[is_styled] = self.pose.draw(chosen)
+                chosen = moved_images(chosen, pose[is_styled])
+            styled = images.index_put((is_styled,), self.style(chosen))
+        outputs = {keys.styled: styled, keys.is_styled: is_styled, keys.pose: pose}
+        return {key(self.domain): value for key, value in outputs.items()}, {}
 
     def _loss_keys(self) -> list[str]:
         return []
 
     def _out_keys(self) -> list[str]:
-        return [keys.styled(self.domain), keys.is_styled(self.domain)]
+        return [key(self.domain) for key in (keys.styled, keys.is_styled, keys.pose)]

@@ -19,6 +19,7 @@ from .multi_level_backbone import MultiLevelBackbone
 from .over_classifiers import OverClassifiers
 from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
+from .random_affine import RandomAffine
 from .random_convolution import RandomConvolution
 from .stored_maps import StoredMaps
 from .training_progress import TrainingProgress, ramp
@@ -41,6 +42,7 @@ __all__ = [
     "OverClassifiers",
     "PrototypeLabeler",
     "PseudoLabels",
+    "RandomAffine",
     "RandomConvolution",
     "StoredMaps",
     "TrainingProgress",

@@ -80,7 +80,8 @@ def test_peers_once_more_have_the_source_as_our_default_recipe_has_it() -> None:
     for name, method in methods().items():
         if name.endswith("_style"):
             peer, own = get_method(name.removesuffix("_style")), get_method("dmsrl")
-            assert method.settings == {**peer.settings, "style_probability": own.settings["style_probability"]}
+            added = {key: own.settings[key] for key in ("style_probability", "affine_strength")}
+            assert method.settings == {**peer.settings, **added}
 
 
 def test_changed_settings_of_a_recipe_are_those_it_trains_with() -> None:

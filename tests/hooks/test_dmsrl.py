@@ -47,6 +47,7 @@ WHOLE = Recipe(
     confusion_temperature=2.0,
     confusion_ramp=True,
     style_probability=0.5,
+    affine_strength=0.8,
     view_weight=0.6,
     view_ramp=True,
     view_probability=0.7,

@@ -15,6 +15,7 @@ from dmsrl_adapt import (
 )
 from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
 from dmsrl_adapt.layers.local_windows import CORNERS, LANDMARKS
+from dmsrl_adapt.layers.random_affine import moved_points
 
 from ..stand_ins import CLASSES, NUM_TARGET, Counted, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import CLOSE, HOSTS, hook_step, plain_step
@@ -129,6 +130,16 @@ def test_landmarks_of_the_batch_reach_the_backbone():
         assert torch.equal(outputs[f"{domain}_imgs_features"], fused)
         assert torch.equal(outputs[f"{domain}_imgs_level_nose"], levels["nose"])
     assert not torch.equal(outputs["src_imgs_features"], context["G"](context["src_imgs"]))
+
+
+def test_landmarks_go_where_a_style_hook_has_moved_them():
+    context, landmarks = {**make_faces(), **make_images()}, make_landmarks()
+    styled, _ = RandomStyleHook(probability=1.0)({**context, **landmarks})
+    outputs, _ = LevelFeaturesHook(levels=["nose"])({**context, **landmarks, **styled})
+    moved = moved_points(landmarks["src_imgs_landmarks"], styled["src_imgs_pose"])
+    assert (moved - landmarks["src_imgs_landmarks"]).abs().max() > 0.05
+    _, levels = context["G"](styled["src_imgs_styled"], return_levels=True, landmarks=moved)
+    torch.testing.assert_close(outputs["src_imgs_level_nose"], levels["nose"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from dmsrl_adapt import RandomStyleHook
+from dmsrl_adapt.layers.random_affine import moved_images
 
 from ..stand_ins import make_batch
 
@@ -36,8 +37,36 @@ def test_kernel_sizes_reach_the_convolution():
     images = torch.zeros(4, 1, 5, 5)
     images[:, :, 2, 2] = 1
     for size, changed in ((1, 1), (3, 9)):
-        styled = RandomStyleHook(probability=1.0, kernel_sizes=[size])({"src_imgs": images})[0]["src_imgs_styled"]
+        hook = RandomStyleHook(probability=1.0, kernel_sizes=[size], affine_strength=0)
+        styled = hook({"src_imgs": images})[0]["src_imgs_styled"]
         assert ((styled != 0).flatten(1).sum(1) == changed).all()
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_styled_images_are_moved_and_the_others_stay(strength):
+    outputs, _ = RandomStyleHook(affine_strength=strength)(make_images(400))
+    is_moved = (outputs["src_imgs_pose"] != torch.eye(2, 3)).flatten(1).any(1)
+    assert torch.equal(is_moved, outputs["src_imgs_is_styled"] & (strength > 0))
+
+
+def test_strength_reaches_the_pose():
+    images = torch.zeros(200, 1, 64, 64)
+    moves = [
+        RandomStyleHook(probability=1.0, affine_strength=strength)({"src_imgs": images})[0]["src_imgs_pose"][:, :, 2]
+        for strength in (1.0, 3.0)
+    ]
+    assert 0.09 < moves[0].abs().max() < 0.1
+    assert 0.27 < moves[1].abs().max() < 0.3
+
+
+def test_pose_says_where_each_image_is_read():
+    images = torch.rand(60, 1, 12, 16)
+    outputs, _ = RandomStyleHook(kernel_sizes=[1])({"src_imgs": images})
+    pose, is_styled = outputs["src_imgs_pose"], outputs["src_imgs_is_styled"]
+    assert torch.equal(pose[~is_styled], torch.eye(2, 3).expand(int((~is_styled).sum()), 2, 3))
+    moved = moved_images(images, pose)
+    share = outputs["src_imgs_styled"] / moved  # a kernel of one pixel multiplies the whole image by one number
+    assert share.flatten(1).std(1).max() < 1e-3
 
 
 @pytest.mark.parametrize("shape", [(5, 2, 16), (5, 2, 3, 8, 8)])
@@ -72,6 +101,7 @@ def test_missing_images_name_hook_and_key():
         ({"domain": "both"}, r"domain must be one of \('src', 'target'\), got 'both'"),
         ({"probability": 2.0}, r"probability must be in 0\.\.1, got 2"),
         ({"probability": -0.1}, r"probability must be in 0\.\.1, got -0\.1"),
+        ({"affine_strength": -1.0}, r"strength must be at least 0, got -1"),
         ({"kernel_sizes": [2]}, r"kernel_sizes must be odd numbers of pixels, got \(2,\)"),
     ],
 )
