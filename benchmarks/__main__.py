@@ -11,7 +11,11 @@ if __name__ == "__main__":
     os.environ.setdefault("PYTHONWARNINGS", f"ignore:{quiet}:UserWarning")
     try:
         from .cli import main
+
+        sys.exit(main())
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         sys.exit(f"error: {package} is missing; install what the benchmarks need: python -m pip install '.[bench]'")
-    sys.exit(main())
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(130)  # as a shell tells of Ctrl-C

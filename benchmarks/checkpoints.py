@@ -1,82 +1,69 @@
 """Checkpoints of a run: one that was killed goes on where it was, and ends with the result that it would have had."""
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_adapt.adapters import BaseAdapter
-from pytorch_adapt.hooks.base import BaseHook
-from torch import nn
 
-from dmsrl_adapt.checkpoints import random_state, set_random_state
+from dmsrl_adapt import Checkpoints
+from dmsrl_adapt.checkpoints import stateful
 
-CONTAINERS = ("models", "misc", "optimizers", "lr_schedulers")
+
+@dataclass
+class Notes:
+    """What is saved of a run besides its adapter.
+
+    run: what was chosen for it, so that the checkpoint of another is not taken for its own.
+    kept: what was measured so far: numbers, texts, lists and dicts of them.
+    """
+
+    run: Mapping[str, Any]
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gives both."""
+        return {"run": dict(self.run), "kept": dict(self.kept)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes what was measured. Raises `ValueError` where it is another run's."""
+        if state["run"] != self.run:
+            raise ValueError("it is of another run")
+        self.kept = state["kept"]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file that holds the state of a run.
+    """The folder that holds the state of a run.
 
-    run: what was chosen for the run, so that the file of another is not taken for it.
+    run: see `Notes`.
     """
 
-    path: Path
+    folder: Path
     run: Mapping[str, Any]
 
     def save(self, adapter: BaseAdapter, kept: Mapping[str, Any]) -> None:
-        """Writes all that training depends on; a reader never sees half a file.
+        """Writes all that training depends on, and what is to be given back: `done`, the number of steps, and more."""
+        self._checkpoints(adapter, Notes(self.run, kept)).save(kept["done"])
 
-        Args:
-            adapter: its modules, also those in its hooks, its optimizers and schedules.
-            kept: what else is to be given back: numbers, texts, lists and dicts of them.
-        """
-        parts = parts_of(adapter)
-        state = {name: {key: one.state_dict() for key, one in held.items()} for name, held in parts.items()}
-        whole = {"run": dict(self.run), "state": state, "random": random_state(), "kept": dict(kept)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        half = self.path.with_suffix(f".{os.getpid()}.part")
-        torch.save(whole, half)
-        half.replace(self.path)
-
-    def load(self, adapter: BaseAdapter) -> dict[str, Any] | None:
+    def load(self, adapter: BaseAdapter) -> Mapping[str, Any] | None:
         """Puts the state into an adapter just built and gives what was kept with it.
 
-        None, and nothing changed, where there is no checkpoint of this very run, or it cannot be read.
+        None, and nothing changed, where there is no checkpoint of this very run, or none can be read.
         """
+        notes = Notes(self.run)
         try:
-            found = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception:  # missing, or damaged in one of the many ways that a file can be
-            return None
-        if found["run"] != self.run:
-            return None
-        for name, held in parts_of(adapter).items():
-            for key, one in held.items():
-                one.load_state_dict(found["state"][name][key])
-        set_random_state(found["random"])
-        kept: dict[str, Any] = found["kept"]
-        return kept
+            self._checkpoints(adapter, notes).resume()
+        except ValueError:
+            self.remove()
+        return notes.kept or None
 
     def remove(self) -> None:
-        """Removes the file, if there is one."""
-        self.path.unlink(missing_ok=True)
+        """Removes the folder, if there is one."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
-
-def parts_of(adapter: BaseAdapter) -> dict[str, dict[str, Any]]:
-    """Gives everything with a state: what the containers hold, and what hooks hold besides, by its place in them."""
-    parts = {name: dict(getattr(adapter, name)) for name in CONTAINERS}
-    known = {id(module) for name in ("models", "misc") for module in parts[name].values()}
-    in_hooks = {place: module for place, module in modules_in(adapter.hook, "hook") if id(module) not in known}
-    return {**parts, "hooks": in_hooks}
-
-
-def modules_in(hook: BaseHook, place: str) -> Iterator[tuple[str, nn.Module]]:
-    """Gives the modules of a hook and of the hooks in it, ATDOC's memory for one, each with its place."""
-    for name, value in vars(hook).items():
-        for number, one in enumerate(value if isinstance(value, (list, tuple)) else [value]):
-            if isinstance(one, nn.Module):
-                yield f"{place}.{name}.{number}", one
-            elif isinstance(one, BaseHook):
-                yield from modules_in(one, f"{place}.{name}.{number}")
+    def _checkpoints(self, adapter: BaseAdapter, notes: Notes) -> Checkpoints:
+        return Checkpoints(self.folder, {"run": notes, **stateful(adapter)})

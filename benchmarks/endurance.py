@@ -27,7 +27,8 @@ SETTLED = 1000  # steps after which memory and time have to stay as they are
 def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = "dmsrl") -> dict[str, Any]:
     """Trains for a number of steps, at least 1, and gives what it took, as a result file says it.
 
-    Float16 takes a `GradScaler`, as on a GPU. Memory is what the process has in use, in MiB, and needs /proc.
+    Float16 takes a `GradScaler`, as on a GPU. Memory is what the process has in use, in MiB, and needs /proc. The time
+    of a step is processor time, in seconds, so that what else the machine does is not taken for a slower step.
     """
     torch.manual_seed(seed)
     np.random.seed(seed)
@@ -38,11 +39,11 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
     others: dict[str, Any] = {"custom_backward": scaled_backward(adapter)} if precision == "float16" else {}
     before, memory, seconds, is_finite = open_things(), {}, [], True
     for step, batch in enumerate(batches(task, plan.batch_size, chosen.is_supervised, seed), start=1):
-        start = time.perf_counter()
+        start = time.process_time()
         with torch.autocast("cpu", dtype=PRECISIONS[precision], enabled=precision != "float32"):
             losses = adapter.training_step(batch, **others)
         adapter.lr_schedulers.step("per_step")
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         is_finite &= all(math.isfinite(loss) for parts in losses.values() for loss in parts.values())
         if step % EVERY == 0:
             memory[step] = used_mib()
@@ -99,8 +100,8 @@ def open_things() -> dict[str, int]:
     return {"python_threads": threading.active_count(), "threads": tasks, "files": files}
 
 
-def write_endurance(folder: Path, steps: int, precision: str) -> dict[str, Any]:
+def write_endurance(folder: Path, steps: int, precision: str, seed: int) -> dict[str, Any]:
     """Trains, writes the result into a folder, and gives it."""
-    result = endure(steps, precision)
-    write_whole(folder / f"endurance-{precision}-{steps}.json", result)
+    result = endure(steps, precision, seed)
+    write_whole(folder / f"endurance-{precision}-{steps}-seed{seed}.json", result)
     return result

@@ -119,9 +119,9 @@ def chosen(method: Method, plan: Plan, data: Mapping[str, Any] | None) -> dict[s
 def checkpoint_of(
     folder: Path, task: str, method: Method, seed: int, plan: Plan, data: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Gives the checkpoint of a run, beside where its result is going to be."""
+    """Gives the checkpoint of a run, in a folder beside where its result is going to be."""
     run = {**chosen(method, plan, data), "versions": versions(), "commit": commit()}
-    return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".ckpt"), run)
+    return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".checkpoints"), run)
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -10,7 +10,7 @@ import random
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import torch.distributed as dist
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.adapters.utils import container_names
 from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
-from torch import Tensor
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor, nn
 
 from .layers.class_prototypes import is_shared
 
@@ -61,7 +62,7 @@ class Checkpoints:
     Args:
         folder: of the checkpoints, made where it is missing.
         objects: an adapter of pytorch-adapt, or anything that has `state_dict` and `load_state_dict`, by name: modules,
-            optimizers, schedulers.
+            optimizers, schedulers. Both together: `{**stateful(adapter), "loader": loader}`.
         kept: number of last checkpoints to keep, at least 2, so that there is one where the last cannot be read.
 
     Raises:
@@ -131,15 +132,42 @@ class Checkpoints:
 
 
 def stateful(objects: BaseAdapter | Mapping[str, Any]) -> dict[str, Any]:
-    """Gives objects by name, those of an adapter where it is one. Raises `TypeError` for one without a state."""
+    """Gives objects by name, of an adapter its containers and what its hooks hold besides.
+
+    Raises:
+        TypeError: an object without a state.
+        ValueError: there is none.
+    """
     if isinstance(objects, BaseAdapter):
-        objects = {name: getattr(objects, name) for name in container_names()}
+        objects = {**{name: getattr(objects, name) for name in container_names()}, **held_by_hooks(objects)}
     for name, one in objects.items():
         if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
             raise TypeError(f"{name!r} must have state_dict and load_state_dict, got {type(one).__name__}")
     if not objects:
         raise ValueError("objects must be at least one, got none")
     return dict(objects)
+
+
+def held_by_hooks(adapter: BaseAdapter) -> dict[str, nn.Module]:
+    """Gives, as "hooks", the modules that no container holds but a hook, ATDOC's memory for one; {} without a state."""
+    known, held = {id(module) for module in (*adapter.models.values(), *adapter.misc.values())}, nn.ModuleDict()
+    for place, module in modules_in(adapter.hook):
+        if id(module) not in known and module.state_dict():
+            held[place] = module
+        known.add(id(module))
+    return {"hooks": held} if held else {}
+
+
+def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module]]:
+    """Gives the modules of a hook and of the hooks in it, each with its place."""
+    if isinstance(value, nn.Module):
+        yield place, value
+    elif isinstance(value, BaseHook):
+        for name, part in vars(value).items():
+            yield from modules_in(part, f"{place}/{name}")
+    elif isinstance(value, (list, tuple, dict)):
+        for number, part in enumerate(value.values() if isinstance(value, dict) else value):
+            yield from modules_in(part, f"{place}/{number}")
 
 
 def write(content: Mapping[str, Any], path: Path) -> None:

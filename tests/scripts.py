@@ -8,11 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def start(*args: str, cwd: Path | str = ROOT, **environment: str) -> subprocess.Popen[str]:
+def start(
+    *args: str, cwd: Path | str = ROOT, start_new_session: bool = False, **environment: str
+) -> subprocess.Popen[str]:
     """Starts Python with these arguments; it finds the package of this tree, in whichever folder it works."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *args], cwd=cwd, env=environment, text=True, **pipes)
+    command = [sys.executable, *args]
+    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, start_new_session=start_new_session, **pipes)
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 300.0) -> str:

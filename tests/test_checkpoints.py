@@ -6,12 +6,19 @@ from collections import Counter
 import pytest
 import torch
 from pytorch_adapt.containers import Optimizers
+from pytorch_adapt.frameworks.ignite import Ignite
+from pytorch_adapt.layers import NeighborhoodAggregation
 from torch import nn
 
-from dmsrl_adapt import Checkpoints
+from dmsrl_adapt import Checkpoints, attach_dmsrl, dmsrl_components
+from dmsrl_adapt.checkpoints import modules_in, stateful
+from dmsrl_adapt.frameworks.ignite import ResumableCheckpointFn
 
+from .hooks.host_table import HOSTS, host_batch
+from .hooks.host_table import make_adapter as make_host
 from .resume_process import in_a_fork, make_adapter
 from .scripts import finish, start
+from .stand_ins import CLASSES, DIM, NUM_TARGET
 
 TRIES = 10  # of each kind
 
@@ -176,3 +183,43 @@ def test_optimizer_of_a_module_without_parameters_is_left_out(tmp_path):
     adapter.optimizers = optimizers
     Checkpoints(tmp_path, adapter).save(1)
     assert Checkpoints(tmp_path, adapter).resume() == 1
+
+
+def atdoc(seed=0, is_attached=False):
+    """An adapter whose hook holds a memory of the target that is in none of the containers."""
+    adapter = make_host(HOSTS["Classifier with ATDOCHook"], seed=seed)
+    return attach_dmsrl(adapter, dmsrl_components(DIM, CLASSES, NUM_TARGET)) if is_attached else adapter
+
+
+def memory(adapter):
+    (found,) = {module for _, module in modules_in(adapter.hook) if isinstance(module, NeighborhoodAggregation)}
+    return found.feat_memory
+
+
+@pytest.mark.parametrize("is_attached", [False, True])
+def test_a_memory_in_a_hook_goes_on_too(is_attached, tmp_path):
+    whole, resumed = atdoc(0, is_attached), atdoc(1, is_attached)
+    whole.training_step(host_batch())
+    Checkpoints(tmp_path, whole).save(1)
+    wanted = whole.training_step(host_batch(seed=1))
+    assert Checkpoints(tmp_path, resumed).resume() == 1
+    assert resumed.training_step(host_batch(seed=1)) == wanted
+    assert torch.equal(memory(resumed), memory(whole))
+
+
+def test_a_memory_in_a_hook_goes_on_under_ignite(tmp_path):
+    def run(name, epochs, seed=0):
+        adapter, checkpoint_fn = atdoc(seed), ResumableCheckpointFn(tmp_path / name)
+        trainer = Ignite(adapter, checkpoint_fn=checkpoint_fn, with_pbars=False)
+        loaders = {"train": [host_batch(seed=5)]}  # some samples are never seen: only the checkpoint has them
+        trainer.run(dataloaders=loaders, max_epochs=epochs, resume=checkpoint_fn.last())
+        return adapter
+
+    run("killed", 1)
+    whole, resumed = run("whole", 2), run("killed", 2, seed=1)
+    assert torch.equal(memory(resumed), memory(whole))
+    assert torch.equal(resumed.models["G"][0].weight, whole.models["G"][0].weight)
+
+
+def test_hooks_that_hold_no_state_add_nothing():
+    assert set(stateful(make_adapter())) == {"models", "optimizers", "lr_schedulers", "misc"}

@@ -11,14 +11,15 @@ SHOWN = ("accuracy", "losses_are_finite", "memory_growth", "seconds_per_step", "
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds how long and in which precision."""
+    """Adds how long, in which precision, and where to."""
     parser.add_argument("--steps", type=int, default=20000, help="training steps (default: %(default)s)")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
 
 
 def do(options: argparse.Namespace) -> int:
     """Trains for long, prints what it took, and writes it."""
-    result = write_endurance(options.out, positive(options.steps, "--steps"), options.precision)
+    result = write_endurance(options.out, positive(options.steps, "--steps"), options.precision, options.seed)
     print("\n".join(f"{key}: {result[key]}" for key in SHOWN))
     return 0

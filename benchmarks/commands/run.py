@@ -52,10 +52,11 @@ def do(options: argparse.Namespace) -> int:
     for task, of_task in by_task_and_method(read_results(options.out)).items():
         if task in done:
             print(f"\n{task}: target, in %, last step first\n{notes(of_task)}\n{as_text(table(of_task))}")
+    status = show_failures([report for report in reports if report.error])
     if any(not report.error for report in reports):
         path = write_report(options.out)
         print(f"\nReport and pictures: {path.with_suffix('.html')}, {path}")
-    return show_failures([report for report in reports if report.error])
+    return status
 
 
 def tasks(options: argparse.Namespace) -> list[str | OwnTask]:

@@ -8,9 +8,9 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
+from dmsrl_adapt.checkpoints import modules_in
 from dmsrl_adapt.layers import ramp
 
-from ..checkpoints import modules_in
 from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 
 BRIDGES = [f"{model}_{domain}_bridge_loss" for model in "gd" for domain in ("src", "target")]
@@ -24,7 +24,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     weighter = SumWeighter(weights={**domains, **dict.fromkeys(BRIDGES, 0.5 * settings["bridge"])})
     adapter = GVB(**setup.containers(models), hook_kwargs={"gradient_reversal_weight": 0.0, "weighter": weighter})
     # upstream makes the layer inside of its hook
-    (reversal,) = {part for _, part in modules_in(adapter.hook, "") if isinstance(part, GradientReversal)}
+    (reversal,) = {part for _, part in modules_in(adapter.hook) if isinstance(part, GradientReversal)}
     return Trainable(adapter, lambda progress: reversal.update_weight(settings["reversal"] * ramp(progress)))
 
 

@@ -14,7 +14,7 @@ except ImportError as error:
         "dmsrl_adapt.frameworks.ignite needs pytorch-ignite: pip install 'dmsrl-adapt[ignite]'"
     ) from error
 
-from ..checkpoints import Checkpoints
+from ..checkpoints import Checkpoints, held_by_hooks
 
 
 class ResumableCheckpointFn(CheckpointFnCreator):
@@ -26,9 +26,9 @@ class ResumableCheckpointFn(CheckpointFnCreator):
         trainer = Ignite(adapter, checkpoint_fn=checkpoint_fn)
         trainer.run(datasets, max_epochs=20, resume=checkpoint_fn.last())
 
-    Besides upstream's own it saves random numbers and the list of best checkpoints, and it keeps the last epochs where
-    upstream, with a validator, keeps the best. An epoch has to be one pass of the loader, which is Ignite's default.
-    How long early stopping has waited is not saved.
+    Besides upstream's own it saves modules in hooks, random numbers and the list of best checkpoints, and it keeps the
+    last epochs where upstream, with a validator, keeps the best. An epoch has to be one pass of the loader, which is
+    Ignite's default. How long early stopping has waited is not saved.
 
     Args:
         dirname: folder of upstream's checkpoints.
@@ -39,12 +39,14 @@ class ResumableCheckpointFn(CheckpointFnCreator):
     def __init__(self, dirname: str | Path, kept: int = 2, **kwargs: Any) -> None:
         super().__init__(**{"dirname": str(dirname), "require_empty": False, **kwargs})
         self.dirname, self.folder, self.kept = Path(dirname), Path(dirname) / "resume", kept
+        self.in_hooks: Mapping[str, Any] = {}  # upstream saves and loads containers only
 
     def __call__(
         self, adapter: BaseAdapter, validator: Any = None, val_hooks: Any = None, **kwargs: Any
     ) -> Callable[[Any], None]:
         """Gives what Ignite calls at the end of an epoch."""
         save = super().__call__(adapter, validator, val_hooks, **kwargs)
+        self.in_hooks = held_by_hooks(adapter)
 
         def save_both(engine: Any) -> None:
             save(engine)
@@ -75,4 +77,4 @@ class ResumableCheckpointFn(CheckpointFnCreator):
 
     def _checkpoints(self, objects: Mapping[str, Any]) -> Checkpoints:
         filled = {key: one for key, one in objects.items() if one}  # upstream leaves out what is empty too
-        return Checkpoints(self.folder, {**filled, "best": self.objs}, self.kept)
+        return Checkpoints(self.folder, {**filled, **self.in_hooks, "best": self.objs}, self.kept)

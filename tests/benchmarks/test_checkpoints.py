@@ -18,6 +18,7 @@ from benchmarks.results import read_results
 from benchmarks.tasks import Split, Task
 from benchmarks.training import Outcome, Plan, batches, picked, summary, train
 from benchmarks.validators import VALIDATORS, label_free_scores
+from dmsrl_adapt.checkpoints import read
 
 from ..scripts import start
 
@@ -39,13 +40,13 @@ def kill_at(wanted: int):
 # a memory in a hook, random noise, gradient reversal, a labeller, an estimator with its own optimizer
 @pytest.mark.parametrize("name", ["atdoc", "vada", "cdan", "dmsrl", "dmsrl[mi=two_branch,mi_images_only=false]"])
 def test_a_killed_run_ends_as_one_that_was_not(name: str, vectors: Task, tmp_path: Path) -> None:
-    method, whole = get_method(name), Checkpoint(tmp_path / "whole.ckpt", {})
+    method, whole = get_method(name), Checkpoint(tmp_path / "whole", {})
     wanted = train(vectors, method, 0, PLAN, checkpoint=whole)
     for step in (5, 8, 11):  # once before the first scoring after the last checkpoint, and twice later on
         with pytest.raises(Killed):
-            train(vectors, method, 0, PLAN, kill_at(step), Checkpoint(tmp_path / "run.ckpt", {}))
+            train(vectors, method, 0, PLAN, kill_at(step), Checkpoint(tmp_path / "run", {}))
     steps: list[int] = []
-    resumed = train(vectors, method, 0, PLAN, steps.append, Checkpoint(tmp_path / "run.ckpt", {}))
+    resumed = train(vectors, method, 0, PLAN, steps.append, Checkpoint(tmp_path / "run", {}))
     assert steps == [10, 11, 12]
     assert resumed.curve == wanted.curve
     assert np.array_equal(resumed.predictions, wanted.predictions)
@@ -58,16 +59,20 @@ def test_how_often_a_run_is_scored_does_not_change_its_training(vectors: Task) -
 
 
 def test_the_checkpoint_of_another_run_or_a_damaged_one_is_not_used(vectors: Task, tmp_path: Path) -> None:
-    method, path = get_method("mcc"), tmp_path / "run.ckpt"
+    method, path = get_method("mcc"), tmp_path / "run"
     with pytest.raises(Killed):
         train(vectors, method, 0, PLAN, kill_at(5), Checkpoint(path, {"settings": {"weight": 1}}))
     steps: list[int] = []
     train(vectors, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
     assert steps[0] == 1
-    path.write_bytes(path.read_bytes()[:200])
+    for one in path.iterdir():
+        one.write_bytes(one.read_bytes()[:200])
     steps.clear()
-    train(vectors, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
+    with pytest.warns(UserWarning, match="cannot be read as a checkpoint"):
+        train(vectors, method, 0, PLAN, steps.append, Checkpoint(path, {"settings": {"weight": 2}}))
     assert steps[0] == 1
+    Checkpoint(path, {}).remove()
+    assert not path.exists()
 
 
 def test_batches_go_on_where_they_were(vectors: Task) -> None:
@@ -87,15 +92,15 @@ def test_a_grid_whose_process_is_killed_goes_on_and_ends_with_the_same_result(
     command += ["--methods", "mcc", "--seeds", "0", "--steps", "400", "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = start("-m", "benchmarks", *command, str(killed))
-    checkpoint = killed / "vectors-vectors__mcc__seed0.ckpt"
+    folder = killed / "vectors-vectors__mcc__seed0.checkpoints"
     deadline = time.monotonic() + 240
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not any(folder.glob("*.pt")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert checkpoint.exists() and not checkpoint.with_suffix(".json").exists()
-    held = torch.load(checkpoint, weights_only=True)["kept"]["curve"]
-    assert main([*command, str(killed)]) == 0 and not checkpoint.exists()
+    assert not folder.with_suffix(".json").exists()
+    held = read(max(folder.glob("*.pt")))["states"]["run"]["kept"]["curve"]
+    assert main([*command, str(killed)]) == 0 and not folder.exists()
     assert main([*command, str(whole)]) == 0
     (one,), (other,) = read_results(killed), read_results(whole)
     assert one["curve"] == other["curve"] and one["confusion"] == other["confusion"]

@@ -11,9 +11,9 @@ from benchmarks.cli import main
 def test_command_trains_in_any_precision_and_writes_what_it_took(precision, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(endurance, "EVERY", 1)
     monkeypatch.setattr(endurance, "SETTLED", 1)
-    assert main(["endurance", "--steps", "3", "--precision", precision, "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / f"endurance-{precision}-3.json").read_text())
-    assert result["losses_are_finite"] and 0 <= result["accuracy"] <= 1
+    assert main(["endurance", "--steps", "3", "--precision", precision, "--seed", "4", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / f"endurance-{precision}-3-seed4.json").read_text())
+    assert result["seed"] == 4 and result["losses_are_finite"] and 0 <= result["accuracy"] <= 1
     assert list(result["memory_mib"]) == ["1", "2", "3"] and result["memory_growth"] >= 0
     assert len(result["seconds_per_step"]) == 3
     things = result["threads_and_handles"]
