@@ -213,9 +213,8 @@ def random_convolution(axes: Axes) -> None:
 
 def local_windows(axes: Axes) -> None:
     """Where the windows of an image are."""
-    corners = corner_windows(
-        torch.cartesian_prod(torch.arange(7.0), torch.arange(7.0)).T.view(1, 2, 7, 7), CORNER_SHARE
-    )
+    cells = torch.cartesian_prod(torch.arange(7.0), torch.arange(7.0)).T.view(1, 2, 7, 7)
+    corners = corner_windows(cells, CORNER_SHARE)
     for colour, corner in zip(COLOURS, CORNERS, strict=True):
         rows, columns = corners[corner][0].flatten(1) / 7
         place = (float(columns.min()), float(rows.min()))
