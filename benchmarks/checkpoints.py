@@ -1,17 +1,15 @@
 """Checkpoints of a run: one that was killed goes on where it was, and ends with the result that it would have had."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt.checkpoints import random_state, set_random_state
+from dmsrl_adapt.checkpoints import random_state, read_archive, set_random_state, write
 
 CONTAINERS = ("models", "misc", "optimizers", "lr_schedulers")
 
@@ -36,10 +34,7 @@ class Checkpoint:
         parts = parts_of(adapter)
         state = {name: {key: one.state_dict() for key, one in held.items()} for name, held in parts.items()}
         whole = {"run": dict(self.run), "state": state, "random": random_state(), "kept": dict(kept)}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        half = self.path.with_suffix(f".{os.getpid()}.part")
-        torch.save(whole, half)
-        half.replace(self.path)
+        write(whole, self.path)
 
     def load(self, adapter: BaseAdapter) -> dict[str, Any] | None:
         """Puts the state into an adapter just built and gives what was kept with it.
@@ -47,8 +42,8 @@ class Checkpoint:
         None, and nothing changed, where there is no checkpoint of this very run, or it cannot be read.
         """
         try:
-            found = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception:  # missing, or damaged in one of the many ways that a file can be
+            found = read_archive(self.path, "checkpoint")
+        except ValueError:  # missing or damaged
             return None
         if found["run"] != self.run:
             return None
