@@ -19,14 +19,16 @@ WRITTEN = {
     "benchmarks/README.md": "benchmarks/README.md",
     "benchmarks/results/README.md": "benchmarks/results/README.md",
 }
+FIRST = ("two_folders.md", "results.md", "recipe.md", "choosing.md")  # in this order, the others by name
 WHOLE_STEP = {"DMSRLHook", "AttachedHook", "DMSRL", "attach_dmsrl"}
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
 def titles() -> dict[str, str]:
     """Gives the title of every written page by its path, in the order of the navigation."""
-    by_hand = {path.name: title_of(path.read_text()) for path in sorted((ROOT / "docs").glob("*.md"))}
-    return {"index.md": "Overview", "step.md": "One training step", **by_hand}
+    names = dict.fromkeys([*FIRST, *sorted(path.name for path in (ROOT / "docs").glob("*.md"))])
+    by_hand = {name: title_of((ROOT / "docs" / name).read_text()) for name in names}
+    return {"index.md": "Overview", **by_hand, "step.md": "One training step"}
 
 
 def title_of(text: str) -> str:
