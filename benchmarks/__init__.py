@@ -1,1 +1,1 @@
-"""Comparisons of DMSRL with the other methods of pytorch-adapt: `python -m benchmarks run|report|tune|list|speed`."""
+"""Comparisons of DMSRL with the other methods of pytorch-adapt: `python -m benchmarks --help`."""

@@ -171,7 +171,7 @@ def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module
 
 
 def write(content: Mapping[str, Any], path: Path) -> None:
-    """Writes a checkpoint at once or not at all. Raises `OSError` where it cannot be written."""
+    """Writes a file at once or not at all. Raises `OSError` where it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     try:
@@ -182,24 +182,32 @@ def write(content: Mapping[str, Any], path: Path) -> None:
         unfinished.replace(path)
     except (OSError, RuntimeError) as error:  # torch turns what the disk says into a RuntimeError
         unfinished.unlink(missing_ok=True)
-        raise OSError(f"checkpoint {path} cannot be written: {error}") from error
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def read(path: Path) -> dict[str, Any]:
     """Gives the content of a checkpoint, without running code. Raises `ValueError` where it is torn or damaged."""
     allow_upstream_checkpoints()
+    content = read_archive(path, "checkpoint")
+    if not isinstance(content, dict) or content.keys() != {"step", "states", "random"}:
+        raise ValueError(f"{path} cannot be read as a checkpoint: it holds something else")
+    return content
+
+
+def read_archive(path: Path, kind: str) -> Any:
+    """Gives what `write` has written, without running code.
+
+    Raises `ValueError` that names the kind of file where it is missing, torn, damaged, or something else.
+    """
     try:
         with zipfile.ZipFile(path) as archive:  # torch does not look at the check sums of tensors
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"wrong check sum of {damaged}")
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or content.keys() != {"step", "states", "random"}:
-            raise ValueError("it holds something else")
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes end in errors of many kinds, whose base is this one
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
-    return content
+        raise ValueError(f"{path} cannot be read as a {kind}: {reason}") from error
 
 
 def readable(path: Path) -> dict[str, Any] | None:

@@ -1,12 +1,15 @@
-"""Makes the pages that are not written by hand: one for every public name, and the README files of the repository."""
+"""Makes the pages of the site: one for every public name, with a picture of what it does, and those that are written by
+hand, README among them, each with the pictures that it shows."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import mkdocs_gen_files
 
 import dmsrl_adapt
-from docs.step import as_mermaid, training_step
+from docs.pictures import PICTURES, draw
+from docs.step import as_mermaid, drawn_hooks, training_step
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = {
@@ -16,13 +19,16 @@ WRITTEN = {
     "benchmarks/README.md": "benchmarks/README.md",
     "benchmarks/results/README.md": "benchmarks/results/README.md",
 }
+FIRST = ("two_folders.md", "results.md", "recipe.md", "choosing.md")  # in this order, the others by name
+WHOLE_STEP = {"DMSRLHook", "AttachedHook", "DMSRL", "attach_dmsrl"}
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
 def titles() -> dict[str, str]:
     """Gives the title of every written page by its path, in the order of the navigation."""
-    by_hand = {path.name: title_of(path.read_text()) for path in sorted((ROOT / "docs").glob("*.md"))}
-    return {"index.md": "Overview", "step.md": "One training step", **by_hand}
+    names = dict.fromkeys([*FIRST, *sorted(path.name for path in (ROOT / "docs").glob("*.md"))])
+    by_hand = {name: title_of((ROOT / "docs" / name).read_text()) for name in names}
+    return {"index.md": "Overview", **by_hand, "step.md": "One training step"}
 
 
 def title_of(text: str) -> str:
@@ -31,34 +37,52 @@ def title_of(text: str) -> str:
 
 
 def copy_written_page(source: str, page: str) -> None:
-    """Copies a README of the repository with the pictures that it shows; links into docs/ lead to its pages."""
-    text = (ROOT / source).read_text().replace("](docs/", "](")
+    """Copies a page of the repository with the pictures that it shows; links into docs/ and out of it lead to pages."""
+    text, folder = (ROOT / source).read_text(), (ROOT / source).parent
     for linked in LINK.findall(text):
-        path = (ROOT / source).parent / linked
-        if path.suffix == ".png":
-            with mkdocs_gen_files.open(str(path.resolve().relative_to(ROOT)), "wb") as picture:
+        path = (folder / linked).resolve()
+        if path.suffix == ".png" and path.exists():
+            with mkdocs_gen_files.open(str(path.relative_to(ROOT)), "wb") as picture:
                 picture.write(path.read_bytes())
+        elif path.suffix == ".png":  # results that nobody has made yet
+            text = re.sub(rf"!\[([^\]]*)\]\({re.escape(linked)}\)", r"*\1: not made yet.*", text)
+    text = text.replace("](docs/", "](") if "/" not in source else text.replace("](../docs/", "](../")
+    text = text.replace("](../", "](") if source.startswith("docs/") else text
     # what is no page is named, not linked
     text = LINK.sub(lambda found: found[0] if found[1].endswith((".md", ".png")) else "]", text)
     with mkdocs_gen_files.open(page, "w") as file:
         file.write(text)
 
 
-def write_reference(module: str, names: list[str]) -> list[str]:
-    """Writes a page a public name of a module; gives the lines of the navigation."""
-    lines = []
+def write_reference(module: str, names: list[str], charts: dict[str, str]) -> list[str]:
+    """Writes a page a public name of a module, with its picture; gives the lines of the navigation."""
+    lines, folder = [], f"reference/{module.rpartition('.')[2]}"
     for name in names:
-        page = f"reference/{module.rpartition('.')[2]}/{name}.md"
-        with mkdocs_gen_files.open(page, "w") as file:
+        with mkdocs_gen_files.open(f"{folder}/{name}.md", "w") as file:
             file.write(f"# {name}\n\n::: {module}.{name}\n")
-        lines.append(f"        - [{name}]({page})\n")
+            if name in PICTURES:
+                write_picture(name, f"{folder}/{name}.png")
+                file.write(f"\n![{name}, drawn by running it]({name}.png)\n")
+            if name in charts:
+                file.write(f"\nIn a running step:\n\n{charts[name]}\n")
+            if name in WHOLE_STEP:
+                file.write("\nThe flow of data in it: [One training step](../../step.md).\n")
+        lines.append(f"        - [{name}]({folder}/{name}.md)\n")
     return lines
+
+
+def write_picture(layer: str, page: str) -> None:
+    """Writes the picture of a layer."""
+    with tempfile.TemporaryDirectory() as folder, mkdocs_gen_files.open(page, "wb") as file:
+        file.write(draw(layer, Path(folder) / "picture.png").read_bytes())
 
 
 def main() -> None:
     """Writes all pages and the navigation."""
-    for source, page in WRITTEN.items():
+    by_hand = {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")}
+    for source, page in (WRITTEN | by_hand).items():
         copy_written_page(source, page)
+    charts = drawn_hooks()
     with mkdocs_gen_files.open("step.md", "w") as file:
         file.write(f"# One training step\n\n{as_mermaid(training_step())}\n")
     layers, hooks = dmsrl_adapt.layers.__all__, dmsrl_adapt.hooks.__all__
@@ -70,7 +94,7 @@ def main() -> None:
         ("Layers", "dmsrl_adapt.layers", layers),
         ("Hooks", "dmsrl_adapt.hooks", hooks),
     ):
-        lines += [f"    - {title}\n", *write_reference(module, names)]
+        lines += [f"    - {title}\n", *write_reference(module, names, charts)]
     lines += [
         "- [Benchmarks](benchmarks/README.md)\n",
         "- [Results](benchmarks/results/README.md)\n",

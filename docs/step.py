@@ -1,8 +1,8 @@
 """Draws the flow of data through one training step, from what the hooks of a running step read and write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.utils import common_functions
 from torch import nn
 
-from dmsrl_adapt import DMSRLHook, MultiLevelBackbone, dmsrl_components
+from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
+from dmsrl_adapt.recipes import DEFAULT
 
 CLASSES, IMAGES, SIDE = 3, 4, 32
 
@@ -83,14 +84,18 @@ def noted(root: Call) -> Iterator[None]:
         BaseHook.__call__, common_functions.map_keys = usual, usual_keys
 
 
-def training_step() -> list[tuple[str, Call]]:
-    """Runs one step of the default recipe on noise; gives its hooks by name, in the order in which they ran."""
+def training_step(
+    recipe: Recipe = DEFAULT, pre: Sequence[BaseHook] = (), **more: torch.Tensor
+) -> list[tuple[str, Call]]:
+    """Runs one step of a recipe on noise, with more in the batch where that is given; gives its hooks by name, in the
+    order in which they ran."""
     G = MultiLevelBackbone("resnet10t", local=None)
-    parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, total_steps=2)
+    parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, recipe, total_steps=2)
     models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
-    hook = DMSRLHook([torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)])
+    sgd = torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)
+    hook = DMSRLHook([sgd], recipe, pre=pre)
     batch = {key: torch.rand(IMAGES, 3, SIDE, SIDE) for key in ("src_imgs", "target_imgs")}
-    batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES)}
+    batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES), **more}
     root = Call(hook)
     with noted(root):
         hook({**models, **parts.misc, **batch})
@@ -128,6 +133,25 @@ def as_mermaid(calls: list[tuple[str, Call]]) -> str:
     return "\n".join([*lines, "```"])
 
 
+def hook_as_mermaid(name: str, call: Call) -> str:
+    """Gives a flow chart of one hook: the modules that it uses, what it takes, what it leaves, its losses."""
+    taken = [key for key in call.all_read() if is_data(key)]
+    modules = [key for key in call.all_read() if not is_data(key)]
+    lines = ["```mermaid", "flowchart LR", f'    hook["{"<br/>".join([f"<b>{name}</b>", *modules])}"]']
+    lines += [f'    before(["batch, hooks before"]) -- "{"<br/>".join(taken)}" --> hook'] if taken else []
+    lines += [f'    hook -- "{"<br/>".join(call.written)}" --> after(["hooks after"])'] if call.written else []
+    lines += [f'    hook == "{"<br/>".join(call.losses)}" ==> step(["weighted sum"])'] if call.losses else []
+    return "\n".join([*lines, "```"])
+
+
+def drawn_hooks() -> dict[str, str]:
+    """Gives the flow chart of every hook that runs in a step of the default recipe or of one of its options."""
+    options = [*training_step(replace(DEFAULT, mi="two_branch"), [LevelFeaturesHook(["global"])])]
+    options += training_step(target_labels=torch.arange(IMAGES) % CLASSES)
+    every = [one for _, call in [*options, *training_step()] for one in call.every()]
+    return {type(one.hook).__name__: hook_as_mermaid(type(one.hook).__name__, one) for one in every}
+
+
 def is_data(key: str) -> bool:
-    """Whether a key is of a batch: modules have keys of their own."""
-    return key.startswith(("src_", "target_"))
+    """Whether a key is of a batch or tells the progress: modules have keys of their own."""
+    return key.startswith(("src_", "target_")) or key == keys.PROGRESS

@@ -1,12 +1,22 @@
-"""The code of a page in docs/ that tells how to write one's own is a script that runs."""
+"""What the pages say holds: their Python runs, their commands are taken, their links lead somewhere."""
 
 import re
+import shlex
 
 import pytest
 
+import dmsrl_adapt
+from benchmarks.cli import parser
+from docs import evidence, pictures, step
+
 from .scripts import ROOT, finish, start
 
-PAGES = sorted((ROOT / "docs").glob("own_*.md"))
+# pages whose Python is one script
+SCRIPTS = ("own_hook", "own_models", "pseudo_labels")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
+# made by a long run
+LATER = {"benchmarks/results/sensitivity/figures/sensitivity.png"}
+HOOKS_OF_OTHERS = {"AttachedHook", "CollapseHook", "DMSRLHook", "FixedNetworksHook"}
 
 
 def blocks(path):
@@ -14,13 +24,78 @@ def blocks(path):
     return "\n\n".join(re.findall(r"^```python\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE))
 
 
-def test_there_are_pages_with_code():
-    assert [path.stem for path in PAGES] == ["own_hook", "own_models"]
-    assert all(len(blocks(path).splitlines()) > 20 for path in PAGES)
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_code_of_a_page_runs(path, tmp_path):
-    (tmp_path / "page.py").write_text(blocks(path))
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_code_of_a_page_runs(name, tmp_path):
+    code = blocks(ROOT / "docs" / f"{name}.md")
+    assert len(code.splitlines()) > 10
+    (tmp_path / "page.py").write_text(code)
     printed = finish(start("-W", "ignore", "page.py", cwd=tmp_path))
-    assert path.stem != "own_hook" or "'prototype_pull_loss'" in printed
+    assert name != "own_hook" or "'prototype_pull_loss'" in printed
+    assert name != "pseudo_labels" or "tensor([" in printed
+
+
+def test_recipe_of_the_page_on_choosing_is_one():
+    names = {}
+    exec(blocks(ROOT / "docs" / "choosing.md"), names)
+    assert isinstance(names["recipe"], dmsrl_adapt.Recipe)
+
+
+def commands(path):
+    """The commands of the benchmarks that a page shows whole, as lists of arguments."""
+    found = re.findall(r"python -m benchmarks ([^`#\n]+)", path.read_text())
+    return [shlex.split(one) for one in found if not re.search(r"\||\.\.\.|,\s*$", one)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_of_a_page_are_those_that_there_are(path):
+    for command in commands(path):
+        assert parser().parse_args(command).command == command[0]
+
+
+def test_pages_show_commands():
+    assert len([one for path in PAGES for one in commands(path)]) > 25
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_page_lead_to_files_that_are_there(path):
+    for linked in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+        target = (path.parent / linked).resolve().relative_to(ROOT)
+        # a page of the reference is made of its class or function
+        is_there = hasattr(dmsrl_adapt.layers, target.stem) if "reference" in target.parts else (ROOT / target).exists()
+        assert is_there or str(target) in LATER, linked
+
+
+def test_anchors_of_links_are_headings():
+    for path in PAGES:
+        for linked, anchor in re.findall(r"\]\(([^)#:]+)#([^)]+)\)", path.read_text()):
+            headings = re.findall(r"^#+ (.*)", (path.parent / linked).read_text(), flags=re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_table_of_trials_is_that_of_the_log():
+    assert evidence.table() in (ROOT / "docs" / "recipe.md").read_text()
+
+
+def test_trials_are_compared_where_they_differ_in_one_setting_alone(tmp_path, monkeypatch):
+    rows = ["a=1 b=1,x,0,50", "a=2 b=1,x,0,53", "a=2 b=1,x,1,90", "a=2 b=2,x,0,10", "a=1 b=1,y,0,20", "a=2 b=1,y,0,19"]
+    lines = ["trial,settings,task,seed,target_validation_accuracy", *(f"t,{row}" for row in rows)]
+    (tmp_path / "trials.csv").write_text("\n".join(lines))
+    monkeypatch.setattr(evidence, "TRIALS", tmp_path / "trials.csv")
+    assert evidence.differences("a", "1", "2") == {"x": [3.0], "y": [-1.0]}
+    assert evidence.differences("a", None, "2") == {}
+
+
+def test_every_layer_with_a_curve_has_a_picture(tmp_path):
+    assert set(pictures.PICTURES) <= set(dmsrl_adapt.layers.__all__)
+    losses = {name for name in dmsrl_adapt.layers.__all__ if re.search("Loss$|_loss$|cross_entropy$", name)}
+    assert losses <= set(pictures.PICTURES)
+    for name in ("CosineMarginLoss", "ramp"):
+        assert pictures.draw(name, tmp_path / f"{name}.png").stat().st_size > 8000
+
+
+def test_every_hook_that_runs_in_our_step_is_drawn():
+    drawn = step.drawn_hooks()
+    assert set(dmsrl_adapt.hooks.__all__) - set(drawn) == HOOKS_OF_OTHERS
+    assert '    hook == "mi_loss<br/>mi_estimator_loss<br/>mi_branch_loss" ==> step' in drawn["TwoBranchMIHook"]
+    assert '    hook -- "target_pseudo_labels<br/>target_pseudo_weights" --> after' in drawn["PseudoLabelHook"]
+    assert "<b>TargetLabelsHook</b>" in drawn["TargetLabelsHook"] and "target_labels" in drawn["TargetLabelsHook"]

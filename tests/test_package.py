@@ -62,6 +62,17 @@ def test_every_public_class_and_function_says_what_it_is():
     assert all(len(one.__doc__ or "") > 40 for one in objects)
 
 
+def test_every_hook_and_layer_has_an_example():
+    """But those that only name what a layer gives back."""
+    public = [getattr(part, name) for part in (dmsrl_adapt.layers, dmsrl_adapt.hooks) for name in part.__all__]
+    lacking = [one.__name__ for one in public if ">>> " not in one.__doc__ and not is_named_tuple(one)]
+    assert lacking == []
+
+
+def is_named_tuple(one):
+    return isinstance(one, type) and issubclass(one, tuple)
+
+
 def test_import_adds_at_most_300_milliseconds():
     seconds = []
     for _ in range(3):

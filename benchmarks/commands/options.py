@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 from ..cluster import Cluster
-from ..grid import Report
+from ..grid import OwnTask, Report
 from ..tasks import DataPlace, task_names
+from ..tasks.own_data import left_out
+
+FROZEN_SIZE = 128  # side of the images of which the frozen network gives features
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +22,39 @@ def add_length(parser: argparse.ArgumentParser, seeds: str) -> None:
     """Adds how often and how long to train."""
     parser.add_argument("--seeds", default=seeds, help="numbers, separated by commas (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=400, help="training steps of a run (default: %(default)s)")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """Adds what network to train."""
+    networks = '"small", "pooled", "frozen" (own images), or the name of a timm model'
+    parser.add_argument("--network", default="small", help=networks)
+
+
+def plan_network(options: argparse.Namespace) -> str:
+    """The network to train: on frozen features there is a bottleneck only, whatever its name."""
+    return "small" if options.network == "frozen" else str(options.network)
+
+
+def add_own_data(parser: argparse.ArgumentParser, title: str) -> None:
+    """Adds where data of one's own is."""
+    own = parser.add_argument_group(title)
+    own.add_argument("--source", type=Path, help="labelled source: a folder of class folders, or .npz")
+    target = "target: images right in a folder, or like a source; labels score only"
+    own.add_argument("--target", type=Path, help=target)
+    own.add_argument("--target-test", type=Path, help="scoring part (default: 30 %% of the target)")
+    own.add_argument("--size", type=int, default=32, help="side to which own images are resized (default: %(default)s)")
+
+
+def own_task(options: argparse.Namespace) -> OwnTask:
+    """Gives the task of one's own that the options name, after a note on files that are left out. Raises `ValueError`
+    where a path is missing."""
+    if not (options.source and options.target):
+        raise ValueError("--source and --target go together")
+    for path in (options.source, options.target, options.target_test):
+        if path and (strays := left_out(path)):
+            print(f"note: {path}: {len(strays)} files are left out, such as {strays[0]}", file=sys.stderr)
+    size = FROZEN_SIZE if options.network == "frozen" else options.size
+    return OwnTask(options.source, options.target, options.target_test, positive(size, "--size"), options.network)
 
 
 def seeds_of(options: argparse.Namespace) -> list[int]:

@@ -9,9 +9,22 @@ from ..methods import get_method, split_names
 from ..report import notes, write_report
 from ..results import as_text, by_task_and_method, read_results, table
 from ..sensitivity import methods as changed_methods
-from ..tasks.own_data import is_labelled, left_out
+from ..tasks.own_data import is_labelled
 from ..training import Plan
-from .options import add_grid_options, add_length, cluster, data_place, known_tasks, positive, seeds_of, show_failures
+from .options import (
+    add_grid_options,
+    add_length,
+    add_network,
+    add_own_data,
+    cluster,
+    data_place,
+    known_tasks,
+    own_task,
+    plan_network,
+    positive,
+    seeds_of,
+    show_failures,
+)
 
 HELP = "train, score, and report; without arguments the embedded task"
 METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
@@ -28,15 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_length(parser, seeds="0,1,2")
     parts = ("test", "validation")
     parser.add_argument("--score-on", choices=parts, default="test", help="part of the target to score on")
-    networks = '"small", "pooled", "frozen" (own images), or the name of a timm model'
-    parser.add_argument("--network", default="small", help=networks)
+    add_network(parser)
     add_grid_options(parser)
-    own = parser.add_argument_group("your own data, instead of --tasks: folders with images, or .npz files")
-    own.add_argument("--source", type=Path, help="labelled source: a folder of class folders, or .npz")
-    target = "target: images right in a folder, or like a source; labels score only"
-    own.add_argument("--target", type=Path, help=target)
-    own.add_argument("--target-test", type=Path, help="scoring part (default: 30 %% of the target)")
-    own.add_argument("--size", type=int, default=32, help="side to which own images are resized (default: %(default)s)")
+    add_own_data(parser, "your own data, instead of --tasks: folders with images, or .npz files")
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
 
 
@@ -63,13 +70,7 @@ def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
     """Gives the tasks that the options name. Raises `ValueError` for unknown ones."""
     if not (options.source or options.target):
         return [*known_tasks(options.tasks)]
-    if not (options.source and options.target):
-        raise ValueError("--source and --target go together")
-    for path in (options.source, options.target, options.target_test):
-        if path and (strays := left_out(path)):
-            print(f"note: {path}: {len(strays)} files are left out, such as {strays[0]}", file=sys.stderr)
-    size = 128 if options.network == "frozen" else options.size
-    return [OwnTask(options.source, options.target, options.target_test, positive(size, "--size"), options.network)]
+    return [own_task(options)]
 
 
 def method_names(options: argparse.Namespace) -> list[str]:
@@ -81,8 +82,3 @@ def method_names(options: argparse.Namespace) -> list[str]:
     left = [name for name in names if get_method(name).is_supervised]
     print(f"note: {target} has no labels, so {', '.join(left)}, which learns from them, is not run", file=sys.stderr)
     return [name for name in names if name not in left]
-
-
-def plan_network(options: argparse.Namespace) -> str:
-    """The network to train: on frozen features there is a bottleneck only, whatever its name."""
-    return "small" if options.network == "frozen" else str(options.network)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from ..frozen_features import frozen_features
 from .images import decode, encoded_images, read_arrays, to_images
@@ -79,15 +81,17 @@ def visible_files(folder: Path) -> list[Path]:
     return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
 
 
+def images_below(folder: Path) -> list[Path]:
+    """Gives the images below a folder, told by their endings."""
+    return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
+
+
 def image_files(path: Path) -> dict[str | None, list[Path]]:
     """Gives the images of a folder by class folder; where no class folder has any, those right in it under None."""
 
-    def images(folder: Path) -> list[Path]:
-        return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
-
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    of_class: dict[str | None, list[Path]] = {folder.name: images(folder) for folder in folders}
-    return of_class if any(of_class.values()) else {None: images(path)}
+    of_class: dict[str | None, list[Path]] = {folder.name: images_below(folder) for folder in folders}
+    return of_class if any(of_class.values()) else {None: images_below(path)}
 
 
 def left_out(path: Path) -> list[Path]:
@@ -120,10 +124,16 @@ def read_folder(path: Path, size: int) -> Pool:
     numbered = [(file, number) for number, of_class in enumerate(files.values()) for file in of_class]
     if not numbered:
         raise DataError(f"{path} must hold images, those of a source in class folders, found none")
-    images = to_images(np.stack([decode(file, str(file), size) for file, _ in numbered]))
+    images = read_images([file for file, _ in numbered], size)
     if None in files:
         return Pool(Split(images, None), None)
     return Pool(Split(images, torch.as_tensor([number for _, number in numbered])), tuple(map(str, files)))
+
+
+def read_images(files: list[Path], size: int) -> Tensor:
+    """Gives images, uint8 (N, 3, size, size), with a progress bar where it takes long, as for large photographs."""
+    bar = tqdm(files, "reading images", unit=" images", delay=2, leave=False)
+    return to_images(np.stack([decode(file, str(file), size) for file in bar]))
 
 
 def read_npz(path: Path, size: int) -> Pool:

@@ -23,6 +23,14 @@ class CollapseHook(BaseHook):
     Args:
         samples: target samples of a window, at least 1; see `CollapseWatch`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Example:
+        >>> import torch
+        >>> hook = CollapseHook()
+        >>> batch = {"target_imgs_features": torch.eye(1000), "target_imgs_features_logits": torch.rand(1000, 2)}
+        >>> outputs, losses = hook(batch)
+        >>> hook.diagnostics["missing_classes"]
+        0.0
     """
 
     _record_these: ClassVar = ["diagnostics"]

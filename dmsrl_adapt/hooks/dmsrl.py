@@ -62,6 +62,17 @@ class DMSRLHook(BaseWrapperHook):
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
+
+    Example:
+        >>> from dmsrl_adapt import dmsrl_components
+        >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
+        >>> models = {"G": nn.Linear(4, 8), "C": nn.Linear(8, 3), **parts.models}
+        >>> optimizer = torch.optim.Adam([p for model in models.values() for p in model.parameters()])
+        >>> batch = {"src_imgs": torch.ones(2, 4), "src_labels": torch.tensor([0, 1])}
+        >>> batch |= {"target_imgs": torch.ones(2, 4), "target_sample_idx": torch.tensor([5, 7])}
+        >>> outputs, losses = DMSRLHook([optimizer])({**models, **parts.misc, **batch})
+        >>> sorted(losses["total_loss"])[:3]
+        ['margin_metric_loss', 'mcc_loss', 'mi_loss']
     """
 
     def __init__(

@@ -30,6 +30,13 @@ class FixedNetworksHook(BaseHook):
 
     Raises:
         KeyError: a module or key is missing.
+
+    Example:
+        >>> import torch
+        >>> images = {"src_imgs": torch.ones(4, 3), "target_imgs": torch.ones(4, 3)}
+        >>> outputs, losses = FixedNetworksHook()({"G": nn.Linear(3, 2), **images})
+        >>> outputs["src_imgs_features"].requires_grad
+        False
     """
 
     def __init__(self, domains: Sequence[str] = keys.DOMAINS, fixes_classifier: bool = False, **kwargs: Any) -> None:

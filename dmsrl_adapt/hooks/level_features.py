@@ -34,6 +34,15 @@ class LevelFeaturesHook(BaseHook):
         KeyError: a module or key is missing, or G has no level of that name.
         TypeError: G does not give levels; landmarks that are not floating point.
         ValueError: landmarks of the wrong shape, or far outside of the image.
+
+    Example:
+        >>> import torch
+        >>> from dmsrl_adapt import MultiLevelBackbone
+        >>> batch = {"src_imgs": torch.zeros(2, 3, 64, 64), "target_imgs": torch.zeros(2, 3, 64, 64)}
+        >>> hook = LevelFeaturesHook(["global", "top_left"])
+        >>> outputs, losses = hook({"G": MultiLevelBackbone("resnet10t"), **batch})
+        >>> outputs["src_imgs_level_top_left"].shape
+        torch.Size([2, 512])
     """
 
     def __init__(

@@ -34,6 +34,14 @@ class MarginMetricHook(BaseHook):
         KeyError: a module or key is missing.
         ValueError: no level or a negative weight; from the layer, on wrong shapes, labels or weights out of range, NaN
             features.
+
+    Example:
+        >>> from dmsrl_adapt.layers import CosineMarginLoss
+        >>> batch = {"src_imgs_features": torch.eye(2), "src_labels": torch.tensor([0, 1])}
+        >>> batch |= {"target_imgs_features": torch.eye(2), "target_pseudo_labels": torch.tensor([1, -1])}
+        >>> outputs, losses = MarginMetricHook()({"margin_metric": CosineMarginLoss(2, 2), **batch})
+        >>> losses["margin_metric_loss"].shape
+        torch.Size([])
     """
 
     def __init__(

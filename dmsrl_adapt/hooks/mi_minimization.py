@@ -45,6 +45,14 @@ class MIMinimizationHook(BaseHook):
     Raises:
         KeyError: a module or key is missing.
         ValueError: no level or a negative weight; from the layer, on wrong shapes, labels out of range, NaN features.
+
+    Example:
+        >>> from dmsrl_adapt.layers import AdversarialMILoss
+        >>> batch = {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}
+        >>> hook = MIMinimizationHook(conditional=False)
+        >>> outputs, losses = hook({"mi_critic": AdversarialMILoss(feature_dim=2), **batch})
+        >>> losses["mi_loss"].shape
+        torch.Size([])
     """
 
     def __init__(

@@ -19,6 +19,12 @@ class ProgressHook(BaseHook):
     Args:
         advance: count the step at once. `DMSRLHook` counts a step only when it has succeeded and sets this to False.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Example:
+        >>> from dmsrl_adapt.layers import TrainingProgress
+        >>> hook, progress = ProgressHook(), TrainingProgress(total_steps=4)
+        >>> [hook({"training_progress": progress})[0]["progress"] for _ in range(3)]
+        [0.0, 0.25, 0.5]
     """
 
     def __init__(self, advance: bool = True, **kwargs: Any) -> None:

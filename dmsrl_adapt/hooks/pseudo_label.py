@@ -36,6 +36,18 @@ class PseudoLabelHook(BaseHook):
         KeyError: a module or key is missing, for one `target_sample_idx`, which upstream's `TargetDataset` supplies.
         ValueError: wrong shapes; labels, indices or progress out of range; NaN features. The labeller is then left as
             it was.
+
+    Example:
+        >>> import torch
+        >>> from dmsrl_adapt.layers import PrototypeLabeler
+        >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)
+        >>> labeler.update(torch.eye(2), torch.tensor([0, 1]))
+        >>> batch = {"src_labels": torch.tensor([0, 1]), "target_sample_idx": torch.tensor([7, 3])}
+        >>> batch |= {f"{domain}_imgs_features": torch.eye(2) for domain in ("src", "target")}
+        >>> batch |= {f"{domain}_imgs_features_logits": torch.eye(2) for domain in ("src", "target")}
+        >>> outputs, losses = PseudoLabelHook()({"pseudo_labeler": labeler, **batch})
+        >>> outputs["target_pseudo_labels"]
+        tensor([0, 1])
     """
 
     def __init__(self, ramp: bool = True, **kwargs: Any) -> None:

@@ -25,6 +25,14 @@ class RampHook(BaseWrapperHook):
 
     Reference:
         Ganin et al., JMLR 2016, arXiv 1505.07818, for the ramp.
+
+    Example:
+        >>> import torch
+        >>> from pytorch_adapt.hooks import MCCHook
+        >>> batch = {"target_imgs_features_logits": torch.eye(2), "target_imgs_features": torch.eye(2)}
+        >>> outputs, losses = RampHook(MCCHook())({**batch, "progress": 0.0})
+        >>> losses["mcc_loss"]
+        tensor(0.)
     """
 
     def __init__(self, hook: BaseHook, **kwargs: Any) -> None:

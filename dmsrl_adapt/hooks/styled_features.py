@@ -25,6 +25,13 @@ class StyledFeaturesHook(BaseHook):
 
     Raises:
         KeyError: a module or key is missing.
+
+    Example:
+        >>> import torch
+        >>> images = {"src_imgs": torch.zeros(2, 3, 4, 4), "src_imgs_styled": torch.ones(2, 3, 4, 4)}
+        >>> outputs, losses = StyledFeaturesHook(["src"])({"G": nn.Flatten(), **images})
+        >>> outputs["src_imgs_features"].sum()
+        tensor(96.)
     """
 
     def __init__(self, domains: Sequence[str] = keys.DOMAINS, **kwargs: Any) -> None:

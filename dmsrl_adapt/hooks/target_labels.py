@@ -35,6 +35,12 @@ class TargetLabelsHook(BaseHook):
         KeyError: a module or key is missing.
         ValueError: labels of the wrong shape or out of range.
         TypeError: labels that are not integers.
+
+    Example:
+        >>> logits = {"target_imgs_features": torch.zeros(3, 4), "target_imgs_features_logits": torch.zeros(3, 2)}
+        >>> outputs, losses = TargetLabelsHook()({**logits, "target_labels": torch.tensor([-1, 1, -1])})
+        >>> losses["target_c_loss"]
+        tensor(0.6931)
     """
 
     def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:

@@ -41,6 +41,15 @@ class TwoBranchMIHook(BaseHook):
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the aim; Cheng et al., ICML
         2020, arXiv 2006.12013, for the bound.
+
+    Example:
+        >>> from dmsrl_adapt.layers import CLUBLoss, DomainBranch
+        >>> branch = DomainBranch(feature_dim=2)
+        >>> context = {"mi_branch": branch, "mi_estimator": CLUBLoss(2, branch.branch_dim)}
+        >>> context |= {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}
+        >>> outputs, losses = TwoBranchMIHook()(context)
+        >>> sorted(losses)
+        ['mi_branch_loss', 'mi_estimator_loss', 'mi_loss']
     """
 
     def __init__(self, strength: float = 1.0, ramp: bool = True, images_only: bool = False, **kwargs: Any) -> None:

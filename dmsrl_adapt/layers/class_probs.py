@@ -29,6 +29,10 @@ def certainty(probs: Tensor) -> Tensor:
 
     Args:
         probs: q, shape (N, K), 0..1, rows that sum to 1.
+
+    Example:
+        >>> certainty(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
+        tensor([1., 0.])
     """
     most = math.log(max(probs.shape[1], 2))
     return (1 - torch.special.entr(probs).sum(1) / most).clamp(0, 1)

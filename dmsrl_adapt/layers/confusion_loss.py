@@ -20,7 +20,7 @@ class ConfusionLoss(MCCLoss):
     process group the confusion, K x K numbers, is that of all processes, as if one had all samples.
 
     Args:
-        T: softmax temperature, above 0.
+        T: softmax temperature, above 0; 2.5 in the paper.
 
     Reference:
         Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, ECCV 2020, arXiv 1912.03699.

@@ -1,0 +1,28 @@
+"""`predict`: classes of the images in a folder, by a model file."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from ..model_file import read_model
+from ..predictions import draw_sheet, predict, write_csv
+from ..results import as_text
+
+HELP = "label a folder of images by a model file of `train`: a table, and a picture of the most and least certain"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds model, images and where the results go."""
+    parser.add_argument("model", type=Path, help="file that `train` wrote")
+    parser.add_argument("folder", type=Path, help="images, also in folders below")
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="table (default: %(default)s)")
+
+
+def do(options: argparse.Namespace) -> int:
+    """Predicts, writes the table and the contact sheet, and prints how many images each class has."""
+    found = predict(read_model(options.model), options.folder)
+    print(write_csv(found, options.folder, options.out))
+    print(draw_sheet(found, options.out.with_suffix(".png")))
+    counts = Counter(one.label for one in found)
+    print(as_text([["class", "images"], *([label, str(count)] for label, count in counts.most_common())]))
+    return 0

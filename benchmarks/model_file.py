@@ -1,0 +1,90 @@
+"""One file that predicts: the trained networks, the classes, what is done to an image, and all that was chosen."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pytorch_adapt.adapters import BaseAdapter
+from torch import Tensor
+
+from dmsrl_adapt import keys
+from dmsrl_adapt.checkpoints import read_archive, write
+
+from .frozen_features import NETWORK, frozen_features
+from .grid import OwnTask
+from .methods import Method, Setup, get_method
+from .results import commit, versions
+from .tasks import Task
+from .training import Outcome, Plan, infer, setup_of
+
+FORMAT = "dmsrl_adapt model, form 1"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What gives classes of images.
+
+    shape: of an input of the adapter, (C, H, W) or (D,).
+    size: side of the images in pixels.
+    is_frozen: whether the adapter takes features of the frozen network, and not the images themselves.
+    """
+
+    adapter: BaseAdapter
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    size: int
+    is_frozen: bool
+
+    def class_probs(self, images: Tensor) -> Tensor:
+        """Gives class probabilities, float32 (N, K), of images, uint8 (N, 3, size, size), taken for the target's.
+
+        Raises `ValueError` for a model that was trained on other inputs, such as feature vectors.
+        """
+        inputs = frozen_features(images) if self.is_frozen else images
+        if tuple(inputs.shape[1:]) != self.shape:
+            raise ValueError(f"the model takes inputs of shape {self.shape}, got {tuple(inputs.shape[1:])}")
+        return infer(self.adapter, inputs, 1)["preds"]
+
+
+def write_model(path: Path, outcome: Outcome, task: Task, own: OwnTask, method: Method, seed: int, plan: Plan) -> None:
+    """Writes the model of a run as a file that `torch.load(weights_only=True)` reads, at once or not at all.
+
+    An image that is upright, RGB of 0..255 and resized to a square of `size` pixels becomes `pixels * scale + shift`,
+    or with `frozen`, the name of a network, that network's features. Raises `OSError` where the file cannot be written.
+    """
+    frozen = NETWORK if own.network == "frozen" else None
+    content = {
+        "format": FORMAT,
+        "classes": list(task.classes),
+        "transform": {"size": own.size, "scale": 1 / 127.5, "shift": -1.0, "frozen": frozen},
+        "method": method.name,
+        "settings": dict(method.settings),
+        "setup": asdict(setup_of(task, plan)),
+        "run": {"task": task.name, "seed": seed, **asdict(plan)},
+        "scores": {key: outcome.curve[-1][key] for key in ("accuracy", "balanced_accuracy", "selector")},
+        "versions": versions(),
+        "commit": commit(),
+        "models": {key: outcome.adapter.models[key].state_dict() for key in (keys.G, keys.C)},
+    }
+    write(content, path)
+
+
+def read_model(path: Path) -> Model:
+    """Gives the model of a file, without running code.
+
+    Raises `ValueError` for a file that is torn, damaged, something else, or of networks that are made otherwise here.
+    """
+    content = read_archive(path, "model file")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path} must be a model file ({FORMAT}) of `python -m benchmarks train`, got another")
+    try:
+        usual, transform = get_method(content["method"]), content["transform"]
+        method = replace(usual, settings={**usual.settings, **content["settings"]})
+        setup = Setup(**content["setup"])
+        adapter = method.build(setup, method.settings).adapter
+        for key, state in content["models"].items():
+            adapter.models[key].load_state_dict(state)
+        classes = tuple(content["classes"])
+        return Model(adapter, classes, setup.shape, transform["size"], transform["frozen"] is not None)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        made_by = f"commit {content.get('commit')}, {content.get('versions')}"
+        raise ValueError(f"{path} does not fit this code, it was made by {made_by}: {error}") from error

@@ -1,0 +1,89 @@
+"""Classes of the images in a folder: a table, and a contact sheet of the most and the least certain."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from PIL import Image
+
+from .figures import save
+from .model_file import Model
+from .tasks import DataError
+from .tasks.images import decode
+from .tasks.own_data import images_below, read_images
+
+AT_A_TIME = 256  # images held in memory
+COLUMNS, ROWS = 8, 2  # of each half of the contact sheet
+THUMBNAIL = 160  # pixels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class of an image, and its probability, 0..1, as the network has it."""
+
+    file: Path
+    label: str
+    confidence: float
+
+
+def predict(model: Model, folder: Path) -> list[Prediction]:
+    """Gives predictions of all images below a folder, in the order of their names.
+
+    Raises `DataError` where there is none, or one cannot be read, and `ValueError` for a model of other inputs.
+    """
+    files = images_below(folder)
+    if not files:
+        raise DataError(f"{folder} must be a folder that holds images, found none")
+    found = []
+    for start in range(0, len(files), AT_A_TIME):
+        part = files[start : start + AT_A_TIME]
+        for file, row in zip(part, model.class_probs(read_images(part, model.size)), strict=True):
+            found.append(Prediction(file, model.classes[int(row.argmax())], float(row.max())))
+    return found
+
+
+def write_csv(found: list[Prediction], folder: Path, path: Path) -> Path:
+    """Writes a row an image: its name below the folder, label, confidence; gives the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label", "confidence"])
+        for one in found:
+            writer.writerow([one.file.relative_to(folder).as_posix(), one.label, f"{one.confidence:.4f}"])
+    return path
+
+
+def extremes(found: list[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
+    """Gives the most certain, and the least certain, each the more extreme first; of few images no more than half."""
+    ordered = sorted(found, key=lambda one: one.confidence)
+    count = min(ROWS * COLUMNS, max(len(found) // 2, 1))
+    return ordered[::-1][:count], ordered[:count]
+
+
+def draw_sheet(found: list[Prediction], path: Path) -> Path:
+    """Draws the most certain above the least certain, with label and confidence; gives the path."""
+    figure = plt.figure(figsize=(1.45 * COLUMNS, 1.75 * 2 * ROWS + 0.8))
+    titles = ("most certain", "least certain")
+    halves = figure.subfigures(2, 1, squeeze=False).flat
+    for half, title, chosen in zip(halves, titles, extremes(found), strict=True):
+        half.suptitle(title, fontsize=12)
+        axes = half.subplots(ROWS, COLUMNS).flatten()
+        for one in axes:
+            one.axis("off")
+        for one, prediction in zip(axes, chosen, strict=False):
+            draw(one, prediction)
+        half.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.8, hspace=0.45, wspace=0.08)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save(figure, path)
+
+
+def draw(axes: Axes, prediction: Prediction) -> None:
+    """Draws an image, in its own proportions, under its label and confidence."""
+    image = Image.fromarray(decode(prediction.file, str(prediction.file)))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    axes.imshow(image)
+    # a class may have a dollar in its name
+    told = f"{prediction.label[:20]}\n{100 * prediction.confidence:.0f} %"
+    axes.set_title(told, fontsize=8, parse_math=False)

@@ -1,0 +1,58 @@
+"""What the trials by which the default recipe was chosen say of each of its differences from the paper."""
+
+import csv
+from collections import defaultdict
+from itertools import permutations
+from pathlib import Path
+from statistics import mean
+
+TRIALS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "trials.csv"
+# key of a setting in the log, see benchmarks/results/README.md; what it was, None where it was not named; what it
+# became; that in words
+COMPARED = (
+    ("margin", "0", "0.2", "cosine margin of weight 0.2 in place of none"),
+    ("mi", "0", "1.0", "conditional mutual information of weight 1 in place of none"),
+    ("protolab", "False", "True", "pseudo labels of prototypes in the margin in place of none"),
+    ("mccramp", None, "True", "class confusion rising with training, not at work from the first step"),
+    ("style", "0", "0.5", "half of the source images in a random style in place of none"),
+    ("smixstyle", None, "True", "that style blended with the image, not alone"),
+    ("xh", "1.0", "0.5", "half of the target images in a style in the second view, not all"),
+    ("ls", "0.1", "0.05", "labels smoothed by 0.05, not 0.1"),
+    ("local", "corners", "None", "no corner windows in place of four"),
+)
+Scores = dict[tuple[str, str], float]
+
+
+def trials() -> dict[frozenset[tuple[str, str]], Scores]:
+    """Gives the accuracy by task and seed of every group of settings."""
+    found: dict[frozenset[tuple[str, str]], Scores] = defaultdict(dict)
+    with TRIALS.open() as file:
+        for row in csv.DictReader(file):
+            named = [part.partition("=") for part in row["settings"].split()]
+            settings = frozenset((key, value) for key, _, value in named)
+            found[settings][row["task"], row["seed"]] = float(row["target_validation_accuracy"])
+    return found
+
+
+def differences(key: str, before: str | None, after: str | None) -> dict[str, list[float]]:
+    """Gives by task how much accuracy rises, in points, for every seed with which two groups of settings were run that
+    differ in this one alone."""
+    gaps: dict[str, list[float]] = defaultdict(list)
+    for (first, of_first), (second, of_second) in permutations(trials().items(), 2):
+        values = dict(first).get(key), dict(second).get(key)
+        if values == (before, after) and {name for name, _ in first ^ second} == {key}:
+            for task, seed in of_first.keys() & of_second.keys():
+                gaps[task].append(of_second[task, seed] - of_first[task, seed])
+    return gaps
+
+
+def table() -> str:
+    """Gives the differences of `COMPARED` as a markdown table."""
+    lines = ["| change, all else the same | runs | mean | most on | least on |", "|---|---|---|---|---|"]
+    for key, before, after, told in COMPARED:
+        of_task = differences(key, before, after)
+        ends = sorted((mean(gaps), task) for task, gaps in of_task.items())
+        every = [gap for gaps in of_task.values() for gap in gaps]
+        most, least = (f"{gap:+.1f} {task}" for gap, task in (ends[-1], ends[0]))
+        lines.append(f"| {told} | {len(every)} | {mean(every):+.1f} | {most} | {least} |")
+    return "\n".join(lines)

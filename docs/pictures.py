@@ -1,0 +1,256 @@
+"""Pictures of the reference: what each layer makes of its inputs, drawn by running the layer itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from sklearn.datasets import load_digits, load_sample_image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from dmsrl_adapt import layers
+from dmsrl_adapt.layers.adversarial_mi_loss import class_balance
+from dmsrl_adapt.layers.local_windows import ALIGNED, CORNER_SHARE, CORNERS, LANDMARK_SHARE, LANDMARKS, corner_windows
+
+POINTS = 201
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
+SOURCE, TARGET = COLOURS[:2]
+
+
+def on_circle(degrees: Tensor) -> Tensor:
+    """Unit vectors of angles, shape (N, 2)."""
+    return torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin()], 1)
+
+
+def two_classes(share: Tensor) -> Tensor:
+    """Probabilities of two classes, shape (N, 2), of that of the first."""
+    return torch.stack([share, 1 - share], 1)
+
+
+def curve(axes: Axes, xs: Tensor, values: list[Tensor] | Tensor, label: str | None = None) -> None:
+    """Draws values over xs."""
+    axes.plot(xs.numpy(), torch.stack(list(values)).detach().numpy(), label=label, lw=2)
+
+
+def name(axes: Axes, x: str, y: str, title: str) -> None:
+    """Writes what is shown."""
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
+
+
+def cosine_margin_loss(axes: Axes) -> None:
+    """The loss over the angle between a feature and its class, for several margins."""
+    degrees = torch.linspace(0, 180, POINTS)
+    for scale, margin in ((8.0, 0.0), (8.0, 0.2), (8.0, 0.5), (64.0, 0.2)):
+        loss = layers.CosineMarginLoss(2, 2, scale, margin)
+        loss.prototypes.data = on_circle(torch.tensor([0.0, 90.0]))
+        values = [loss(row[None], torch.tensor([0])) for row in on_circle(degrees)]
+        curve(axes, degrees, values, f"s = {scale:g}, m = {margin:g}")
+    axes.axvline(45, color="grey", ls=":", lw=1)
+    axes.set(xlim=(0, 100), ylim=(0, 8))
+    name(axes, "angle to the own prototype, degrees; the other is at 90", "loss, nats", "dotted: both are equally near")
+
+
+def margin_metric_loss(axes: Axes) -> None:
+    """The loss of one class's feature over its distance to the centre, and of the centres over theirs."""
+    distance = torch.linspace(0, 20, POINTS)
+    pulled, spread = [], []
+    for one in distance:
+        loss = layers.MarginMetricLoss(2, 1, num_domains=1)
+        loss.centers.data = torch.tensor([[[0.0], [20.0]]])
+        pulled.append(loss(one.view(1, 1), torch.tensor([0]), torch.tensor([0])))
+        loss.centers.data = torch.stack([torch.zeros(1), one.view(1)])[None]
+        spread.append(loss(torch.zeros(1, 1), torch.tensor([-1]), torch.tensor([0])))
+    curve(axes, distance, pulled, "feature to its centre")
+    curve(axes, distance, spread, "centre to centre, M = 100")
+    axes.set_ylim(0, 120)
+    name(axes, "distance, units of the feature", "loss, squared units", "M is tied to the scale of the feature")
+
+
+def adversarial_mi_loss(axes: Axes) -> None:
+    """How much a class counts over the share that the target seems to hold of it."""
+    share = torch.linspace(0, 0.5, POINTS)
+    values = [class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in share]
+    curve(axes, share, values)
+    axes.axvline(0.25, color="grey", ls=":", lw=1)
+    name(axes, "share of the class in the target; in the source 0.25", "factor on its memberships", "conditional form")
+
+
+def club_loss(axes: Axes) -> None:
+    """The bound on jointly Gaussian values of known mutual information, with a trained estimator."""
+    torch.manual_seed(0)
+    correlations = torch.linspace(0.0, 0.9, 7)
+    bounds = []
+    for r in correlations:
+        given = torch.randn(2000, 1)
+        values = r * given + (1 - r**2).sqrt() * torch.randn(2000, 1)
+        loss = layers.CLUBLoss(1, 1, hidden=16)
+        adam = torch.optim.Adam(loss.parameters(), lr=2e-2)
+        for _ in range(100):
+            adam.zero_grad()
+            loss(values, given).estimator.backward()
+            adam.step()
+        bounds.append(loss(values, given).bound)
+    curve(axes, correlations, bounds, "CLUBLoss, estimator trained")
+    curve(axes, correlations, correlations**2 / (1 - correlations**2), "r² / (1 - r²)")
+    curve(axes, correlations, -0.5 * torch.log(1 - correlations**2), "mutual information")
+    name(axes, "correlation r of two Gaussian values", "nats", "an upper bound, for a fitting estimator")
+
+
+def confusion_loss(axes: Axes) -> None:
+    """The loss over how far two groups of samples are apart, for several temperatures."""
+    gap = torch.linspace(0, 12, POINTS)
+    for temperature in (1.0, 2.5, 4.0):
+        loss = layers.ConfusionLoss(T=temperature)
+        values = [loss(torch.tensor([[1.0, 0.0], [0.0, 1.0]]) * one) for one in gap]
+        curve(axes, gap, values, f"T = {temperature:g}")
+    name(axes, "difference of the two logits, in opposite directions for two samples", "loss", "0.5: nothing is known")
+
+
+def consistency_loss(axes: Axes) -> None:
+    """The loss over the second view's probability, for several of the first."""
+    p = torch.linspace(0.01, 0.99, POINTS)
+    for q in (0.5, 0.8, 0.99):
+        first = two_classes(torch.tensor([q]))
+        values = [layers.consistency_loss(two_classes(one.view(1)).log(), first) for one in p]
+        curve(axes, p, values, f"first view {q:g}")
+    name(
+        axes,
+        "second view: probability of the same class",
+        "loss, nats",
+        "followed as far as the first view is sure",
+    )
+
+
+def labelled_cross_entropy(axes: Axes) -> None:
+    """The loss over the probability of the own class, with and without smoothing."""
+    p = torch.linspace(0.01, 0.999, POINTS)
+    for smoothing in (0.0, 0.05, 0.2):
+        values = [
+            layers.labelled_cross_entropy(two_classes(one.view(1)).log(), torch.tensor([0]), smoothing) for one in p
+        ]
+        curve(axes, p, values, f"smoothing {smoothing:g}")
+    name(axes, "probability of the own class of two", "loss, nats", "smoothed labels ask for no certainty")
+
+
+def certainty(axes: Axes) -> None:
+    """Certainty over the probability of one of two classes."""
+    p = torch.linspace(0, 1, POINTS)
+    curve(axes, p, layers.certainty(two_classes(p)))
+    name(axes, "probability of the first of two classes", "certainty", "1 - H(q) / log K")
+
+
+def faded_by_doubt(axes: Axes) -> None:
+    """Membership left of a class over its probability."""
+    p = torch.linspace(0, 1, POINTS)
+    curve(axes, p, layers.faded_by_doubt(two_classes(p))[:, 0], "faded")
+    curve(axes, p, p, "as it was")
+    name(axes, "probability of the first of two classes", "its membership", "q (1 - H(q) / log K)")
+
+
+def known_classes(axes: Axes) -> None:
+    """Class over the probability of one of two classes, for several thresholds."""
+    p = torch.linspace(0, 1, POINTS)
+    for least in (0.0, 0.2, 0.5):
+        curve(axes, p, layers.known_classes(two_classes(p), least).float(), f"least certainty {least:g}")
+    axes.set_yticks([-1, 0, 1], ["unknown", "0", "1"])
+    name(axes, "probability of class 0", "class", "the doubtful are unknown")
+
+
+def ramp(axes: Axes) -> None:
+    """The rise over training."""
+    progress = torch.linspace(0, 1, POINTS)
+    for steepness in (5.0, 10.0, 20.0):
+        curve(axes, progress, [torch.tensor(layers.ramp(float(p), steepness)) for p in progress], f"{steepness:g}")
+    name(axes, "training progress", "share of the weight", "by steepness; 10 in the paper")
+
+
+def prototype_labeler(axes: Axes) -> None:
+    """Labels and trust over the plane, and what is rejected."""
+    torch.manual_seed(0)
+    labeler = layers.PrototypeLabeler(3, 2, 600, metric="l2")
+    centers = torch.tensor([[0.0, 1.0], [-1.0, -0.6], [1.0, -0.6]])
+    labels = torch.arange(600) % 3
+    samples = centers[labels] + 0.45 * torch.randn(600, 2)
+    labeler.update(samples[:300], labels[:300])
+    labeler(samples[300:], torch.arange(300))
+    side = torch.linspace(-2.2, 2.2, 160)
+    grid = torch.cartesian_prod(side, side)
+    found = labeler(grid)
+    colours = torch.tensor([matplotlib.colors.to_rgb(colour) for colour in COLOURS[:3]])
+    shares = found.weights[:, None].clamp(0, 1)
+    shown = 1 - shares + shares * colours[found.labels.clamp(min=0)]
+    shown = shown.view(160, 160, 3).transpose(0, 1).numpy()
+    axes.imshow(shown, origin="lower", extent=(-2.2, 2.2, -2.2, 2.2))
+    axes.scatter(*samples[300:].T.numpy(), s=4, color="black", alpha=0.5)
+    name(axes, "feature 1", "feature 2", "colour: label, faint: little trust, white: rejected (threshold 0.5)")
+
+
+def random_convolution(axes: Axes) -> None:
+    """Digits and a photograph, each in some random styles."""
+    torch.manual_seed(0)
+    digits = torch.as_tensor(load_digits().images[3:6]).float() / 8 - 1
+    digits = interpolate(digits[:, None].expand(-1, 3, -1, -1), 64, mode="bilinear")
+    photo = torch.as_tensor(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    images = torch.cat([digits, interpolate(photo[..., 80:400, 200:520], 64, mode="area")])
+    style = layers.RandomConvolution()
+    rows = [images, *(style(images) for _ in range(4))]
+    tiles = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+    axes.imshow(((tiles + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy())
+    axes.axis("off")
+    axes.set_title("first row: as they are; each other row: another draw", fontsize=10)
+
+
+def local_windows(axes: Axes) -> None:
+    """Where the windows of an image are."""
+    cells = torch.cartesian_prod(torch.arange(7.0), torch.arange(7.0)).T.view(1, 2, 7, 7)
+    corners = corner_windows(cells, CORNER_SHARE)
+    for colour, corner in zip(COLOURS, CORNERS, strict=True):
+        rows, columns = corners[corner][0].flatten(1) / 7
+        place = (float(columns.min()), float(rows.min()))
+        axes.add_patch(Rectangle(place, CORNER_SHARE, CORNER_SHARE, fill=False, ec=colour, lw=2))
+    for (x, y), landmark in zip(np.clip(ALIGNED, LANDMARK_SHARE / 2, 1 - LANDMARK_SHARE / 2), LANDMARKS, strict=True):
+        place = (x - LANDMARK_SHARE / 2, y - LANDMARK_SHARE / 2)
+        axes.add_patch(Rectangle(place, LANDMARK_SHARE, LANDMARK_SHARE, fill=True, fc="#0000000a", ec="grey", ls=":"))
+        axes.annotate(landmark, (x, y), ha="center", fontsize=7)
+    axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
+    name(
+        axes, "share of the width", "share of the height", "colour: four corners; dotted: landmarks of an aligned face"
+    )
+
+
+PICTURES: dict[str, Callable[[Axes], None]] = {
+    "AdversarialMILoss": adversarial_mi_loss,
+    "CLUBLoss": club_loss,
+    "ConfusionLoss": confusion_loss,
+    "CosineMarginLoss": cosine_margin_loss,
+    "LocalWindows": local_windows,
+    "MarginMetricLoss": margin_metric_loss,
+    "PrototypeLabeler": prototype_labeler,
+    "RandomConvolution": random_convolution,
+    "certainty": certainty,
+    "consistency_loss": consistency_loss,
+    "faded_by_doubt": faded_by_doubt,
+    "known_classes": known_classes,
+    "labelled_cross_entropy": labelled_cross_entropy,
+    "ramp": ramp,
+}
+
+
+def draw(layer: str, path: Path) -> Path:
+    """Draws the picture of a layer, and gives its path."""
+    figure, axes = plt.subplots(figsize=(6, 4))
+    PICTURES[layer](axes)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    return path
