@@ -12,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from sklearn.datasets import load_digits, load_sample_image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from dmsrl_adapt import layers
@@ -196,15 +196,14 @@ def prototype_labeler(axes: Axes) -> None:
     name(axes, "feature 1", "feature 2", "colour: label, faint: little trust, white: rejected (threshold 0.5)")
 
 
-def random_convolution(axes: Axes) -> None:
-    """Digits and a photograph, each in some random styles."""
+def random_images(axes: Axes, layer: nn.Module) -> None:
+    """Digits and a photograph, each in some random looks."""
     torch.manual_seed(0)
     digits = torch.as_tensor(load_digits().images[3:6]).float() / 8 - 1
     digits = interpolate(digits[:, None].expand(-1, 3, -1, -1), 64, mode="bilinear")
     photo = torch.as_tensor(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     images = torch.cat([digits, interpolate(photo[..., 80:400, 200:520], 64, mode="area")])
-    style = layers.RandomConvolution()
-    rows = [images, *(style(images) for _ in range(4))]
+    rows = [images, *(layer(images) for _ in range(4))]
     tiles = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     axes.imshow(((tiles + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy())
     axes.axis("off")
@@ -237,7 +236,8 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
     "LocalWindows": local_windows,
     "MarginMetricLoss": margin_metric_loss,
     "PrototypeLabeler": prototype_labeler,
-    "RandomConvolution": random_convolution,
+    "RandomAffine": lambda axes: random_images(axes, layers.RandomAffine()),
+    "RandomConvolution": lambda axes: random_images(axes, layers.RandomConvolution()),
     "certainty": certainty,
     "consistency_loss": consistency_loss,
     "faded_by_doubt": faded_by_doubt,

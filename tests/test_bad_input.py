@@ -177,7 +177,10 @@ def test_labeler(data, size, method, per_class):
 
 
 @cases(0.15)
-@given(st.data(), st.sampled_from(["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style"]))
+@given(
+    st.data(),
+    st.sampled_from(["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose"]),
+)
 def test_functions(data, kind):
     values = data.draw(rows(dim=K))
     as_images = values[:, :, None, None] if isinstance(values, Tensor) and values.ndim == 2 else values
@@ -194,6 +197,7 @@ def test_functions(data, kind):
         ),
         "maps": lambda: layers.StoredMaps([(1, 1, 2), (1, 1, 1)])(values),
         "style": lambda: layers.RandomConvolution()(as_images),
+        "pose": lambda: layers.RandomAffine()(as_images),
         "confusion": lambda: layers.ConfusionLoss()(values),
     }
     outcome(kind, calls[kind])

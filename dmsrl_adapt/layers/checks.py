@@ -14,6 +14,15 @@ def check_features(features: Tensor, feature_dim: int, name: str = "features") -
     check_finite(features, name)
 
 
+def check_image_batch(images: Tensor) -> None:
+    """Raises unless `images` is a floating tensor of shape (N, C, H, W)."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        came = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images must be a floating point tensor, got {came}")
+    if images.ndim != 4:
+        raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
+
+
 def check_has_values(tensor: Tensor, name: str) -> None:
     """Raises `ValueError` for a tensor on the meta device, which has a shape and no values."""
     if tensor.is_meta:

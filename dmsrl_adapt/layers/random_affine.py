@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_image_batch
+
 DEGREES, SHEAR_DEGREES, SCALE, SHIFT = 15.0, 10.0, 0.2, 0.1
 
 
@@ -104,7 +106,12 @@ class RandomAffine(nn.Module):
 
         Args:
             images: shape (N, C, H, W), floating point.
+
+        Raises:
+            ValueError: another number of axes.
+            TypeError: images that are not floating point.
         """
+        check_image_batch(images)
         return moved_images(images, self.draw(images))
 
     def extra_repr(self) -> str:

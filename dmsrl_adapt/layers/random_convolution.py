@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_image_batch
+
 
 def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
     """Convolves every image with its own kernel, sides kept by zeros around it.
@@ -60,11 +62,7 @@ class RandomConvolution(nn.Module):
             ValueError: another number of axes.
             TypeError: images that are not floating point.
         """
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            came = images.dtype if isinstance(images, Tensor) else type(images).__name__
-            raise TypeError(f"images must be a floating point tensor, got {came}")
-        if images.ndim != 4:
-            raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
+        check_image_batch(images)
         count, channels = images.shape[:2]
         if count == 0:
             return images
