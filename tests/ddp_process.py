@@ -80,6 +80,7 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
         assert saved.resume() == (1 if processes > 1 else 2)
     modules = {**adapter.models, **adapter.misc}
     states = {key: getattr(module, "module", module).state_dict() for key, module in modules.items()}
+    before_pass = sum(EXCHANGED)
     adapter.misc["pseudo_labeler"].relabel(
         (adapter.inference(batch["target_imgs"])["features"], batch["target_sample_idx"])
         for batch in batches(number, processes)
@@ -87,6 +88,7 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
     return {
         "losses": losses,
         "exchanged": exchanged,
+        "exchanged_in_pass": sum(EXCHANGED) - before_pass,
         "states": states,
         "labels": adapter.misc["pseudo_labeler"].labels,
     }

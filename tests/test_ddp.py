@@ -48,6 +48,12 @@ def test_a_step_exchanges_at_most_what_the_page_tells(folder):
     assert STEPS * (absent + CLASSES * (DIM + 1)) < count <= STEPS * most  # all classes of the source are there
 
 
+def test_a_pass_exchanges_what_the_page_tells(folder):
+    for processes in (2, 4):
+        counts = {result["exchanged_in_pass"] for result in read(folder / str(processes), processes)}
+        assert counts == {2 * NUM_TARGET + 3 * CLASSES + 2}
+
+
 def test_unequal_numbers_of_batches_are_an_error_and_no_wait(folder):
     expected = "all processes must take the same number of steps, got [6, 5]; see docs/robustness.md"
     assert read(folder / "unequal", 2) == [expected, expected]
