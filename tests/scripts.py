@@ -1,6 +1,7 @@
 """Running Python in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,20 @@ def start(
     """Starts Python with these arguments; it finds the package of this tree, in whichever folder it works."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [sys.executable, *args]
-    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, start_new_session=start_new_session, **pipes)
+    return subprocess.Popen(
+        [sys.executable, *args],
+        cwd=cwd,
+        env=environment,
+        text=True,
+        start_new_session=start_new_session,
+        preexec_fn=heed_ctrl_c,
+        **pipes,
+    )
+
+
+def heed_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 300.0) -> str:
