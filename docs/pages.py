@@ -41,11 +41,9 @@ def copy_written_page(source: str, page: str) -> None:
     text, folder = (ROOT / source).read_text(), (ROOT / source).parent
     for linked in LINK.findall(text):
         path = (folder / linked).resolve()
-        if path.suffix == ".png" and path.exists():
+        if path.suffix == ".png":
             with mkdocs_gen_files.open(str(path.relative_to(ROOT)), "wb") as picture:
                 picture.write(path.read_bytes())
-        elif path.suffix == ".png":  # results that nobody has made yet
-            text = re.sub(rf"!\[([^\]]*)\]\({re.escape(linked)}\)", r"*\1: not made yet.*", text)
     text = text.replace("](docs/", "](") if "/" not in source else text.replace("](../docs/", "](../")
     text = text.replace("](../", "](") if source.startswith("docs/") else text
     # what is no page is named, not linked
