@@ -39,9 +39,9 @@ def batches(number, processes):
     return shares
 
 
-def make_adapter():
+def make_adapter(norm=nn.LayerNorm):
     torch.manual_seed(0)
-    G = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, DIM))
+    G = nn.Sequential(nn.Linear(6, 8), norm(8), nn.Tanh(), nn.Linear(8, DIM))
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, RECIPE)
     models = Models({"G": G, "C": nn.Linear(DIM, CLASSES), **parts.models})
     sgd = Optimizers((torch.optim.SGD, {"lr": 0.1}))

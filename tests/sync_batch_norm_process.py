@@ -9,22 +9,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from pytorch_adapt.containers import Misc, Models, Optimizers
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dmsrl_adapt import DMSRL, dmsrl_components
-
-from .ddp_process import CLASSES, DIM, NUM_TARGET, RECIPE, batches
-
-
-def make_adapter():
-    torch.manual_seed(0)
-    G = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, DIM))
-    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, RECIPE)
-    models = Models({"G": G, "C": nn.Linear(DIM, CLASSES), **parts.models})
-    sgd = Optimizers((torch.optim.SGD, {"lr": 0.1}))
-    return DMSRL(models=models, optimizers=sgd, misc=Misc(parts.misc), hook_kwargs={"recipe": RECIPE})
+from .ddp_process import batches, make_adapter
 
 
 def train(adapter, number=0, processes=1, device="cpu"):
@@ -39,7 +27,7 @@ def work(folder, number, processes):
     torch.set_num_threads(1)
     store, device = f"file://{folder / 'store'}", "cuda" if torch.cuda.is_available() else "cpu"
     dist.init_process_group("gloo", init_method=store, rank=number, world_size=processes)
-    adapter = make_adapter()
+    adapter = make_adapter(nn.BatchNorm1d)
     try:
         for key, model in adapter.models.items():
             adapter.models[key] = DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(model.to(device)))

@@ -6,8 +6,9 @@ from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone
 
+from .ddp_process import make_adapter
 from .scripts import finish, start
-from .sync_batch_norm_process import make_adapter, train
+from .sync_batch_norm_process import train
 
 convert = nn.SyncBatchNorm.convert_sync_batchnorm
 
@@ -24,7 +25,7 @@ def test_converted_backbone_has_the_same_state_and_gives_the_same():
 
 
 def test_converted_models_train_in_one_process_as_they_did():
-    usual, converted = make_adapter(), make_adapter()
+    usual, converted = make_adapter(nn.BatchNorm1d), make_adapter(nn.BatchNorm1d)
     for key, model in converted.models.items():
         converted.models[key] = convert(model)
     assert isinstance(converted.models["G"][1], nn.SyncBatchNorm)

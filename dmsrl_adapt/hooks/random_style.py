@@ -70,8 +70,8 @@ class RandomStyleHook(BaseHook):
         if is_styled.any():
             chosen = images[is_styled]
             if self.pose.strength > 0:
-                pose[is_styled] = self.pose.draw(chosen)
-                chosen = moved_images(chosen, pose[is_styled])
+                maps = self.pose.draw(chosen)
+                pose[is_styled], chosen = maps, moved_images(chosen, maps)
             styled = images.index_put((is_styled,), self.style(chosen))
         outputs = {keys.styled: styled, keys.is_styled: is_styled, keys.pose: pose}
         return {key(self.domain): value for key, value in outputs.items()}, {}
