@@ -9,6 +9,7 @@ from pytorch_adapt.weighters import SumWeighter
 from torch import nn
 
 from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components
+from dmsrl_adapt.hooks.dmsrl import style_hooks
 from dmsrl_adapt.layers import MarginMetricLoss
 from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED, RECIPES
 
@@ -466,3 +467,8 @@ def test_goes_on_after_a_refused_batch():
         hook({**models, **misc, **make_batch(), "src_imgs": NAN})
     _, losses = hook({**models, **misc, **make_batch()})
     assert all(value == value for value in losses["total_loss"].values())
+
+
+def test_both_domains_are_moved_as_far_as_the_recipe_says():
+    hooks = style_hooks(replace(DEFAULT, affine_strength=0.3))
+    assert [(hook.domain, hook.pose.strength) for hook in hooks] == [("src", 0.3), ("target", 0.3)]
