@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..frozen_features import frozen_features
+from ..frozen_features import frozen_features, restyled_features
 from .images import decode, encoded_images, read_arrays, to_images
 from .task import DataError, Shares, Split, Task
 
@@ -185,4 +185,6 @@ def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[s
 
 def with_frozen_features(split: Split) -> Split:
     """Gives the samples as features of the frozen network; feature vectors stay as they are."""
-    return Split(frozen_features(split.inputs), split.labels) if split.inputs.ndim == 4 else split
+    if split.inputs.ndim != 4:
+        return split
+    return Split(frozen_features(split.inputs), split.labels, restyled_features(split.inputs))

@@ -1,5 +1,7 @@
 """Tasks: parts are disjoint, formats are read as they are, bad data is one clear error."""
 
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from urllib.error import URLError
 
@@ -9,16 +11,28 @@ import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
+from torch import nn
 
 from benchmarks import frozen_features
 from benchmarks.methods import get_method
 from benchmarks.networks import feature_extractor
-from benchmarks.tasks import DataError, DataPlace, Shares, Split, class_mix, digits, embedded, load_task, task_names
+from benchmarks.tasks import (
+    DataError,
+    DataPlace,
+    Shares,
+    Split,
+    Task,
+    class_mix,
+    digits,
+    embedded,
+    load_task,
+    task_names,
+)
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, to_images
 from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
-from benchmarks.training import Plan, train
+from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.layers.local_windows import CORNERS
 
 from .conftest import encode
@@ -135,6 +149,54 @@ def test_frozen_features_tell_a_flower_from_a_building_and_are_kept(
     assert flower == 985 and building in {442, 663, 698}  # ImageNet's daisy; bell cote, monastery, palace
     monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
     assert torch.equal(frozen_features.frozen_features(pixels), features)
+
+
+def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
+    images = torch.randint(256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    state = torch.get_rng_state()
+    restyled = frozen_features.restyled_features(images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert tuple(restyled.shape) == (20, 4, 192) and restyled.dtype == torch.float16
+    copies = torch.cat([frozen_features.frozen_features(images)[:, None], restyled.float()], dim=1)
+    assert torch.pdist(copies[7]).min() > 1  # no two are alike
+    # the blend keeps what the image shows: a copy is like its own image rather than like another
+    like = torch.corrcoef(torch.cat([copies[:, 0], copies[:, 1]]))[:20, 20:].abs()
+    assert (like.argmax(0) == torch.arange(20)).float().mean() > 0.5
+    monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
+    assert torch.equal(frozen_features.restyled_features(images), restyled)
+
+
+def test_own_images_as_frozen_features_come_in_other_styles_too(
+    class_folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
+    task = load_own(class_folders, class_folders, None, size=12, network="frozen")
+    for part in (task.source, task.target_train, task.target_validation, task.target_test):
+        assert tuple(part.restyled.shape) == (len(part), 4, 432)
+
+
+def test_batches_hold_another_style_of_each_sample_where_the_task_has_any(vectors: Task) -> None:
+    made = {name: getattr(vectors, name) for name in ("source", "target_train")}
+    numbered = {
+        name: replace(split, restyled=torch.arange(3).half()[None, :, None] + split.inputs.half()[:, None])
+        for name, split in made.items()
+    }
+    plain, several = (islice(batches(one, 5, False, 0), 4) for one in (vectors, replace(vectors, **numbered)))
+    seen = set()
+    for before, batch in zip(plain, several, strict=True):
+        assert all(torch.equal(before[key], batch[key]) for key in before)
+        for domain in ("src", "target"):
+            moved = (batch[f"{domain}_imgs_restyled"] - batch[f"{domain}_imgs"]).round()
+            assert (moved == moved[:, :1]).all()
+            seen |= set(moved[:, 0].tolist())
+    assert seen == {0, 1, 2}
+    resumed = next(batches(replace(vectors, **numbered), 5, False, 0, done=3))
+    assert all(torch.equal(resumed[key], batch[key]) for key in batch)
 
 
 def write_pacs(folder: Path, domain: str, seed: int) -> None:
