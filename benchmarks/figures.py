@@ -17,7 +17,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from .comparison import CEILING, FLOOR
-from .results import Result, by_task_and_method, headline, run_path
+from .results import Result, by_seed, by_task_and_method, headline, run_path
 
 # what the names of the two yardsticks do not say
 TOLD = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
@@ -35,11 +35,6 @@ def colours(methods: list[str]) -> dict[str, str]:
     return {**COLOURS, **{name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}}
 
 
-def last(runs: list[Result], metric: str) -> np.ndarray:
-    """Scores of the last step over seeds, in per cent."""
-    return 100 * np.array([run[metric]["last"] for run in runs], dtype=float)
-
-
 def save(figure: Figure, path: Path) -> Path:
     """Writes a picture and closes it."""
     figure.savefig(path, dpi=130, bbox_inches="tight")
@@ -55,11 +50,11 @@ def plain(axes: Axes) -> None:
 def bars(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
     """One bar a method: mean over seeds, with several their standard deviation and a dot for each."""
     metric = next(iter(methods.values()))[0]["metric"]
-    names = sorted(methods, key=lambda name: headline(methods[name], metric))
+    names = sorted(methods, key=lambda name: headline(methods[name]))
     seeds = max(map(len, methods.values()))
     figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
     for row, name in enumerate(names):
-        scores = last(methods[name], metric)
+        scores = np.array(list(by_seed(methods[name]).values()))
         end = mean = scores.mean()
         axes.barh(row, mean, color=palette[name], height=0.7)
         if len(scores) > 1:
@@ -250,7 +245,7 @@ def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> li
 def best_peer(methods: Runs) -> str | None:
     """Gives the best method that is neither ours nor a yardstick."""
     peers = [name for name in methods if not name.startswith("dmsrl") and name not in (FLOOR, CEILING)]
-    return max(peers, key=lambda name: headline(methods[name], methods[name][0]["metric"]), default=None)
+    return max(peers, key=lambda name: headline(methods[name]), default=None)
 
 
 def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -> list[Panel]:
@@ -261,8 +256,7 @@ def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -
             path = run_path(source, task, run["method"], run["seed"]).with_suffix(".npz")
             if path.is_file():
                 with np.load(path, allow_pickle=False) as arrays:
-                    score = 100 * run[run["metric"]]["last"]
-                    panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {score:.1f} %", dict(arrays))
+                    panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {headline([run]):.1f} %", dict(arrays))
                 panels += [panel] if can_be_drawn(panel[1]) else []
                 break
     return panels

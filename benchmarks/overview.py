@@ -1,13 +1,14 @@
 """Methods over several tasks: means, ranks, what adaptation spoils, and a paired test of ours against each."""
 
-import numpy as np
-from scipy.stats import rankdata, wilcoxon
+from collections.abc import Mapping
 
-from .comparison import CEILING, FLOOR, OURS
-from .results import Result, by_task_and_method
+import numpy as np
+from scipy.stats import wilcoxon
+
+from .comparison import CEILING, FLOOR, OURS, paired_gaps, ranks_of, scored, shared_methods
+from .results import Result, by_task_and_method, headline
 
 TESTS = ("p (task x seed)", "p (tasks)")
-Scores = dict[tuple[str, int], float]  # last-step headline in per cent, by task and seed
 
 
 def overview(results: list[Result]) -> list[list[str]]:
@@ -19,55 +20,45 @@ def overview(results: list[Result]) -> list[list[str]]:
     takes the seeds of a task for independent, one over the mean differences of the tasks, which is never below 2 / 2^T
     with T tasks. Empty where there are fewer than two tasks.
     """
-    tasks = by_task_and_method([run for run in results if run[run["metric"]]["last"] is not None])
-    shared = set.intersection(*(set(methods) for methods in tasks.values())) if len(tasks) > 1 else set()
+    tasks = scored(by_task_and_method(results))
+    shared = shared_methods(tasks) if len(tasks) > 1 else []
     if not shared:
         return []
-    scores = {name: scores_of([run for methods in tasks.values() for run in methods[name]]) for name in shared}
-    means = {name: {task: mean_of(scores[name], task) for task in tasks} for name in shared}
-    ranked = sorted(shared - {CEILING})
-    ranks = np.array([rankdata([-means[name][task] for name in ranked]) for task in tasks])
+    scores = {name: {task: headline(methods[name]) for task, methods in tasks.items()} for name in shared}
+    means = {name: float(np.mean(list(of_task.values()))) for name, of_task in scores.items()}
+    ranked = [name for name in shared if name != CEILING]
+    ranks = ranks_of(tasks, ranked)
     rows = [["method", "mean", "mean rank", "best on", "worst against source_only", "dmsrl minus it", *TESTS]]
-    for name in sorted(shared, key=lambda name: -np.mean(list(means[name].values()))):
+    for name in sorted(shared, key=lambda name: -means[name]):
         column = ranks[:, ranked.index(name)] if name in ranked else None
         rows.append(
             [
                 name,
-                f"{np.mean(list(means[name].values())):.1f}",
+                f"{means[name]:.1f}",
                 "-" if column is None else f"{column.mean():.1f}",
                 "-" if column is None else f"{int((column == ranks.min(1)).sum())} of {len(tasks)}",
-                worst(means[name], means[FLOOR]) if FLOOR in shared and name != FLOOR else "-",
-                *(difference(scores[OURS], scores[name]) if OURS in shared and name != OURS else ("-", "-", "-")),
+                worst(scores[name], scores[FLOOR]) if FLOOR in shared and name != FLOOR else "-",
+                *difference(paired_gaps(tasks, OURS, name) if OURS in shared and name != OURS else {}),
             ]
         )
     return rows
 
 
-def scores_of(runs: list[Result]) -> Scores:
-    """Last-step headline of runs of one method, in per cent."""
-    return {(run["task"], run["seed"]): 100 * run[run["metric"]]["last"] for run in runs}
-
-
-def mean_of(scores: Scores, task: str) -> float:
-    """Mean over the seeds of a task."""
-    return float(np.mean([score for (of_task, _), score in scores.items() if of_task == task]))
-
-
-def worst(means: dict[str, float], floor: dict[str, float]) -> str:
+def worst(scores: Mapping[str, float], floor: Mapping[str, float]) -> str:
     """The task on which adaptation gains least, or loses most."""
-    task = min(means, key=lambda task: means[task] - floor[task])
-    return f"{means[task] - floor[task]:+.1f} ({task})"
+    task = min(scores, key=lambda task: scores[task] - floor[task])
+    return f"{scores[task] - floor[task]:+.1f} ({task})"
 
 
-def difference(ours: Scores, other: Scores) -> tuple[str, str, str]:
-    """Mean over tasks of what ours is above another, and the p of `TESTS`."""
-    pairs = sorted(ours.keys() & other.keys())
-    gaps = np.array([ours[pair] - other[pair] for pair in pairs])
-    if not len(gaps):
+def difference(gaps: Mapping[str, np.ndarray]) -> tuple[str, str, str]:
+    """Mean over tasks of what ours is above another, and the p of `TESTS`.
+
+    gaps: by task, see `paired_gaps`.
+    """
+    if not gaps:
         return "-", "-", "-"
-    tasks = np.array([task for task, _ in pairs])
-    means = np.array([gaps[tasks == task].mean() for task in np.unique(tasks)])
-    return f"{means.mean():+.1f}", paired_p(gaps), paired_p(means)
+    means = np.array([of_task.mean() for of_task in gaps.values()])
+    return f"{means.mean():+.1f}", paired_p(np.concatenate(list(gaps.values()))), paired_p(means)
 
 
 def paired_p(gaps: np.ndarray) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_negative_transfer, scored
+from .comparison import CEILING, FLOOR, MARK, against, gap_closed, is_negative_transfer, scored
 from .figures import pictures
 from .figures_overall import overall_pictures
 from .overview import overview
@@ -133,7 +133,7 @@ def share(value: float | None) -> str:
 
 def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
     """The difference to source-only training as a table has it."""
-    found = None if name == FLOOR else against_floor(runs, floor)
+    found = None if name == FLOOR else against(runs, floor)
     if found is None:
         return "-"
     error = "" if np.isnan(found[1]) else f" ± {found[1]:.1f}"
@@ -143,10 +143,7 @@ def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
 def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
     """Gives a row a method and a column a task, best mean first; methods that lack a task come after the others."""
     names = list(dict.fromkeys(name for methods in tasks.values() for name in methods))
-    scores = {
-        name: {task: 100 * headline(of[name], of[name][0]["metric"]) for task, of in tasks.items() if name in of}
-        for name in names
-    }
+    scores = {name: {task: headline(of[name]) for task, of in tasks.items() if name in of} for name in names}
     best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
     rows = [["method", "mean", "gap closed", "negative on", *tasks]]
     for name in sorted(names, key=lambda name: (len(scores[name]) < len(tasks), -np.mean(list(scores[name].values())))):

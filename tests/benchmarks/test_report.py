@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.comparison import MARK, Ranking, against_floor, gap_closed, is_negative_transfer, ranking
+from benchmarks.comparison import MARK, Ranking, against, gap_closed, is_negative_transfer, ranking
 from benchmarks.report import write_report
 from benchmarks.results import write_result
 from benchmarks.validators import VALIDATORS
@@ -33,12 +33,12 @@ def runs(*scores: float, method: str = "mcc") -> list[dict]:
 
 def test_negative_transfer_is_more_than_one_standard_error_below_the_floor() -> None:
     floor = runs(0.50, 0.52, 0.54)
-    assert against_floor(runs(0.48, 0.50, 0.49), floor) == pytest.approx((-3.0, 1.0))
+    assert against(runs(0.48, 0.50, 0.49), floor) == pytest.approx((-3.0, 1.0))
     assert is_negative_transfer(runs(0.48, 0.50, 0.49), floor)
     assert not is_negative_transfer(runs(0.40, 0.60, 0.53), floor)  # below, but by less than its error
     assert not is_negative_transfer(runs(0.60, 0.60, 0.60), floor)
     assert not is_negative_transfer(runs(0.1), floor[:1])  # one seed tells no error
-    assert against_floor(runs(0.5), []) is None
+    assert against(runs(0.5), []) is None
 
 
 def test_the_gap_closed_is_a_share_of_the_way_to_the_ceiling() -> None:
