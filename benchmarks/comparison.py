@@ -54,6 +54,12 @@ def is_negative_transfer(runs: list[Result], floor: list[Result]) -> bool:
     return found is not None and found[0] < -found[1]
 
 
+def is_level(runs: list[Result], others: list[Result]) -> bool:
+    """Whether a method is not below another by more than one standard error; with one seed nobody knows."""
+    found = against(runs, others)
+    return found is not None and found[0] >= -found[1]
+
+
 def gap_closed(runs: list[Result], methods: Mapping[str, list[Result]]) -> float | None:
     """Gives the share of the way from source-only training to training on target labels; below 0 or above 1 where a
     method is outside. None where one of the two was not run or the second is not the better."""

@@ -1,5 +1,6 @@
 """The pictures of a report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -219,8 +220,12 @@ def domains(task: str, panels: list[Panel], path: Path) -> Path:
     return save(figure, path)
 
 
-def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> list[tuple[str, Path]]:
-    """Draws the pictures of a task that has target labels; gives a caption and the path of each."""
+def pictures_of_task(task: str, methods: Runs, sources: Sequence[Path], folder: Path) -> list[tuple[str, Path]]:
+    """Draws the pictures of a task that has target labels; gives a caption and the path of each.
+
+    sources: folders of results, where features are kept.
+    folder: where the pictures go.
+    """
     palette = colours(list(methods))
     drawn = [("Last-step score", bars(task, methods, palette, folder / f"{task}-bars.png"))]
     drawn.append(("Learning curves", learning_curves(task, methods, palette, folder / f"{task}-curves.png")))
@@ -232,7 +237,7 @@ def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> li
         path = confusion(task, shown, folder / f"{task}-confusion.png")
         drawn.append((f"Confusion matrices of {', '.join(shown)}", path))
     panels = [
-        (title, {**arrays, "places": tsne(arrays)}) for title, arrays in embedding_panels(task, methods, source, ours)
+        (title, {**arrays, "places": tsne(arrays)}) for title, arrays in embedding_panels(task, methods, sources, ours)
     ]
     if panels:
         classes: list[Any] = next(iter(methods.values()))[0]["classes"]
@@ -248,14 +253,14 @@ def best_peer(methods: Runs) -> str | None:
     return max(peers, key=lambda name: headline(methods[name]), default=None)
 
 
-def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -> list[Panel]:
+def embedding_panels(task: str, methods: Runs, sources: Sequence[Path], ours: str | None) -> list[Panel]:
     """Gives the features kept from source-only training ("before") and from our method ("after")."""
     panels = []
     for name, moment in ((FLOOR, "before: "), (ours, "after: ")):
         for run in methods.get(name or "", []):
-            path = run_path(source, task, run["method"], run["seed"]).with_suffix(".npz")
-            if path.is_file():
-                with np.load(path, allow_pickle=False) as arrays:
+            paths = [run_path(source, task, run["method"], run["seed"]).with_suffix(".npz") for source in sources]
+            if kept := [path for path in paths if path.is_file()]:
+                with np.load(kept[0], allow_pickle=False) as arrays:
                     panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {headline([run]):.1f} %", dict(arrays))
                 panels += [panel] if can_be_drawn(panel[1]) else []
                 break
@@ -268,11 +273,11 @@ def can_be_drawn(arrays: dict[str, np.ndarray]) -> bool:
     return all(np.isfinite(part).all() for part in features) and sum(map(len, features)) >= 12
 
 
-def pictures(results: list[Result], source: Path, folder: Path) -> dict[str, list[tuple[str, Path]]]:
-    """Draws the pictures of all tasks whose targets have labels."""
+def pictures(results: list[Result], sources: Sequence[Path], folder: Path) -> dict[str, list[tuple[str, Path]]]:
+    """Draws the pictures of all tasks whose targets have labels; see `pictures_of_task`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
-        task: pictures_of_task(task, dict(methods), source, folder)
+        task: pictures_of_task(task, dict(methods), sources, folder)
         for task, methods in by_task_and_method(results).items()
         if all(run["confusion"] is not None for runs in methods.values() for run in runs)
     }

@@ -124,13 +124,21 @@ def checkpoint_of(
     return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".checkpoints"), run)
 
 
-def read_results(folder: Path) -> list[Result]:
-    """Gives the results in a folder, without those in folders below it, by task, method and seed.
+def result_files(folder: Path) -> list[Path]:
+    """Gives the result files in a folder, without those in folders below it, by task, method and seed."""
+    return sorted(folder.glob("*__*__seed*.json"))
 
-    Raises `ValueError` for a damaged file.
+
+def read_results(*folders: Path) -> list[Result]:
+    """Gives the results in folders, one folder after the other.
+
+    Raises `ValueError` for a damaged file, and where two folders hold the same task, method and seed.
     """
-    results = []
-    for path in sorted(folder.glob("*__*__seed*.json")):
+    results, read = [], dict[str, Path]()
+    for path in (path for folder in folders for path in result_files(folder)):
+        if path.name in read:
+            raise ValueError(f"{read[path.name]} and {path} are of the same task, method and seed; leave out one")
+        read[path.name] = path
         try:
             results.append(json.loads(path.read_text()))
         except ValueError as error:
