@@ -7,8 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-METRICS = ("accuracy", "balanced_accuracy")
-
 
 class DataError(ValueError):
     """Data that is missing or not as it should be; the message says what to do."""
@@ -61,11 +59,6 @@ class Task:
     metric: str = "accuracy"
     licence: str = "unknown"
     map_shapes: tuple[tuple[int, int, int], ...] = ()
-
-    @property
-    def has_images(self) -> bool:
-        """Whether inputs are images, not feature vectors."""
-        return self.source.inputs.ndim == 4
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,6 @@ def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest
         write_pacs(tmp_path, domain, seed)
     task = load_task("pacs_maps-photo-sketch", DataPlace(tmp_path))
     assert task.map_shapes == ((112, 4, 4), (1280, 2, 2))
-    assert not task.has_images
     assert tuple(task.source.inputs.shape) == (20, 112 * 16 + 1280 * 4)
     assert len(list((tmp_path / "cache").rglob("maps-*.npy"))) == 2
     monkeypatch.setattr(frozen_features.OnPixels, "forward", lambda *args: pytest.fail("computed a second time"))
