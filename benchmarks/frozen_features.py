@@ -10,6 +10,7 @@ import timm
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from dmsrl_adapt import FrozenMaps, frozen_maps
 from dmsrl_adapt.layers import NamedLayers
@@ -39,12 +40,16 @@ def network() -> nn.Module:
 
 
 def frozen_features(images: Tensor, batch_size: int = 64) -> Tensor:
-    """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder.
+
+    A progress bar tells how far it is where it takes long.
+    """
     path = cache_folder() / f"{NETWORK}-{hashlib.sha256(images.numpy().tobytes()).hexdigest()[:24]}.npy"
     if path.is_file():
         return torch.as_tensor(np.load(path, allow_pickle=False))
+    bar = tqdm(images.split(batch_size), "frozen features", unit=" batches", delay=2, leave=False)
     with torch.inference_mode():
-        parts = [network()((part.float() - MEAN) / STD) for part in images.split(batch_size)]
+        parts = [network()((part.float() - MEAN) / STD) for part in bar]
     features = torch.cat(parts).clone()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.npy")
