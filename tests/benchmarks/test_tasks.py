@@ -1,5 +1,7 @@
 """Tasks: parts are disjoint, formats are read as they are, bad data is one clear error."""
 
+import io
+import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -26,11 +28,12 @@ from benchmarks.tasks import (
     digits,
     embedded,
     load_task,
+    own_data,
     task_names,
 )
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
-from benchmarks.tasks.images import decode, encoded_images, to_images
+from benchmarks.tasks.images import decode, encoded_images, register_heif, to_images
 from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
 from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.layers.local_windows import CORNERS
@@ -273,6 +276,64 @@ def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
     assert decode(encode(np.full((2, 2), 128, np.uint8)), "grey").shape == (2, 2, 3)
     deep = decode(encode(np.array([[0, 257 * 100, 65535]], dtype=np.uint16)), "16 bits")
     assert deep[0, :, 0].tolist() == [0, 100, 255]
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    """Gives a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
+    pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    image.save(buffer, "HEIF", quality=-1, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "bright"),
+    [(1, np.s_[:, :32]), (3, np.s_[:, 32:]), (6, np.s_[:32]), (8, np.s_[32:]), (5, np.s_[:32]), (7, np.s_[32:])],
+)
+def test_heic_is_turned_once(orientation: int, bright: object) -> None:
+    """Its left half is bright as it is stored; both ways of turning it twice are wrong."""
+    pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+    pixels[:, :32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = decode(heic(Image.fromarray(pixels), exif=exif.tobytes()), "IMG_0001.HEIC")
+    assert upright.shape == ((48, 64, 3) if orientation in (1, 3) else (64, 48, 3))
+    expected = np.zeros_like(upright)
+    expected[bright] = 255
+    assert np.abs(upright.astype(int) - expected).mean() < 2
+
+
+def test_heic_is_read_like_any_image_and_refused_where_it_is_damaged_or_too_large(
+    monkeypatch: pytest.MonkeyPatch, class_folders: Path, flat_folder: Path
+) -> None:
+    content = heic(Image.new("RGB", (64, 48), "red"))
+    (class_folders / "dark" / "IMG_0001.HEIC").write_bytes(content)
+    task = load_own(class_folders, flat_folder, None, size=12, network="small")
+    assert len(task.source) == 25
+    red = task.source.inputs[task.source.inputs[:, 1].float().mean((1, 2)) < 5]
+    assert len(red) == 1 and red[0, 0].float().mean() > 240
+    assert [path.name for path in left_out(class_folders)] == ["notes.txt"]
+    with pytest.raises(DataError, match=r"torn\.heic cannot be read as an image"):
+        decode(content[: len(content) // 2], "torn.heic")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
+    with pytest.raises(DataError, match=r"a\.heic cannot be read as an image: Image size \(3072 pixels\) exceeds"):
+        decode(content, "a.heic")
+
+
+def test_heic_is_left_out_where_pillow_heif_is_missing_and_counts_as_a_change_once_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, flat_folder: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)
+        assert not register_heif()
+    monkeypatch.setattr(own_data, "HAS_HEIF", False)
+    before = fingerprint(flat_folder)
+    (flat_folder / "IMG_0001.HEIC").write_bytes(b"as a phone writes it")
+    assert [path.name for path in left_out(flat_folder)] == ["IMG_0001.HEIC"]
+    assert fingerprint(flat_folder) == before
+    monkeypatch.setattr(own_data, "HAS_HEIF", True)
+    assert left_out(flat_folder) == []
+    assert fingerprint(flat_folder) != before
 
 
 def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: Path, feature_npz: Path) -> None:
