@@ -31,8 +31,9 @@ row() { # resolution, Python, faiss wheel, pytest arguments
     versions=$(for name in torch timm numpy pytorch-ignite "$wheel" lightning; do
         uv pip freeze --quiet --python "$environment" | sed -n "s/^$name==/| /p"
     done | tr '\n' ' ')
-    echo "| $("$environment/bin/python" -V | cut -d' ' -f2) $versions| $wheel | $(tail -n 1 "$environment.log") |" \
-        >"$environment.md"
+    # warnings at Python's end come after pytest's last line
+    ended=$(grep -E '(passed|failed|error).* in [0-9]' "$environment.log" | tail -n 1)
+    echo "| $("$environment/bin/python" -V | cut -d' ' -f2) $versions| $wheel | $ended |" >"$environment.md"
 }
 
 # shellcheck disable=SC2086

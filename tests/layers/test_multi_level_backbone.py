@@ -240,6 +240,9 @@ SETTINGS = {
 }
 
 
+BATCH = torch.export.Dim("batch", max=1024)  # torch 2.7 takes no size without an upper bound
+
+
 def make(settings, seed=0):
     torch.manual_seed(seed)
     return MultiLevelBackbone("resnet10t", **settings)
@@ -296,7 +299,7 @@ def test_it_compiles_in_one_piece(settings):
 @every_setting
 def test_it_is_exported_for_any_batch_size(settings):
     G = make(settings).eval()
-    program = torch.export.export(G, (torch.randn(2, 3, 64, 64),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    program = torch.export.export(G, (torch.randn(2, 3, 64, 64),), dynamic_shapes=({0: BATCH},))
     x = torch.randn(5, 3, 64, 64)
     torch.testing.assert_close(program.module()(x), G(x), rtol=1e-4, atol=1e-5)
 
@@ -313,7 +316,7 @@ def test_it_is_traced_for_any_batch_size(settings):
 
 def test_vision_transformer_is_exported_and_traced_for_any_batch_size():
     G, x = MultiLevelBackbone("test_vit", levels=(1, -1), local=(2, 2), input_size=64).eval(), torch.randn(5, 3, 64, 64)
-    program = torch.export.export(G, (x[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    program = torch.export.export(G, (x[:2],), dynamic_shapes=({0: BATCH},))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(G, x[:2])

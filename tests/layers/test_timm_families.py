@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import timm
 import torch
 
 from dmsrl_adapt import MultiLevelBackbone
@@ -23,6 +24,15 @@ def rows(section):
 
 
 WORKING, FAILING = rows("What was tried"), rows("What does not work")
+# the tables are of timm 1.0.31, before which these gave no maps, or others
+NEW = {"coat_tiny", "crossvit_9_240", "visformer_tiny", "xcit_nano_12_p16_224"}
+IS_OLD = tuple(int(part) for part in timm.__version__.split(".")[:3]) < (1, 0, 31)
+
+
+def cases(table):
+    """One case a row, named after the timm model."""
+    skip = pytest.mark.skipif(IS_OLD, reason="needs timm 1.0.31")
+    return [pytest.param(*row, id=row[1], marks=[skip] if row[1] in NEW else []) for row in table]
 
 
 def test_families_that_a_user_would_look_for_are_in_the_table():
@@ -31,7 +41,7 @@ def test_families_that_a_user_would_look_for_are_in_the_table():
     assert FAILING
 
 
-@pytest.mark.parametrize(("family", "name", "way", "depths", "last", "first"), WORKING, ids=[row[1] for row in WORKING])
+@pytest.mark.parametrize(("family", "name", "way", "depths", "last", "first"), cases(WORKING))
 def test_family_gives_the_levels_of_the_table(family, name, way, depths, last, first):
     G = MultiLevelBackbone(name, levels=(1, -1), input_size=SIDE)
     maps = {}
@@ -51,7 +61,7 @@ def test_family_gives_the_levels_of_the_table(family, name, way, depths, last, f
     assert next(G.trunk.parameters()).grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize(("family", "name", "levels", "side", "lack"), FAILING, ids=[row[1] for row in FAILING])
+@pytest.mark.parametrize(("family", "name", "levels", "side", "lack"), cases(FAILING))
 def test_family_that_cannot_is_named_with_what_it_lacks(family, name, levels, side, lack):
     depths = tuple(int(number) for number in re.findall(r"-?\d+", levels))
     with pytest.raises(ValueError, match=re.escape(lack)) as caught:
