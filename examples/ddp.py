@@ -33,7 +33,10 @@ def main(local_rank: int, epochs: int) -> None:
     adapter = DMSRL(
         models=Models({"G": G, "C": torch.nn.Linear(G.feature_dim, 10), **parts.models}), misc=Misc(parts.misc)
     )
-    trainer = Ignite(adapter, with_pbars=False)  # wraps models and optimizers where there are several processes
+    trainer = Ignite(adapter, auto_dist=False, with_pbars=False)
+    # wraps models and optimizers where there are several processes; G is called twice in a step, between which
+    # torch 2.7 must not copy the buffers of batch norm from one process to the others
+    trainer.dist_init(broadcast_buffers=False)
     # styles and dropout are drawn anew in every process
     torch.manual_seed(1 + idist.get_rank())
 
