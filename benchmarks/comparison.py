@@ -1,22 +1,17 @@
 """What a method gains or spoils on a task, and how methods rank over tasks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
-from .results import Result
+from .results import Result, by_seed, headline
 
 OURS, FLOOR, CEILING = "dmsrl", "source_only", "target_supervised"
 MARK = "▼"  # negative transfer
 Tasks = Mapping[str, Mapping[str, list[Result]]]
-
-
-def by_seed(runs: list[Result]) -> dict[int, float]:
-    """Last-step headline by seed, in per cent; without runs that have no labels."""
-    return {run["seed"]: 100 * run[run["metric"]]["last"] for run in runs if run[run["metric"]]["last"] is not None}
 
 
 def scored(tasks: Tasks) -> dict[str, Mapping[str, list[Result]]]:
@@ -24,11 +19,30 @@ def scored(tasks: Tasks) -> dict[str, Mapping[str, list[Result]]]:
     return {task: methods for task, methods in tasks.items() if all(map(by_seed, methods.values()))}
 
 
-def against_floor(runs: list[Result], floor: list[Result]) -> tuple[float, float] | None:
-    """Gives mean difference to source-only training and its standard error over the seeds that both have; None where
-    they have none, an error of NaN where they have one."""
-    ours, theirs = by_seed(runs), by_seed(floor)
-    gaps = np.array([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])
+def shared_methods(tasks: Tasks) -> list[str]:
+    """Gives the methods that were run on all tasks, by name."""
+    return sorted(set.intersection(*map(set, tasks.values()))) if tasks else []
+
+
+def paired(runs: list[Result], others: list[Result]) -> tuple[np.ndarray, np.ndarray]:
+    """Gives the headline scores of both, in per cent, seed by seed: of the seeds that both have."""
+    ours, theirs = by_seed(runs), by_seed(others)
+    seeds = sorted(ours.keys() & theirs.keys())
+    return np.array([ours[seed] for seed in seeds]), np.array([theirs[seed] for seed in seeds])
+
+
+def paired_gaps(tasks: Tasks, name: str, other: str) -> dict[str, np.ndarray]:
+    """Gives by task how far a method is above another, in points, a number for each seed that both have; without tasks
+    on which they share no seed."""
+    pairs = {task: paired(methods.get(name, []), methods.get(other, [])) for task, methods in tasks.items()}
+    return {task: ours - theirs for task, (ours, theirs) in pairs.items() if len(ours)}
+
+
+def against(runs: list[Result], others: list[Result]) -> tuple[float, float] | None:
+    """Gives how far a method is above another on a task, in points, and the standard error of that over the seeds that
+    both have; None where they have none, an error of NaN where they have one."""
+    ours, theirs = paired(runs, others)
+    gaps = ours - theirs
     if not len(gaps):
         return None
     return float(gaps.mean()), float(gaps.std(ddof=1) / math.sqrt(len(gaps))) if len(gaps) > 1 else math.nan
@@ -36,18 +50,31 @@ def against_floor(runs: list[Result], floor: list[Result]) -> tuple[float, float
 
 def is_negative_transfer(runs: list[Result], floor: list[Result]) -> bool:
     """Whether a method is below source-only training by more than one standard error; with one seed nobody knows."""
-    found = against_floor(runs, floor)
+    found = against(runs, floor)
     return found is not None and found[0] < -found[1]
+
+
+def is_level(runs: list[Result], others: list[Result]) -> bool:
+    """Whether a method is not below another by more than one standard error; with one seed nobody knows."""
+    found = against(runs, others)
+    return found is not None and found[0] >= -found[1]
 
 
 def gap_closed(runs: list[Result], methods: Mapping[str, list[Result]]) -> float | None:
     """Gives the share of the way from source-only training to training on target labels; below 0 or above 1 where a
     method is outside. None where one of the two was not run or the second is not the better."""
-    low, own, high = (by_seed(of_method) for of_method in (methods.get(FLOOR, []), runs, methods.get(CEILING, [])))
-    if not (low and own and high):
+    three = methods.get(FLOOR, []), runs, methods.get(CEILING, [])
+    if not all(map(by_seed, three)):
         return None
-    first, mean, last = (float(np.mean(list(scores.values()))) for scores in (low, own, high))
+    first, mean, last = map(headline, three)
     return (mean - first) / (last - first) if last > first else None
+
+
+def ranks_of(tasks: Tasks, names: Sequence[str]) -> np.ndarray:
+    """Gives the ranks of methods on each task by their mean over seeds, shape (tasks, methods): 1 is best, equal ones
+    share theirs."""
+    means = np.array([[headline(methods[name]) for name in names] for methods in tasks.values()])
+    return np.array([rankdata(-of_task) for of_task in means])
 
 
 @dataclass(frozen=True)
@@ -80,13 +107,12 @@ class Ranking:
 def ranking(tasks: Tasks) -> Ranking | None:
     """Ranks the methods that were run on all tasks, which have labels, without the ceiling, by their mean over seeds
     (Demsar, JMLR 2006); None where there are fewer than two of either."""
-    names = sorted(set.intersection(*(set(methods) for methods in tasks.values())) - {CEILING}) if tasks else []
+    names = [name for name in shared_methods(tasks) if name != CEILING]
     if len(tasks) < 2 or len(names) < 2:
         return None
-    means = np.array([[np.mean(list(by_seed(methods[name]).values())) for name in names] for methods in tasks.values()])
-    ranks = np.array([rankdata(-row) for row in means])
+    ranks = ranks_of(tasks, names)
     count, num_tasks = len(names), len(tasks)
     quantile = studentized_range.ppf(0.95, count, math.inf) / math.sqrt(2)
     critical = float(quantile * math.sqrt(count * (count + 1) / (6 * num_tasks)))
-    p = float(friedmanchisquare(*means.T).pvalue) if count > 2 else None
+    p = float(friedmanchisquare(*ranks.T).pvalue) if count > 2 else None
     return Ranking(dict(zip(names, map(float, ranks.mean(0)), strict=True)), critical, p, num_tasks)

@@ -1,5 +1,6 @@
 """The pictures of a report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from .comparison import CEILING, FLOOR
-from .results import Result, by_task_and_method, headline, run_path
+from .results import Result, by_seed, by_task_and_method, headline, run_path
 
 # what the names of the two yardsticks do not say
 TOLD = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
@@ -35,11 +36,6 @@ def colours(methods: list[str]) -> dict[str, str]:
     return {**COLOURS, **{name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}}
 
 
-def last(runs: list[Result], metric: str) -> np.ndarray:
-    """Scores of the last step over seeds, in per cent."""
-    return 100 * np.array([run[metric]["last"] for run in runs], dtype=float)
-
-
 def save(figure: Figure, path: Path) -> Path:
     """Writes a picture and closes it."""
     figure.savefig(path, dpi=130, bbox_inches="tight")
@@ -55,11 +51,11 @@ def plain(axes: Axes) -> None:
 def bars(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
     """One bar a method: mean over seeds, with several their standard deviation and a dot for each."""
     metric = next(iter(methods.values()))[0]["metric"]
-    names = sorted(methods, key=lambda name: headline(methods[name], metric))
+    names = sorted(methods, key=lambda name: headline(methods[name]))
     seeds = max(map(len, methods.values()))
     figure, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.2))
     for row, name in enumerate(names):
-        scores = last(methods[name], metric)
+        scores = np.array(list(by_seed(methods[name]).values()))
         end = mean = scores.mean()
         axes.barh(row, mean, color=palette[name], height=0.7)
         if len(scores) > 1:
@@ -224,8 +220,12 @@ def domains(task: str, panels: list[Panel], path: Path) -> Path:
     return save(figure, path)
 
 
-def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> list[tuple[str, Path]]:
-    """Draws the pictures of a task that has target labels; gives a caption and the path of each."""
+def pictures_of_task(task: str, methods: Runs, sources: Sequence[Path], folder: Path) -> list[tuple[str, Path]]:
+    """Draws the pictures of a task that has target labels; gives a caption and the path of each.
+
+    sources: folders of results, where features are kept.
+    folder: where the pictures go.
+    """
     palette = colours(list(methods))
     drawn = [("Last-step score", bars(task, methods, palette, folder / f"{task}-bars.png"))]
     drawn.append(("Learning curves", learning_curves(task, methods, palette, folder / f"{task}-curves.png")))
@@ -237,7 +237,7 @@ def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> li
         path = confusion(task, shown, folder / f"{task}-confusion.png")
         drawn.append((f"Confusion matrices of {', '.join(shown)}", path))
     panels = [
-        (title, {**arrays, "places": tsne(arrays)}) for title, arrays in embedding_panels(task, methods, source, ours)
+        (title, {**arrays, "places": tsne(arrays)}) for title, arrays in embedding_panels(task, methods, sources, ours)
     ]
     if panels:
         classes: list[Any] = next(iter(methods.values()))[0]["classes"]
@@ -250,19 +250,18 @@ def pictures_of_task(task: str, methods: Runs, source: Path, folder: Path) -> li
 def best_peer(methods: Runs) -> str | None:
     """Gives the best method that is neither ours nor a yardstick."""
     peers = [name for name in methods if not name.startswith("dmsrl") and name not in (FLOOR, CEILING)]
-    return max(peers, key=lambda name: headline(methods[name], methods[name][0]["metric"]), default=None)
+    return max(peers, key=lambda name: headline(methods[name]), default=None)
 
 
-def embedding_panels(task: str, methods: Runs, source: Path, ours: str | None) -> list[Panel]:
+def embedding_panels(task: str, methods: Runs, sources: Sequence[Path], ours: str | None) -> list[Panel]:
     """Gives the features kept from source-only training ("before") and from our method ("after")."""
     panels = []
     for name, moment in ((FLOOR, "before: "), (ours, "after: ")):
         for run in methods.get(name or "", []):
-            path = run_path(source, task, run["method"], run["seed"]).with_suffix(".npz")
-            if path.is_file():
-                with np.load(path, allow_pickle=False) as arrays:
-                    score = 100 * run[run["metric"]]["last"]
-                    panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {score:.1f} %", dict(arrays))
+            paths = [run_path(source, task, run["method"], run["seed"]).with_suffix(".npz") for source in sources]
+            if kept := [path for path in paths if path.is_file()]:
+                with np.load(kept[0], allow_pickle=False) as arrays:
+                    panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {headline([run]):.1f} %", dict(arrays))
                 panels += [panel] if can_be_drawn(panel[1]) else []
                 break
     return panels
@@ -274,11 +273,11 @@ def can_be_drawn(arrays: dict[str, np.ndarray]) -> bool:
     return all(np.isfinite(part).all() for part in features) and sum(map(len, features)) >= 12
 
 
-def pictures(results: list[Result], source: Path, folder: Path) -> dict[str, list[tuple[str, Path]]]:
-    """Draws the pictures of all tasks whose targets have labels."""
+def pictures(results: list[Result], sources: Sequence[Path], folder: Path) -> dict[str, list[tuple[str, Path]]]:
+    """Draws the pictures of all tasks whose targets have labels; see `pictures_of_task`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
-        task: pictures_of_task(task, dict(methods), source, folder)
+        task: pictures_of_task(task, dict(methods), sources, folder)
         for task, methods in by_task_and_method(results).items()
         if all(run["confusion"] is not None for runs in methods.values() for run in runs)
     }

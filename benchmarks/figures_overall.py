@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .comparison import OURS, Ranking, Tasks, by_seed, ranking, scored
+from .comparison import OURS, Ranking, Tasks, paired_gaps, ranking, scored, shared_methods
 from .figures import colours, plain, save
-from .results import Result, by_task_and_method, headline
+from .results import Result, by_seed, by_task_and_method, headline
 
 
 def critical_difference(found: Ranking, path: Path) -> Path:
@@ -52,8 +52,8 @@ def ablation(tasks: Tasks, path: Path) -> Path | None:
     common = shared(tasks, [OURS, *names])
     if not names or not common:
         return None
-    whole = float(np.mean([100 * headline(of[OURS], of[OURS][0]["metric"]) for of in common.values()]))
-    gaps = {name: paired_gaps(common, name) for name in names}
+    whole = float(np.mean([headline(of[OURS]) for of in common.values()]))
+    gaps = {name: paired_gaps(common, name, OURS) for name in names}
     change = {name: float(np.mean([of_task.mean() for of_task in gaps[name].values()])) for name in names}
     rows = sorted(names, key=lambda name: change[name])
     figure, axes = plt.subplots(figsize=(7, 1.3 + 0.42 * (len(rows) + 1)))
@@ -73,20 +73,9 @@ def ablation(tasks: Tasks, path: Path) -> Path | None:
     return save(figure, path)
 
 
-def paired_gaps(tasks: Tasks, name: str) -> dict[str, np.ndarray]:
-    """Gives by task what a method is above ours, a number for each seed that both have."""
-    gaps = {}
-    for task, methods in tasks.items():
-        ours, theirs = by_seed(methods[OURS]), by_seed(methods[name])
-        seeds = sorted(ours.keys() & theirs.keys())
-        if seeds:
-            gaps[task] = np.array([theirs[seed] - ours[seed] for seed in seeds])
-    return gaps
-
-
 def speed_accuracy(tasks: Tasks, path: Path) -> Path | None:
     """Score against the time of a step; None without DANN, the unit, or where no two methods share all tasks."""
-    names = sorted(set.intersection(*(set(methods) for methods in tasks.values()))) if tasks else []
+    names = shared_methods(tasks)
     if "dann" not in names or len(names) < 2:
         return None
     palette = colours(names)
@@ -94,7 +83,7 @@ def speed_accuracy(tasks: Tasks, path: Path) -> Path | None:
     points = []
     for name in names:
         ratios = [median_seconds(of[name]) / median_seconds(of["dann"]) for of in tasks.values()]
-        score = float(np.mean([100 * headline(of[name], of[name][0]["metric"]) for of in tasks.values()]))
+        score = float(np.mean([headline(of[name]) for of in tasks.values()]))
         points.append((float(np.median(ratios)), score))
         axes.plot(*points[-1], "o", color=palette[name], ms=8, mec="black" if name == OURS else "white")
     for name, point in zip(names, points, strict=True):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -10,14 +11,17 @@ import timm
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from dmsrl_adapt import FrozenMaps, frozen_maps
-from dmsrl_adapt.layers import NamedLayers
+from dmsrl_adapt.layers import NamedLayers, RandomAffine, RandomConvolution
+from dmsrl_adapt.recipes import DEFAULT
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
 # at 128 px maps of 112 x 8 x 8, and of 1280 x 4 x 4, the last that there is
 LAYERS = ("net.blocks.4", "net.bn2")
+COPIES = 4  # of an image, each in a random style and pose
 
 
 @cache
@@ -38,14 +42,39 @@ def network() -> nn.Module:
     return model.eval()
 
 
-def frozen_features(images: Tensor, batch_size: int = 64) -> Tensor:
+def frozen_features(images: Tensor) -> Tensor:
     """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
-    path = cache_folder() / f"{NETWORK}-{hashlib.sha256(images.numpy().tobytes()).hexdigest()[:24]}.npy"
+    return kept(images, "", lambda part: network()((part.float() - MEAN) / STD))
+
+
+def restyled_features(images: Tensor) -> Tensor:
+    """Gives features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
+    `RandomStyleHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
+    style, pose = RandomConvolution(), RandomAffine(DEFAULT.affine_strength)
+
+    def compute(part: Tensor) -> Tensor:
+        copies = [style(pose(part.float() / 127.5 - 1)) * 127.5 + 127.5 for _ in range(COPIES)]
+        return torch.stack([network()((copy - MEAN) / STD) for copy in copies], dim=1).half()
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        # few at a time, since the size of a kernel is drawn once a batch
+        return kept(images, f"{COPIES} {style} {pose}", compute, batch_size=8)
+
+
+def kept(images: Tensor, what: str, compute: Callable[[Tensor], Tensor], batch_size: int = 64) -> Tensor:
+    """Gives what is computed of images, uint8 (N, 3, H, W), a batch at a time; from the cache folder where it is there.
+
+    what: tells it from something else that is computed of the same images.
+    """
+    digest = hashlib.sha256(images.numpy().tobytes())
+    digest.update(what.encode())
+    path = cache_folder() / f"{NETWORK}-{digest.hexdigest()[:24]}.npy"
     if path.is_file():
         return torch.as_tensor(np.load(path, allow_pickle=False))
+    bar = tqdm(images.split(batch_size), "features of a frozen network", unit=" batches", delay=2, leave=False)
     with torch.inference_mode():
-        parts = [network()((part.float() - MEAN) / STD) for part in images.split(batch_size)]
-    features = torch.cat(parts).clone()
+        features = torch.cat([compute(part) for part in bar]).clone()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.npy")
     np.save(unfinished, features.numpy())

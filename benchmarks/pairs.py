@@ -5,27 +5,24 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .comparison import paired
 from .figures import plain, save
-from .overview import Scores, difference, mean_of, scores_of
+from .overview import TESTS, difference
 from .results import Result, by_task_and_method
 
 SUFFIX = "_dmsrl"
 WITH, WITHOUT = "#d62728", "#4d4d4d"
+Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # by task, scores of `paired`
 
 
-def paired_scores(results: list[Result]) -> dict[str, tuple[Scores, Scores]]:
-    """Gives, by the name of a method, its last-step headlines and those with our hooks, in per cent, by task and seed:
-    of the pairs of task and seed that both have. Methods without such a pair are left out."""
-    scores: dict[str, Scores] = {}
-    for methods in by_task_and_method([run for run in results if run[run["metric"]]["last"] is not None]).values():
-        for name, runs in methods.items():
-            scores.setdefault(name, {}).update(scores_of(runs))
+def paired_scores(results: list[Result]) -> dict[str, Pairs]:
+    """Gives, by method and task, its scores alone and with our hooks. Methods without such a pair are left out."""
+    tasks = by_task_and_method(results)
     found = {}
-    for name in sorted(scores):
-        other = scores.get(name + SUFFIX, {})
-        both = sorted(scores[name].keys() & other.keys())
-        if both:
-            found[name] = {pair: scores[name][pair] for pair in both}, {pair: other[pair] for pair in both}
+    for name in sorted({name for methods in tasks.values() for name in methods}):
+        pairs = {task: paired(of.get(name, []), of.get(name + SUFFIX, [])) for task, of in sorted(tasks.items())}
+        if some := {task: both for task, both in pairs.items() if len(both[0])}:
+            found[name] = some
     return found
 
 
@@ -33,29 +30,24 @@ def pair_rows(results: list[Result]) -> list[list[str]]:
     """Gives the rows of a table, a row a method, its mean over tasks without and with our hooks, and the difference on
     every task; with the p of Wilcoxon signed-rank tests, see `overview`. Empty where there is no pair."""
     pairs = paired_scores(results)
-    tasks = sorted({task for without, _ in pairs.values() for task, _ in without})
-    rows = [["method", "alone", "with ours", "difference", "p (task x seed)", "p (tasks)", "seeds", *tasks]]
-    for name, (without, ours) in pairs.items():
-        of_task = {task: gain(without, ours, task) for task in tasks if any(task == one for one, _ in without)}
-        means = [np.mean([mean_of(scores, task) for task in of_task]) for scores in (without, ours)]
-        seeds = len({seed for _, seed in without})
-        told = [f"{of_task[task]:+.1f}" if task in of_task else "-" for task in tasks]
-        rows.append([name, f"{means[0]:.1f}", f"{means[1]:.1f}", *difference(ours, without), str(seeds), *told])
+    tasks = sorted({task for of_task in pairs.values() for task in of_task})
+    rows = [["method", "alone", "with ours", "difference", *TESTS, "seeds", *tasks]]
+    for name, of_task in pairs.items():
+        gaps = {task: ours - alone for task, (alone, ours) in of_task.items()}
+        means = np.mean([(alone.mean(), ours.mean()) for alone, ours in of_task.values()], axis=0)
+        seeds = max(map(len, gaps.values()))
+        told = [f"{gaps[task].mean():+.1f}" if task in gaps else "-" for task in tasks]
+        rows.append([name, f"{means[0]:.1f}", f"{means[1]:.1f}", *difference(gaps), str(seeds), *told])
     return rows if pairs else []
-
-
-def gain(without: Scores, ours: Scores, task: str) -> float:
-    """How far our hooks lift a method on a task, mean over seeds, in points."""
-    return mean_of(ours, task) - mean_of(without, task)
 
 
 def pair_picture(results: list[Result], path: Path) -> Path:
     """An arrow a method and task, from its score alone to that with our hooks: means over seeds. Needs a pair."""
     pairs = paired_scores(results)
-    rows = [(name, task) for name, (without, _) in pairs.items() for task in sorted({task for task, _ in without})]
+    rows = [(name, task) for name, of_task in pairs.items() for task in of_task]
     figure, axes = plt.subplots(figsize=(7, 0.32 * len(rows) + 1.3))
     for row, (name, task) in enumerate(reversed(rows)):
-        start, end = (mean_of(scores, task) for scores in pairs[name])
+        start, end = (scores.mean() for scores in pairs[name][task])
         axes.annotate("", (end, row), (start, row), arrowprops={"arrowstyle": "-|>", "color": WITH, "shrinkB": 0})
         axes.plot(start, row, "o", color=WITHOUT, ms=5, label=None if row else "alone")
         axes.plot(end, row, "o", color=WITH, ms=5, label=None if row else "with our hooks")

@@ -57,7 +57,7 @@ class Published:
         """Gives our results of a method in the order of the columns, "-" for a task that was not run."""
         found = [tasks.get(task, {}).get(name) for task in self.tasks]
         cells = ["-" if runs is None else percent(runs, runs[0]["metric"]) for runs in found]
-        known = [100 * headline(runs, runs[0]["metric"]) for runs in found if runs]
+        known = [headline(runs) for runs in found if runs]
         mean = f"{sum(known) / len(known):.1f}" if len(known) == len(found) else "-"
         return [name, "ours", mean, *cells, "-"]
 

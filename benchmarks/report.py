@@ -1,9 +1,9 @@
-"""A report on a folder of results: `report.html`, one page that needs no other file, `report.md`, and the pictures."""
+"""A report on folders of results: `report.html`, one page that needs no other file, `report.md`, and the pictures."""
 
 import base64
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -11,13 +11,13 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from .comparison import CEILING, FLOOR, MARK, against_floor, gap_closed, is_negative_transfer, scored
+from .comparison import CEILING, FLOOR, MARK, against, gap_closed, is_negative_transfer, scored
 from .figures import pictures
 from .figures_overall import overall_pictures
-from .overview import overview
+from .overview import left_out, overview
 from .pairs import pair_picture, pair_rows
 from .published import published
-from .results import Result, as_text, by_task_and_method, headline, percent, read_results, table
+from .results import Result, as_text, by_task_and_method, headline, percent, read_results, result_files, table
 from .validators import VALIDATORS
 
 Rows = list[list[str]]
@@ -25,10 +25,11 @@ Rows = list[list[str]]
 HEAD = """Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on
 the part of the target that is kept for scoring; `selected` is the headline score at the step that a label-free
 validator ({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time of
-a method's training step as a ratio to DANN's in the same folder (lower decile over steps, median over seeds)."""
+a method's training step as a ratio to DANN's on the same task (lower decile over steps, median over seeds)."""
 
 OVERVIEW = """Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best
-of them; its worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon
+of them, and on how many it is best or not below the best by more than one standard error of their difference over
+seeds; its worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon
 signed-rank test over the pairs of task and seed, as if the seeds of a task told of different things, and over the
 tasks' mean differences, which is the safer one."""
 
@@ -64,45 +65,52 @@ class Chapter:
     pictures: list[tuple[str, Path]] = field(default_factory=list)
 
 
-def write_report(folder: Path) -> Path:
-    """Writes `report.html`, `report.md` and the pictures into a folder of results; gives the path of the second.
+def write_report(*folders: Path, out: Path | None = None) -> Path:
+    """Writes `report.html`, `report.md` and the pictures of all runs in folders of results; gives the path of the
+    second.
 
-    Raises `ValueError` where it holds none.
+    out: the folder to write into; None for that of the results, where it is one.
+
+    Raises `ValueError` where a folder holds no results, two hold the same run, or there are several and no `out`.
     """
-    results = read_results(folder)
-    if not results:
-        raise ValueError(f"{folder} holds no results; `python -m benchmarks run --out {folder}` makes some")
-    parts = chapters(results, folder)
+    if out is None and len(folders) > 1:
+        raise ValueError("a report on several folders needs a folder of its own, --out")
+    out = out or folders[0]
+    for folder in folders:
+        if not result_files(folder):
+            raise ValueError(f"{folder} holds no results; `python -m benchmarks run --out {folder}` makes some")
+    parts = chapters(read_results(*folders), folders, out)
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape())
     page.filters |= {
         "inlined": inlined,
         "is_wide": is_wide,
         "plain": lambda text: text.replace("`", "").replace("**", ""),
     }
-    html = page.get_template("report.html").render(title=f"Results: {folder.resolve().name}", chapters=parts, mark=MARK)
-    (folder / "report.html").write_text(html, encoding="utf-8")
-    path = folder / "report.md"
-    path.write_text(as_markdown(parts, folder), encoding="utf-8")
+    html = page.get_template("report.html").render(title=f"Results: {out.resolve().name}", chapters=parts, mark=MARK)
+    (out / "report.html").write_text(html, encoding="utf-8")
+    path = out / "report.md"
+    path.write_text(as_markdown(parts, out), encoding="utf-8")
     return path
 
 
-def chapters(results: list[Result], folder: Path) -> list[Chapter]:
-    """Gives what the report tells: of all, of all tasks together, and of every task."""
-    tasks = by_task_and_method(results)
-    drawn = pictures(results, folder, folder / "figures")
+def chapters(results: list[Result], folders: Sequence[Path], out: Path) -> list[Chapter]:
+    """Gives what the report tells: of all, of all tasks together, and of every task. Draws into a folder in `out`."""
+    tasks, figures = by_task_and_method(results), out / "figures"
+    drawn = pictures(results, folders, figures)
     name = "All tasks" if len(tasks) > 1 else "Overview"
     first = Chapter("Results", [HEAD.format(selector=results[0]["selector"])])
-    together = Chapter(name, pictures=overall_pictures(results, folder / "figures"))
+    if len(folders) > 1:
+        first.texts.append(f"All runs in {', '.join(f'`{folder.as_posix()}`' for folder in folders)}.")
+    together = Chapter(name, pictures=overall_pictures(results, figures))
     if rows := overview(results):
         together.texts = [OVERVIEW]
         together.tables = [("", rows)]
     if len(told := scored(tasks)) > 1:
+        together.texts += [text] if (text := left_out(results)) else []
         together.tables.append((SCORES, score_matrix(told)))
     parts = [first, *([together] if together.tables or together.pictures else [])]
     if rows := pair_rows(results):
-        drawn_pairs = [
-            ("With and without our hooks", pair_picture(results, folder / "figures" / "with-and-without.png"))
-        ]
+        drawn_pairs = [("With and without our hooks", pair_picture(results, figures / "with-and-without.png"))]
         parts.append(Chapter("With and without our hooks", [PAIRS], [("", rows)], drawn_pairs))
     for task, methods in tasks.items():
         tables = [("", table(dict(methods))), (DETAILS, details(methods))]
@@ -133,7 +141,7 @@ def share(value: float | None) -> str:
 
 def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
     """The difference to source-only training as a table has it."""
-    found = None if name == FLOOR else against_floor(runs, floor)
+    found = None if name == FLOOR else against(runs, floor)
     if found is None:
         return "-"
     error = "" if np.isnan(found[1]) else f" ± {found[1]:.1f}"
@@ -143,10 +151,7 @@ def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
 def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
     """Gives a row a method and a column a task, best mean first; methods that lack a task come after the others."""
     names = list(dict.fromkeys(name for methods in tasks.values() for name in methods))
-    scores = {
-        name: {task: 100 * headline(of[name], of[name][0]["metric"]) for task, of in tasks.items() if name in of}
-        for name in names
-    }
+    scores = {name: {task: headline(of[name]) for task, of in tasks.items() if name in of} for name in names}
     best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
     rows = [["method", "mean", "gap closed", "negative on", *tasks]]
     for name in sorted(names, key=lambda name: (len(scores[name]) < len(tasks), -np.mean(list(scores[name].values())))):
@@ -168,15 +173,15 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
     return rows
 
 
-def as_markdown(parts: list[Chapter], folder: Path) -> str:
-    """Gives the report as markdown, with pictures beside it."""
+def as_markdown(parts: list[Chapter], out: Path) -> str:
+    """Gives the report as markdown, with pictures beside it in `out`."""
     lines = []
     for number, part in enumerate(parts):
         lines += ["#" * min(number + 1, 2) + f" {part.title}\n", *(f"{text}\n" for text in part.texts)]
         for told, rows in part.tables:
             lines += [f"{told}\n"] * bool(told) + [f"{as_text(rows, is_markdown=True)}\n"]
         for caption, path in part.pictures:
-            lines.append(f"![{caption}]({quote(path.relative_to(folder).as_posix())})\n")
+            lines.append(f"![{caption}]({quote(path.relative_to(out).as_posix())})\n")
     return "\n".join(lines)
 
 

@@ -124,13 +124,21 @@ def checkpoint_of(
     return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".checkpoints"), run)
 
 
-def read_results(folder: Path) -> list[Result]:
-    """Gives the results in a folder, without those in folders below it, by task, method and seed.
+def result_files(folder: Path) -> list[Path]:
+    """Gives the result files in a folder, without those in folders below it, by task, method and seed."""
+    return sorted(folder.glob("*__*__seed*.json"))
 
-    Raises `ValueError` for a damaged file.
+
+def read_results(*folders: Path) -> list[Result]:
+    """Gives the results in folders, one folder after the other.
+
+    Raises `ValueError` for a damaged file, and where two folders hold the same task, method and seed.
     """
-    results = []
-    for path in sorted(folder.glob("*__*__seed*.json")):
+    results, read = [], dict[str, Path]()
+    for path in (path for folder in folders for path in result_files(folder)):
+        if path.name in read:
+            raise ValueError(f"{read[path.name]} and {path} are of the same task, method and seed; leave out one")
+        read[path.name] = path
         try:
             results.append(json.loads(path.read_text()))
         except ValueError as error:
@@ -144,6 +152,18 @@ def by_task_and_method(results: Iterable[Result]) -> dict[str, dict[str, list[Re
     for result in results:
         grouped[result["task"]][result["method"]].append(result)
     return grouped
+
+
+def by_seed(runs: Iterable[Result]) -> dict[int, float]:
+    """Gives the headline scores of the last step by seed, in per cent; without runs that have no labels."""
+    return {run["seed"]: 100 * run[run["metric"]]["last"] for run in runs if run[run["metric"]]["last"] is not None}
+
+
+def headline(runs: Iterable[Result]) -> float:
+    """Mean over seeds of the headline scores of the last step, in per cent; 0 without labels."""
+    scores = by_seed(runs)
+    # rounded, so that equal means are so to the last bit
+    return round(float(np.mean(list(scores.values()))), 9) if scores else 0.0
 
 
 def percent(results: list[Result], metric: str, point: str = "last") -> str:
@@ -162,7 +182,7 @@ def table(methods: dict[str, list[Result]]) -> list[list[str]]:
     # a ratio to DANN's step, because absolute times mean nothing on another machine
     dann = [result["seconds_per_step"] for result in methods.get("dann", [])]
     rows = [["method", metric, other, "selected", "oracle", "step / DANN's", "seeds"]]
-    for name in sorted(methods, key=lambda name: headline(methods[name], metric), reverse=True):
+    for name in sorted(methods, key=lambda name: headline(methods[name]), reverse=True):
         runs = methods[name]
         seconds = np.median([run["seconds_per_step"] for run in runs])
         ratio = f"{seconds / np.median(dann):.2f}" if dann else "-"
@@ -173,11 +193,6 @@ def table(methods: dict[str, list[Result]]) -> list[list[str]]:
         ]
         rows.append([name, *scores, ratio, str(len(runs))])
     return rows
-
-
-def headline(results: list[Result], metric: str) -> float:
-    """Mean last-step score over seeds; 0 without labels."""
-    return float(np.mean([result[metric]["last"] or 0.0 for result in results]))
 
 
 def as_text(rows: list[list[str]], is_markdown: bool = False) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dmsrl_adapt.recipes import DEFAULT
 
-from .comparison import OURS, by_seed
+from .comparison import OURS, paired_gaps
 from .figures import plain, save
 from .results import Result, by_task_and_method, read_results
 
@@ -32,16 +32,12 @@ def moves(results: list[Result]) -> dict[tuple[str, float], np.ndarray]:
 
     Raises `ValueError` where a change was not run on a task on which the default was.
     """
-    moved: dict[tuple[str, float], np.ndarray] = {}
+    moved, tasks = {}, by_task_and_method(results)
     for change, name in changes().items():
-        per_task = []
-        for task, of_task in by_task_and_method(results).items():
-            usual, changed = by_seed(of_task[OURS]), by_seed(of_task[name])
-            seeds = usual.keys() & changed.keys()
-            if not seeds:
-                raise ValueError(f"{name} and {OURS} have no seed in common on {task}")
-            per_task.append(np.mean([changed[seed] - usual[seed] for seed in seeds]))
-        moved[change] = np.array(per_task)
+        gaps = paired_gaps(tasks, name, OURS)
+        if missing := [task for task in tasks if task not in gaps]:
+            raise ValueError(f"{name} and {OURS} have no seed in common on {', '.join(missing)}")
+        moved[change] = np.array([of_task.mean() for of_task in gaps.values()])
     return moved
 
 

@@ -14,6 +14,8 @@ from pytorch_adapt.utils.common_functions import batch_to_device
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from torch import Tensor
 
+from dmsrl_adapt import keys
+
 from .checkpoints import Checkpoint
 from .kept_labels import KeptLabels
 from .methods import Method, Setup
@@ -77,7 +79,7 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: i
     generator = torch.Generator().manual_seed(seed)
     source = task.target_train if is_supervised else task.source
     rows = [row_batches(len(split), batch_size, generator) for split in (source, task.target_train)]
-    for i, j in islice(zip(*rows, strict=True), done, None):
+    for step, (i, j) in enumerate(islice(zip(*rows, strict=True), done, None), start=done):
         yield {
             "src_imgs": to_inputs(source.inputs[i]),
             "src_labels": source.known_labels[i],
@@ -86,7 +88,18 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: i
             "target_imgs": to_inputs(task.target_train.inputs[j]),
             "target_domain": torch.ones(len(j)),
             "target_sample_idx": j,
+            **restyled_inputs(keys.SRC, source, i, seed + step),
+            **restyled_inputs(keys.TARGET, task.target_train, j, seed + step),
         }
+
+
+def restyled_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict[str, Tensor]:
+    """Gives one of the other styles of each sample, chosen at random, where the split has any."""
+    if split.restyled is None:
+        return {}
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(split.restyled.shape[1], (len(rows),), generator=generator)
+    return {keys.restyled(domain): to_inputs(split.restyled[rows, chosen])}
 
 
 @torch.no_grad()

@@ -48,6 +48,11 @@ def logits(domain: str) -> str:
     return f"{domain}_imgs_features_logits"
 
 
+def restyled(domain: str) -> str:
+    """`src` -> `src_imgs_restyled`, the images in another style, where the batch brings them."""
+    return f"{domain}_imgs_restyled"
+
+
 def styled(domain: str) -> str:
     """`src` -> `src_imgs_styled`, what G is to see instead of the images."""
     return f"{domain}_imgs_styled"

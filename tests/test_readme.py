@@ -32,7 +32,7 @@ def test_readme_begins_with_what_it_is_the_picture_and_the_results_then_install_
     assert readme.index("-embedding.png)") < readme.index("## Results")
     # one screen: what it is, for whom, the picture, and the first table
     assert readme[: readme.index("| source_only")].count("\n") < 30
-    assert len([line for line in BLOCKS[0].splitlines() if line]) <= 20
+    assert len([line for line in BLOCKS[0].splitlines() if line]) <= 15
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])

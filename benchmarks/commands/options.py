@@ -8,7 +8,7 @@ from pathlib import Path
 from ..cluster import Cluster
 from ..grid import OwnTask, Report
 from ..tasks import DataPlace, task_names
-from ..tasks.own_data import left_out
+from ..tasks.own_data import lacks_heif, left_out
 
 FROZEN_SIZE = 128  # side of the images of which the frozen network gives features
 
@@ -51,10 +51,20 @@ def own_task(options: argparse.Namespace) -> OwnTask:
     if not (options.source and options.target):
         raise ValueError("--source and --target go together")
     for path in (options.source, options.target, options.target_test):
-        if path and (strays := left_out(path)):
-            print(f"note: {path}: {len(strays)} files are left out, such as {strays[0]}", file=sys.stderr)
+        if path:
+            tell_left_out(path, left_out(path))
     size = FROZEN_SIZE if options.network == "frozen" else options.size
     return OwnTask(options.source, options.target, options.target_test, positive(size, "--size"), options.network)
+
+
+def tell_left_out(path: Path, strays: list[Path]) -> None:
+    """Prints how many files below a path are not read, and what to install where some are HEIC."""
+    if not strays:
+        return
+    heif = [file for file in strays if lacks_heif(file)]
+    hint = f"; to read HEIC, of which there are {len(heif)}: pip install pillow-heif" if heif else ""
+    count = "1 file is" if len(strays) == 1 else f"{len(strays)} files are"
+    print(f"note: {path}: {count} left out, such as {(heif or strays)[0]}{hint}", file=sys.stderr)
 
 
 def seeds_of(options: argparse.Namespace) -> list[int]:

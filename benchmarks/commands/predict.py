@@ -7,6 +7,8 @@ from pathlib import Path
 from ..model_file import read_model
 from ..predictions import draw_sheet, predict, write_csv
 from ..results import as_text
+from ..tasks.own_data import is_image, visible_files
+from .options import tell_left_out
 
 HELP = "label a folder of images by a model file of `train`: a table, and a picture of the most and least certain"
 
@@ -20,7 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Predicts, writes the table and the contact sheet, and prints how many images each class has."""
-    found = predict(read_model(options.model), options.folder)
+    model = read_model(options.model)
+    tell_left_out(options.folder, [file for file in visible_files(options.folder) if not is_image(file)])
+    found = predict(model, options.folder)
     print(write_csv(found, options.folder, options.out))
     print(draw_sheet(found, options.out.with_suffix(".png")))
     counts = Counter(one.label for one in found)

@@ -1,6 +1,7 @@
 """`train`: one method on data of one's own, and the file that predicts."""
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,8 @@ def do(options: argparse.Namespace) -> int:
     print(as_text(scores(outcome)))
     if task.target_test.labels is not None:
         print(f"accuracy: on {len(task.target_test)} target samples that training has not seen")
-    print("label-free score: no labels needed, the higher the better (information maximisation)")
+    highest = f"{math.log(len(task.classes)):.2f}"
+    print(f"label-free score: no labels needed, the higher the better, at most {highest} (information maximisation)")
     write_model(options.out, outcome, task, own, method, options.seed, plan)
     print(f"\n{options.out} is the model; python -m benchmarks predict {options.out} FOLDER")
     return 0

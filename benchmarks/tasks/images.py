@@ -18,6 +18,16 @@ from .task import DataError
 Image.MAX_IMAGE_PIXELS = 100_000_000
 
 
+def register_heif() -> bool:
+    """Lets Pillow read HEIC, as iPhones write it, where the package pillow-heif is there; gives whether it is."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
 def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
     """Gives RGB images, uint8 (N, 3, size, size), of grey (N, H, W) or colour (N, H, W, 3) ones with values 0..255."""
     pixels = torch.as_tensor(np.ascontiguousarray(images)).float()
@@ -35,7 +45,8 @@ def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
 def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarray:
     """Gives an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, without its transparency.
 
-    With `size` it is resized to size x size. Raises `DataError` naming the image where it cannot be read.
+    Of HEIC pillow-heif does the turning, and takes it out of the EXIF. With `size` the image is resized to size x size.
+    Raises `DataError` naming the image where it cannot be read.
     """
     try:
         with warnings.catch_warnings():

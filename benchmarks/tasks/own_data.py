@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..frozen_features import frozen_features
-from .images import decode, encoded_images, read_arrays, to_images
+from ..frozen_features import frozen_features, restyled_features
+from .images import decode, encoded_images, read_arrays, register_heif, to_images
 from .task import DataError, Shares, Split, Task
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+HEIF_SUFFIXES = {".heic", ".heif"}
+HAS_HEIF = register_heif()
 KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
 
 
@@ -65,8 +67,12 @@ def task_name(source: Path, target: Path) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """Gives a text that changes when a file at or below `path` is added, removed or written, not when it moves."""
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    """Gives a text that changes when a file at or below `path` is added, removed or written, not when it moves.
+
+    HEIC that cannot be read does not count, so that the text changes when pillow-heif is installed.
+    """
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not lacks_heif(file))
+    files = files if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
         status = file.stat()
@@ -83,7 +89,17 @@ def visible_files(folder: Path) -> list[Path]:
 
 def images_below(folder: Path) -> list[Path]:
     """Gives the images below a folder, told by their endings."""
-    return [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
+    return [file for file in visible_files(folder) if is_image(file)]
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is an image that is read, told by its ending."""
+    return file.suffix.lower() in (SUFFIXES | HEIF_SUFFIXES if HAS_HEIF else SUFFIXES)
+
+
+def lacks_heif(file: Path) -> bool:
+    """Whether a file is not read only because pillow-heif is missing."""
+    return file.suffix.lower() in HEIF_SUFFIXES and not HAS_HEIF
 
 
 def image_files(path: Path) -> dict[str | None, list[Path]]:
@@ -185,4 +201,6 @@ def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[s
 
 def with_frozen_features(split: Split) -> Split:
     """Gives the samples as features of the frozen network; feature vectors stay as they are."""
-    return Split(frozen_features(split.inputs), split.labels) if split.inputs.ndim == 4 else split
+    if split.inputs.ndim != 4:
+        return split
+    return Split(frozen_features(split.inputs), split.labels, restyled_features(split.inputs))

@@ -7,8 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-METRICS = ("accuracy", "balanced_accuracy")
-
 
 class DataError(ValueError):
     """Data that is missing or not as it should be; the message says what to do."""
@@ -20,10 +18,13 @@ class Split:
 
     inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D), or maps in rows, float16 (N, D).
     labels: int64 (N,), 0..K-1, or None where nobody knows them.
+    restyled: inputs in other styles, some of each, float16 (N, copies, D); None where a method can make them itself,
+        from images, or nobody has made them.
     """
 
     inputs: Tensor
     labels: Tensor | None
+    restyled: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -37,7 +38,8 @@ class Split:
 
     def take(self, rows: Tensor) -> "Split":
         """Gives the samples at `rows`, int64 or bool."""
-        return Split(self.inputs[rows], None if self.labels is None else self.labels[rows])
+        parts = (None if part is None else part[rows] for part in (self.labels, self.restyled))
+        return Split(self.inputs[rows], *parts)
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,6 @@ class Task:
     metric: str = "accuracy"
     licence: str = "unknown"
     map_shapes: tuple[tuple[int, int, int], ...] = ()
-
-    @property
-    def has_images(self) -> bool:
-        """Whether inputs are images, not feature vectors."""
-        return self.source.inputs.ndim == 4
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from .. import keys
 
 
@@ -19,3 +21,19 @@ def read_progress(inputs: Mapping[str, Any]) -> float:
     if not 0 <= progress <= 1:
         raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
     return progress
+
+
+def read_restyled(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:
+    """Gives the images in another style, where the context has them. Raises `TypeError` or `ValueError` where they are
+    not of the images' type and shape."""
+    key = keys.restyled(domain)
+    restyled: Tensor | None = inputs.get(key)
+    if restyled is None:
+        return None
+    if not isinstance(restyled, Tensor) or restyled.dtype != images.dtype:
+        came = restyled.dtype if isinstance(restyled, Tensor) else type(restyled).__name__
+        raise TypeError(f"{key!r} must be a tensor of {images.dtype} as {keys.imgs(domain)!r} is, got {came}")
+    if restyled.shape != images.shape:
+        shapes = f"{tuple(images.shape)}, got {tuple(restyled.shape)}"
+        raise ValueError(f"{key!r} must have the shape of {keys.imgs(domain)!r}, {shapes}")
+    return restyled

@@ -10,31 +10,34 @@ from torch import Tensor
 from .. import keys
 from ..layers import RandomAffine, RandomConvolution
 from ..layers.random_affine import moved_images
-from .context import read
+from .context import read, read_restyled
 
 
 class RandomStyleHook(BaseHook):
     """Shows G some of a domain's images in a random style and pose, drawn anew at every step.
 
     It belongs into `pre=[...]`, before a `StyledFeaturesHook` or `LevelFeaturesHook`, which show G what this hook has
-    left; upstream's own features hooks show it the images as they are. Input that is not an image (N, C, H, W), such as
-    feature vectors, has no style.
+    left; upstream's own features hooks show it the images as they are. A batch may bring the other style itself, as
+    `src_imgs_restyled`: features that a frozen network gave for the images in a random style, or a data loader's own
+    augmentation. Without it, input that is not an image (N, C, H, W), such as feature vectors, has no style.
 
-    Reads: `src_imgs`, or that of the other domain. Writes: `src_imgs_styled`, of the same shape; `src_imgs_is_styled`,
-    bool (N,), which of them are in another style; `src_imgs_pose`, float32 (N, 2, 3), where each of them is read, as
-    `torch.nn.functional.affine_grid` takes it. No losses.
+    Reads: `src_imgs`, or that of the other domain; `src_imgs_restyled` where present, of the same shape. Writes:
+    `src_imgs_styled`, of the same shape; `src_imgs_is_styled`, bool (N,), which of them are in another style;
+    `src_imgs_pose`, float32 (N, 2, 3), where each of them is read, as `torch.nn.functional.affine_grid` takes it, which
+    is where it was for those that the batch brings. No losses.
 
     Args:
         domain: `src` or `target`.
         probability: share of the images that get another style, 0..1.
         kernel_sizes: odd numbers of pixels, see `RandomConvolution`.
         affine_strength: how far those images are turned, scaled, sheared and shifted, see `RandomAffine`; 0 for not at
-            all.
+            all. Style and pose that a batch brings are what they are.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a key is missing.
-        ValueError: domain, probability, kernel_sizes or affine_strength out of range.
+        ValueError: domain, probability, kernel_sizes or affine_strength out of range; images in another style of
+            another shape.
 
     Reference:
         Xu et al., ICLR 2021, arXiv 2007.13003; French et al., ICLR 2018, arXiv 1706.05208.
@@ -64,10 +67,14 @@ class RandomStyleHook(BaseHook):
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """"""
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
-        is_styled = torch.rand(len(images), device=images.device) < (self.probability if images.ndim == 4 else 0.0)
+        restyled = read_restyled(inputs, self.domain, images)
+        has_style = images.ndim == 4 or restyled is not None
+        is_styled = torch.rand(len(images), device=images.device) < (self.probability if has_style else 0.0)
         pose = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
         styled = images
-        if is_styled.any():
+        if restyled is not None:
+            styled = torch.where(is_styled.view(-1, *[1] * (images.ndim - 1)), restyled, images)
+        elif is_styled.any():
             chosen = images[is_styled]
             if self.pose.strength > 0:
                 maps = self.pose.draw(chosen)

@@ -6,41 +6,31 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .checks import check_features, check_has_values, check_labels, check_weights
-from .class_prototypes import (
-    class_sums,
-    clusters_within_classes,
-    is_shared,
-    of_all_processes,
-    present_sums,
-    summed_over_processes,
-)
-from .faiss_search import DEVICES, METRICS, FlatIndex
+from .checks import check_features, check_has_values, check_labels
+from .class_prototypes import is_shared, present_sums, summed_over_processes
+from .faiss_search import DEVICES, FlatIndex
+from .nearest_prototypes import Index, NearestPrototypes, in_parts
 from .neighbour_memory import NeighbourMemory, vote
 from .pseudo_labels import PseudoLabels
 
-CELLS = 2**23  # numbers at work at a time in a pass, 32 MiB: memory does not grow with the batches
 WORK = 64  # numbers, amply counted, that it takes to look at a label
 UNSEEN = -2  # label of a sample that a pass has not come to
 
 
-class Index(NamedTuple):
+class Searched(NamedTuple):
     """What is searched for labels.
 
-    seen: rows of the prototypes that are set.
-    prototypes: these, ready to be searched.
+    prototypes: those that are set.
     others: samples that are remembered and their rows ready to be searched; None without any.
     """
 
-    seen: Tensor
-    prototypes: FlatIndex
+    prototypes: Index
     others: tuple[Tensor, FlatIndex] | None
 
 
-class PrototypeLabeler(nn.Module):
+class PrototypeLabeler(NearestPrototypes):
     r"""Labels a target sample by its nearest class prototype, searched with FAISS, and keeps the label of each sample.
 
     Prototypes are running means of the features of labelled source samples and of trusted target samples; with several
@@ -94,8 +84,6 @@ class PrototypeLabeler(nn.Module):
         0
     """
 
-    prototypes: Tensor
-    is_seen: Tensor
     mean_trust: Tensor
     labels: Tensor
     weights: Tensor
@@ -116,76 +104,24 @@ class PrototypeLabeler(nn.Module):
         temp_memory: int | None = None,
         neighbours: int = 0,
     ) -> None:
-        super().__init__()
-        sizes = {"num_classes": num_classes, "feature_dim": feature_dim, "num_target": num_target}
-        for name, value in {**sizes, "prototypes_per_class": prototypes_per_class}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        for name, choice, choices in (("metric", metric, METRICS), ("device", device, DEVICES)):
-            if choice not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {choice!r}")
-        if not 0 <= momentum <= 1 or threshold < 0:
-            raise ValueError(f"momentum must be in 0..1 and threshold at least 0, got {momentum} and {threshold}")
+        super().__init__(num_classes, feature_dim, prototypes_per_class, metric, momentum)
+        if num_target < 1:
+            raise ValueError(f"num_target must be at least 1, got {num_target}")
+        if device not in DEVICES:
+            raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
+        if threshold < 0:
+            raise ValueError(f"threshold must be at least 0, got {threshold}")
         if temp_memory is not None and temp_memory < 0:
             raise ValueError(f"temp_memory must be at least 0 bytes, got {temp_memory}")
         if neighbours < 0:
             raise ValueError(f"neighbours must be at least 0, got {neighbours}")
-        self.num_classes, self.feature_dim, self.num_target = num_classes, feature_dim, num_target
-        self.prototypes_per_class, self.metric, self.device = prototypes_per_class, metric, device
-        self.momentum, self.threshold, self.temp_memory, self.neighbours = momentum, threshold, temp_memory, neighbours
+        self.num_target, self.device, self.threshold = num_target, device, threshold
+        self.temp_memory, self.neighbours = temp_memory, neighbours
         self.memory = NeighbourMemory(num_target, feature_dim) if neighbours else None
-        # row k P + p is prototype p of class k
-        self.register_buffer("prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim))
-        self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
         self.register_buffer("mean_trust", torch.zeros(num_classes))
         self.register_buffer("labels", torch.full((num_target,), -1, dtype=torch.int32))
         self.register_buffer("weights", torch.zeros(num_target))
         self.register_buffer("shares", torch.zeros(2))  # agreement and share changed of the last call
-
-    @torch.no_grad()
-    def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
-        """Moves the prototype of every class in the batch towards the weighted mean of its features.
-
-        Args:
-            features: shape (N, D), floating point, one sample a row.
-            labels: shape (N,), integer, 0..K-1, or -1 for a sample to leave out.
-            weights: shape (N,), floating point, 0..1; None counts every sample in full.
-
-        Raises:
-            ValueError: wrong shape, value out of range, NaN or infinite feature; nothing is updated then.
-            TypeError: wrong kind of tensor.
-        """
-        rows, labels, weights = self._checked(features, labels, weights)
-        owners = self._nearest_of_class(rows, labels)
-        present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
-        kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
-        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
-        self.is_seen[present] = True
-
-    @torch.no_grad()
-    def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
-        """Sets the prototypes of every class in the batch anew: the mean of its features or, with several prototypes a
-        class, the means of the clusters that k-means finds among them.
-
-        For as large a batch as there is memory for: the whole source or a random part of it, together with target
-        samples under the labels and weights of a pass. With two prototypes a class those may then find modes of their
-        own. In a process group k-means runs over each process's share, and once more over the clusters of all,
-        which gives those of one process where the modes of a class are apart.
-
-        Args and Raises: those of `update`.
-        """
-        rows, labels, weights = self._checked(features, labels, weights)
-        settings = self.num_classes, self.prototypes_per_class, self.metric == "cosine"
-        sums, mass = self._sums(rows, clusters_within_classes(rows, labels, weights, *settings), weights)
-        if is_shared():
-            sums, mass = of_all_processes(sums), of_all_processes(mass)
-            means = (sums / mass.clamp(min=torch.finfo().tiny)[:, None]).where(mass[:, None] > 0, 0.0)
-            classes = torch.arange(len(mass), device=mass.device) % len(self.prototypes) // self.prototypes_per_class
-            sums, mass = self._sums(means, clusters_within_classes(means, classes, mass, *settings), mass)
-        present = (mass.view(self.num_classes, -1).sum(1) > 0).repeat_interleave(self.prototypes_per_class)
-        means = (sums / mass[:, None]).where(mass[:, None] > 0, 0.0)
-        self.prototypes.copy_(means.where(present[:, None], self.prototypes))
-        self.is_seen.copy_((mass > 0).where(present, self.is_seen))
 
     @torch.no_grad()
     def forward(
@@ -209,7 +145,7 @@ class PrototypeLabeler(nn.Module):
         self.to(features.device)
         if self.memory is not None and sample_idx is not None:
             self.memory.keep(self._rows(features), sample_idx)
-        nearest_class, trust, distances = self._label(features, self._index())
+        nearest_class, trust, distances = self._label(features, self._searched())
         if sample_idx is not None:
             self._follow_trust(nearest_class, trust)
         kept = self._is_kept(nearest_class, trust)
@@ -248,15 +184,15 @@ class PrototypeLabeler(nn.Module):
         """
         labels, weights = torch.full_like(self.labels, UNSEEN), torch.zeros_like(self.weights)
         totals = torch.zeros((3, self.num_classes), device=labels.device)
-        index = None
+        searched = None
         for features, sample_idx, guesses in self._of_pass(batches):
             self.to(features.device)
             labels, weights, totals = (tensor.to(features.device) for tensor in (labels, weights, totals))
-            index = self._index(is_pass=True) if index is None else index
+            searched = self._searched(is_pass=True) if searched is None else searched
             for rows, numbers, guess in in_parts(
                 self.feature_dim * (1 + self.neighbours), features, sample_idx, guesses
             ):
-                nearest_class, trust, _ = self._label(rows, index)
+                nearest_class, trust, _ = self._label(rows, searched)
                 labels[numbers], weights[numbers] = nearest_class.int(), trust
                 counted = torch.stack([trust, (nearest_class >= 0).float(), (nearest_class == guess).float()])
                 totals += torch.zeros_like(totals).index_add_(1, nearest_class.clamp(min=0), counted)
@@ -289,15 +225,6 @@ class PrototypeLabeler(nn.Module):
         """Gives indices as int64. Raises as `forward` does unless they are `size` integers 0..num_target-1."""
         return check_labels(sample_idx, size, self.num_target, name=f"sample_idx (num_target = {self.num_target})")
 
-    def _checked(self, features: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows as prototypes are made of, labels as int64 and weights, in float32; the state goes where they are."""
-        check_features(features, self.feature_dim)
-        labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), device=features.device) if weights is None else weights
-        check_weights(weights, len(features))
-        self.to(features.device)
-        return self._rows(features), labels, weights.float()
-
     def _checked_call(
         self, features: Tensor, sample_idx: Tensor | None, class_probs: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor]:
@@ -311,31 +238,6 @@ class PrototypeLabeler(nn.Module):
             raise ValueError(f"class_probs must have shape ({len(features)}, K), got {tuple(class_probs.shape)}")
         check_has_values(class_probs, "class_probs")
         return sample_idx, class_probs.argmax(1)
-
-    def _rows(self, features: Tensor) -> Tensor:
-        """What prototypes are means of, in float32: directions, or the features themselves."""
-        return F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
-
-    def _nearest_of_class(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """The row of the nearest prototype of the sample's own class, the first before there is one; -1 without label.
-
-        rows: shape (N, D), as `_checked` gives them.
-        """
-        if self.prototypes_per_class == 1:
-            return labels
-        own = labels.clamp(min=0)[:, None] * self.prototypes_per_class
-        own = own + torch.arange(self.prototypes_per_class, device=labels.device)
-        away = torch.stack([(rows - self._rows(self.prototypes[column])).square().sum(1) for column in own.t()], 1)
-        first = away.where(self.is_seen[own], torch.inf).argmin(1, keepdim=True)
-        return own.gather(1, first)[:, 0].where(labels >= 0, -1)
-
-    def _sums(self, rows: Tensor, owners: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """What `class_sums` gives for any number of rows, without a table of all rows and prototypes."""
-        sums, mass = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
-        for some, of_some, weighing in in_parts(max(sums.shape), rows, owners, weights):
-            part = class_sums(some, of_some, weighing, len(sums))
-            sums, mass = sums + part[0], mass + part[1]
-        return sums, mass
 
     def _of_pass(self, batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Features, indices and the classifier's classes of every batch; out of the memory where there is one, which
@@ -357,38 +259,24 @@ class PrototypeLabeler(nn.Module):
             raise ValueError("a pass needs sample_idx with every batch, got None")
         return batch[0], sample_idx, guesses
 
-    def _index(self, is_pass: bool = False) -> Index | None:
+    def _searched(self, is_pass: bool = False) -> Searched | None:
         """What is searched; None before a class is seen."""
-        seen = self.is_seen.nonzero()[:, 0]
-        if len(seen) == 0:
-            return None
         where = "auto" if self.device == "all" and not is_pass else self.device, self.temp_memory
-        others = None if self.memory is None else self.memory.index(*where)
-        return Index(seen, FlatIndex(self.prototypes[seen], self.metric, *where), others)
+        prototypes = self._index(*where)
+        if prototypes is None:
+            return None
+        return Searched(prototypes, None if self.memory is None else self.memory.index(*where))
 
-    def _label(self, features: Tensor, index: Index | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _label(self, features: Tensor, searched: Searched | None) -> tuple[Tensor, Tensor, Tensor]:
         """Class, by the neighbours where they are asked, trust in it, and distance to the nearest of every sample."""
+        index, remembered = (None, None) if searched is None else searched
         nearest_class, trust, distances = self._nearest_class(features, index)
-        if self.memory is None or index is None or index.others is None or len(features) == 0:
+        if self.memory is None or remembered is None or len(features) == 0:
             return nearest_class, trust, distances
-        there, others = index.others
+        there, others = remembered
         _, indices = others.search(self._rows(features), min(self.neighbours, len(there)))
         classes, trusts, _ = self._nearest_class(self.memory.rows[there[indices.flatten()]], index)
         return *vote(classes.view_as(indices), trusts.view_as(indices)), distances
-
-    def _nearest_class(self, features: Tensor, index: Index | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Nearest class, trust in it and distance to it of every sample."""
-        if index is None:
-            nothing = torch.zeros(len(features), device=features.device)
-            return nothing.long() - 1, nothing, nothing + torch.inf
-        seen, prototypes, _ = index
-        # a class has no more than P prototypes, so the one after them is another's
-        distances, indices = prototypes.search(features, min(self.prototypes_per_class + 1, len(seen)))
-        classes = seen[indices] // self.prototypes_per_class
-        is_other = classes != classes[:, :1]
-        first, second = distances[:, 0], distances.gather(1, is_other.int().argmax(1, keepdim=True))[:, 0]
-        ratio = torch.where(second > 0, first / second, 1.0).where(is_other.any(1), 0.0)
-        return classes[:, 0], (1 - ratio).clamp(0, 1), first
 
     def _is_kept(self, nearest_class: Tensor, trust: Tensor) -> Tensor:
         known = nearest_class.clamp(min=0)
@@ -430,10 +318,3 @@ class PrototypeLabeler(nn.Module):
             f"prototypes_per_class={self.prototypes_per_class}, metric={self.metric!r}, momentum={self.momentum}, "
             f"threshold={self.threshold}, neighbours={self.neighbours}"
         )
-
-
-def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Gives tensors of one length a part at a time, of as many rows as make `CELLS` numbers where a row has `width`."""
-    size = max(CELLS // width, 1)
-    for start in range(0, len(tensors[0]), size):
-        yield tuple(tensor[start : start + size] for tensor in tensors)

@@ -14,12 +14,13 @@ from PIL import Image
 
 from benchmarks import model_file, predictions
 from benchmarks.cli import main
+from benchmarks.commands.options import own_task
 from benchmarks.commands.train import with_whole_target
 from benchmarks.grid import OwnTask
 from benchmarks.methods import get_method
 from benchmarks.model_file import read_model, write_model
 from benchmarks.predictions import Prediction, draw_sheet, extremes, predict
-from benchmarks.tasks import Split, Task
+from benchmarks.tasks import Split, Task, own_data
 from benchmarks.training import Plan, infer, to_inputs, train
 
 OWN = OwnTask(Path("lab"), Path("field"), None, 12, "small")
@@ -93,6 +94,22 @@ def test_photographs_as_phones_make_them_are_trained_on_and_labelled(
     printed = capsys.readouterr().out
     assert f"{out}\n{out.with_suffix('.png')}\n" in printed
     assert [line.split() for line in printed.splitlines()[-2:]] == [["wall", "7"], ["sky", "6"]]
+
+
+def test_heic_without_its_package_is_told_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(own_data, "HAS_HEIF", False)
+    (tmp_path / "phone").mkdir()
+    photo("sky", (40, 40)).save(tmp_path / "phone" / "IMG_0001.JPG")
+    for name in ("IMG_0002.HEIC", "IMG_0003.heif", "IMG_0002.MOV"):
+        (tmp_path / "phone" / name).write_bytes(b"as a phone writes it")
+    note = f"3 files are left out, such as {tmp_path / 'phone' / 'IMG_0002.HEIC'}; to read HEIC, of which there are 2: "
+    assert main(["predict", str(model), str(tmp_path / "phone"), "--out", str(tmp_path / "labels.csv")]) == 0
+    assert f"note: {tmp_path / 'phone'}: {note}pip install pillow-heif\n" in capsys.readouterr().err
+    assert [row["file"] for row in read_csv(tmp_path / "labels.csv")] == ["IMG_0001.JPG"]
+    own_task(SimpleNamespace(source=photos, target=tmp_path / "phone", target_test=None, network="small", size=8))
+    assert f"{note}pip install pillow-heif\n" in capsys.readouterr().err
 
 
 def test_the_sheet_shows_images_most_and_least_certain_first(photos: Path, tmp_path: Path) -> None:

@@ -14,7 +14,12 @@ from benchmarks.tasks import DataError, DataPlace, load_task, objects, task_name
 @pytest.fixture(autouse=True)
 def bright(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts the mean brightness of an image, (N, 1), in place of features of a network."""
-    monkeypatch.setattr(objects, "frozen_features", lambda images: images.float().mean((1, 2, 3))[:, None])
+
+    def brightness(images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean((1, 2, 3))[:, None]
+
+    monkeypatch.setattr(objects, "frozen_features", brightness)
+    monkeypatch.setattr(objects, "restyled_features", lambda images: brightness(images)[:, None].repeat(1, 2, 1).half())
     monkeypatch.setattr(objects, "AT_ONCE", 7)
 
 
@@ -57,6 +62,8 @@ def test_every_collection_is_read_from_its_folders(name: str, tmp_path: Path) ->
     assert torch.equal(task.source.inputs[:, 0], 10.0 + 100 * task.source.labels)
     target_parts = (task.target_train, task.target_validation, task.target_test)
     assert all(torch.equal(part.inputs[:, 0], 60.0 + 100 * part.labels) for part in target_parts)
+    for part in (task.source, *target_parts):
+        assert torch.equal(part.restyled.float(), part.inputs[:, None].repeat(1, 2, 1))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.comparison import MARK, Ranking, against_floor, gap_closed, is_negative_transfer, ranking
+from benchmarks.cli import main
+from benchmarks.comparison import MARK, Ranking, against, gap_closed, is_negative_transfer, ranking
 from benchmarks.report import write_report
 from benchmarks.results import write_result
 from benchmarks.validators import VALIDATORS
@@ -33,12 +34,12 @@ def runs(*scores: float, method: str = "mcc") -> list[dict]:
 
 def test_negative_transfer_is_more_than_one_standard_error_below_the_floor() -> None:
     floor = runs(0.50, 0.52, 0.54)
-    assert against_floor(runs(0.48, 0.50, 0.49), floor) == pytest.approx((-3.0, 1.0))
+    assert against(runs(0.48, 0.50, 0.49), floor) == pytest.approx((-3.0, 1.0))
     assert is_negative_transfer(runs(0.48, 0.50, 0.49), floor)
     assert not is_negative_transfer(runs(0.40, 0.60, 0.53), floor)  # below, but by less than its error
     assert not is_negative_transfer(runs(0.60, 0.60, 0.60), floor)
     assert not is_negative_transfer(runs(0.1), floor[:1])  # one seed tells no error
-    assert against_floor(runs(0.5), []) is None
+    assert against(runs(0.5), []) is None
 
 
 def test_the_gap_closed_is_a_share_of_the_way_to_the_ceiling() -> None:
@@ -100,6 +101,47 @@ def test_the_page_holds_all_it_shows_and_the_markdown_tells_the_same(folder: Pat
     assert "| dmsrl | 76.5 | 62 % | 0 of 2 | **76.0 ± 1.4** | **77.0 ± 1.4** |" in text
     assert "| dmsrl | +25.0 ± 0.0 | 62 % | 76.0 ± 1.4 | 76.0 ± 1.4 | 76.0 ± 1.4 | 76.0 ± 1.4 | 500 |" in text
     assert "| target_supervised | 91.5 | - | 0 of 2 | 91.0 ± 1.4 | 92.0 ± 1.4 |" in text
+
+
+def test_several_folders_make_the_report_of_one_that_holds_all(folder: Path, tmp_path: Path) -> None:
+    ours, others = tmp_path / "ours", tmp_path / "others"
+    for path in (path for pattern in ("*.json", "*.npz") for path in folder.glob(pattern)):
+        where = ours if path.name.split("__")[1] in ("source_only", "dmsrl") else others
+        where.mkdir(exist_ok=True)
+        shutil.copy(path, where)
+    assert main(["report", str(others), str(ours), "--out", str(tmp_path / "new" / "all")]) == 0
+    assert sorted(path.name for path in (tmp_path / "new" / "all").iterdir()) == ["figures", "report.html", "report.md"]
+    text = (tmp_path / "new" / "all" / "report.md").read_text()
+    line = f"All runs in `{others.as_posix()}`, `{ours.as_posix()}`.\n\n"
+    assert text.count(line) == 1 and text.replace(line, "") == (folder / "report.md").read_text()
+
+
+def test_methods_that_a_folder_lacks_are_named_and_in_no_mean(tmp_path: Path) -> None:
+    for task, methods in (("digits", ("mcc", "dmsrl", "mcd")), ("faces", ("mcc", "dmsrl"))):
+        for method in methods:
+            write_result(tmp_path / task, fake_result(task, method, 0, 0.5))
+    text = write_report(tmp_path / "digits", tmp_path / "faces", out=tmp_path).read_text()
+    assert "Not run on every task, so left out of means and ranks: `mcd` (not on faces)." in text
+    assert [line.split("|")[1].strip() for line in text.split("\n\n")[6].splitlines()[2:]] == ["dmsrl", "mcc"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "out", "told"),
+    [
+        (("a", "b"), None, "--out"),
+        (("a", "b"), "all", "a/digits__mcc__seed0.json and {}/b/digits__mcc__seed0.json are of the same"),
+        (("a", "empty"), "all", "empty holds no results"),
+        (("empty",), None, "empty holds no results"),
+    ],
+)
+def test_folders_that_make_no_report_are_refused(folders, out, told, tmp_path: Path, capsys) -> None:
+    for name in ("a", "b"):
+        write_result(tmp_path / name, fake_result("digits", "mcc", 0, 0.5))
+    (tmp_path / "empty").mkdir()
+    more = ["--out", str(tmp_path / out)] if out else []
+    assert main(["report", *(str(tmp_path / name) for name in folders), *more]) == 2
+    assert told.format(tmp_path) in capsys.readouterr().err
+    assert not (tmp_path / "all").exists()
 
 
 def test_a_target_without_labels_is_told_of_and_counts_for_nothing(tmp_path: Path) -> None:

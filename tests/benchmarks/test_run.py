@@ -279,7 +279,7 @@ def test_images_without_labels_are_trained_on_and_reported(
     assert main(command) == 0
     printed = capsys.readouterr()
     assert f"note: {flat_folder} has no labels, so target_supervised, which learns from them, is not run" in printed.err
-    assert f"note: {class_folders}: 1 files are left out" in printed.err
+    assert f"note: {class_folders}: 1 file is left out" in printed.err
     assert f"{flat_folder}: " not in printed.err
     assert "photos-field dmsrl seed 0: done" in printed.err
     rows = {name: scores for name, *scores in map(str.split, filter(None, printed.out.splitlines()))}

