@@ -7,8 +7,9 @@ import torch
 
 from dmsrl_adapt.frozen_maps import Shape
 
-from ..frozen_features import frozen_features, kept_maps, restyled_features
+from ..frozen_features import kept_maps
 from .images import count_labels, encoded_images, read_arrays, to_images
+from .own_data import with_frozen_features
 from .task import DataPlace, Need, Shares, Split, Task
 
 DOMAINS = ("art_painting", "cartoon", "photo", "sketch")
@@ -39,6 +40,6 @@ def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, tuple[
     images, labels = to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"])
     classes = tuple(arrays["classes"].tolist())
     if kind == "pacs":
-        return Split(frozen_features(images), labels, restyled_features(images)), classes, ()
+        return with_frozen_features(Split(images, labels)), classes, ()
     maps = kept_maps(images)
     return Split(maps.rows, labels), classes, tuple(maps.shapes)

@@ -38,6 +38,7 @@ class RandomStyleHook(BaseHook):
         KeyError: a key is missing.
         ValueError: domain, probability, kernel_sizes or affine_strength out of range; images in another style of
             another shape.
+        TypeError: images in another style that are no tensor, or of another type.
 
     Reference:
         Xu et al., ICLR 2021, arXiv 2007.13003; French et al., ICLR 2018, arXiv 1706.05208.

@@ -190,14 +190,16 @@ def test_batches_hold_another_style_of_each_sample_where_the_task_has_any(vector
         for name, split in made.items()
     }
     plain, several = (islice(batches(one, 5, False, 0), 4) for one in (vectors, replace(vectors, **numbered)))
-    seen = set()
+    seen, orders = set(), set()
     for before, batch in zip(plain, several, strict=True):
         assert all(torch.equal(before[key], batch[key]) for key in before)
         for domain in ("src", "target"):
             moved = (batch[f"{domain}_imgs_restyled"] - batch[f"{domain}_imgs"]).round()
             assert (moved == moved[:, :1]).all()
             seen |= set(moved[:, 0].tolist())
+        orders.add(tuple(moved[:, 0].tolist()))
     assert seen == {0, 1, 2}
+    assert len(orders) > 1  # chosen anew at every step
     resumed = next(batches(replace(vectors, **numbered), 5, False, 0, done=3))
     assert all(torch.equal(resumed[key], batch[key]) for key in batch)
 
