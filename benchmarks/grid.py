@@ -1,18 +1,18 @@
 """A grid of runs over the cores of a machine or the workers of a cluster: what is done is not done again, what fails
 does not stop the rest."""
 
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from tqdm import tqdm
 
 from .cluster import Cluster
@@ -124,7 +124,7 @@ def do_all(
 ) -> list[Report]:
     """Does the runs, `jobs` at a time (None: one a core, or one a worker of the cluster), with a progress bar; gives
     the reports of all."""
-    with cluster.joined() if cluster else nullcontext():
+    with cluster.joined() if cluster else parallel_config(backend="loky", initializer=leave_interrupts_to_parent):
         jobs = min(jobs or effective_n_jobs(-1), len(runs))
         reports: Iterable[Report]
         if jobs == 1 and not cluster:
@@ -133,6 +133,11 @@ def do_all(
             work = (delayed(do_run)(run, plan, place, folder) for run in runs)
             reports = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(work)
         return list(with_progress(reports, runs, jobs))
+
+
+def leave_interrupts_to_parent() -> None:
+    """Lets Ctrl-C, which a terminal sends to all processes of a command, reach the one that ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def with_progress(reports: Iterable[Report], runs: list[Run], jobs: int) -> Iterator[Report]:
