@@ -13,6 +13,7 @@ from .layers import (
     DomainBranch,
     MarginMetricLoss,
     PrototypeLabeler,
+    SourceSkill,
     TrainingProgress,
 )
 from .recipes import Recipe, get_recipe
@@ -56,11 +57,13 @@ def dmsrl_components(
     Example:
         >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
         >>> sorted(parts.models), sorted(parts.misc)
-        (['margin_metric', 'mi_critic'], ['pseudo_labeler', 'training_progress'])
+        (['margin_metric', 'mi_critic'], ['pseudo_labeler', 'source_skill', 'training_progress'])
     """
     recipe = get_recipe(recipe)
     models: dict[str, nn.Module] = {}
     misc: dict[str, nn.Module] = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps)}
+    if recipe.follows_skill:
+        misc[keys.SOURCE_SKILL] = SourceSkill()
     if recipe.margin == "cosine":
         margin_settings = {"scale": recipe.margin_scale, "margin": recipe.margin_size}
         models[keys.MARGIN_METRIC] = CosineMarginLoss(num_classes, feature_dim, **margin_settings)

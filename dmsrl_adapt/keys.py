@@ -21,6 +21,7 @@ MI_CRITIC = "mi_critic"
 MI_BRANCH = "mi_branch"
 MI_ESTIMATOR = "mi_estimator"
 PSEUDO_LABELER = "pseudo_labeler"
+SOURCE_SKILL = "source_skill"
 TRAINING_PROGRESS = "training_progress"
 
 MARGIN_METRIC_LOSS = "margin_metric_loss"

@@ -32,6 +32,7 @@ class Recipe:
         confusion_temperature: its softmax temperature.
         confusion_ramp: let that weight rise with training.
         style_probability: share of the source images shown in a random style, 0 for none.
+        style_by_skill: let that share rise with how well the network tells source images as they are.
         affine_strength: how far those images, and those of `view_probability`, are also turned, scaled, sheared and
             shifted, 0 for not at all; at 1 by up to 15 degrees and a factor of 1.2, see `RandomAffine`.
         view_weight: weight of the agreement of target images in a random style with the same images as they are, 0 for
@@ -59,6 +60,7 @@ class Recipe:
     confusion_temperature: float
     confusion_ramp: bool
     style_probability: float
+    style_by_skill: bool
     affine_strength: float
     view_weight: float
     view_ramp: bool
@@ -125,7 +127,13 @@ class Recipe:
     @property
     def misc_keys(self) -> list[str]:
         """Keys of the modules without trained parameters the recipe needs."""
-        return [keys.TRAINING_PROGRESS, *([keys.PSEUDO_LABELER] if self.labeler is not None else [])]
+        labeler = [keys.PSEUDO_LABELER] if self.labeler is not None else []
+        return [keys.TRAINING_PROGRESS, *([keys.SOURCE_SKILL] if self.follows_skill else []), *labeler]
+
+    @property
+    def follows_skill(self) -> bool:
+        """Whether a part depends on how well the source is learned."""
+        return self.style_by_skill and self.style_probability > 0
 
 
 PUBLISHED = Recipe(
@@ -147,6 +155,7 @@ PUBLISHED = Recipe(
     confusion_temperature=1.0,
     confusion_ramp=False,
     style_probability=0.0,
+    style_by_skill=False,
     affine_strength=0.0,
     view_weight=0.0,
     view_ramp=False,
@@ -172,6 +181,7 @@ DEFAULT = Recipe(
     confusion_temperature=2.5,
     confusion_ramp=True,
     style_probability=0.5,
+    style_by_skill=True,
     affine_strength=1.0,
     view_weight=1.0,
     view_ramp=True,

@@ -21,8 +21,8 @@ from dmsrl_adapt.recipes import DEFAULT
 
 CLASSES, DIM, SIZE, NUM_TARGET, STEPS = 3, 5, 16, 32, 6
 EXCHANGED: list[int] = []  # numbers given to each sum over processes
-# styles are random numbers, of which each process draws its own
-RECIPE = replace(DEFAULT.without("style").without("view"), mi_images_only=False)
+# vectors have no style, of which each process would draw its own
+RECIPE = replace(DEFAULT.without("view"), mi_images_only=False)
 
 
 def batches(number, processes):

@@ -179,7 +179,9 @@ def test_labeler(data, size, method, per_class):
 @cases(0.15)
 @given(
     st.data(),
-    st.sampled_from(["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose"]),
+    st.sampled_from(
+        ["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
+    ),
 )
 def test_functions(data, kind):
     values = data.draw(rows(dim=K))
@@ -199,6 +201,7 @@ def test_functions(data, kind):
         "style": lambda: layers.RandomConvolution()(as_images),
         "pose": lambda: layers.RandomAffine()(as_images),
         "confusion": lambda: layers.ConfusionLoss()(values),
+        "skill": lambda: layers.SourceSkill().update(values, data.draw(numbers())),
     }
     outcome(kind, calls[kind])
 

@@ -70,6 +70,8 @@ def test_keys_follow_the_parts():
     whole = replace(whole, view_weight=0.6)
     assert whole.model_keys == ["margin_metric", "mi_critic"]
     assert whole.misc_keys == ["training_progress", "pseudo_labeler"]
+    assert replace(bare, style_probability=0.5).misc_keys == ["training_progress", "source_skill"]
+    assert replace(bare, style_probability=0.5, style_by_skill=False).misc_keys == ["training_progress"]
     assert whole.loss_weights.keys() == {
         "src_c_loss",
         "margin_metric_loss",

@@ -11,6 +11,7 @@ from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .random_style import RandomStyleHook
+from .source_skill import SourceSkillHook
 from .styled_features import StyledFeaturesHook
 from .target_labels import TargetLabelsHook
 from .two_branch_mi import TwoBranchMIHook
@@ -28,6 +29,7 @@ __all__ = [
     "PseudoLabelHook",
     "RampHook",
     "RandomStyleHook",
+    "SourceSkillHook",
     "StyledFeaturesHook",
     "TargetLabelsHook",
     "TwoBranchMIHook",

@@ -27,6 +27,7 @@ from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .ramp import RampHook
 from .random_style import RandomStyleHook
+from .source_skill import SourceSkillHook
 from .styled_features import StyledFeaturesHook
 from .target_labels import TargetLabelsHook
 from .two_branch_mi import TwoBranchMIHook
@@ -136,11 +137,16 @@ def source_loss(recipe: Recipe) -> nn.Module:
 
 def style_hooks(recipe: Recipe) -> list[BaseHook]:
     """Gives the hooks that say what G is to see of each domain, where it is not the images as they are."""
-    target = recipe.view_probability if recipe.view_weight > 0 else 0.0
-    shares = zip(keys.DOMAINS, (recipe.style_probability, target), strict=True)
-    return [
-        RandomStyleHook(domain, share, affine_strength=recipe.affine_strength) for domain, share in shares if share > 0
-    ]
+    strength, hooks = recipe.affine_strength, []
+    if recipe.style_probability > 0:
+        hooks.append(
+            RandomStyleHook(
+                keys.SRC, recipe.style_probability, affine_strength=strength, by_skill=recipe.style_by_skill
+            )
+        )
+    if recipe.view_weight > 0 and recipe.view_probability > 0:
+        hooks.append(RandomStyleHook(keys.TARGET, recipe.view_probability, affine_strength=strength))
+    return hooks
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
@@ -160,6 +166,8 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
         hooks.append(ramped(MCCHook(loss_fn=confusion), recipe.confusion_ramp))
     if recipe.view_weight > 0:
         hooks.append(ramped(ViewConsistencyHook(), recipe.view_ramp))
+    if recipe.follows_skill:
+        hooks.append(SourceSkillHook())  # after those that refuse features which are not finite
     return [*hooks, TargetLabelsHook(recipe.label_smoothing)]
 
 

@@ -21,10 +21,11 @@ class RandomStyleHook(BaseHook):
     `src_imgs_restyled`: features that a frozen network gave for the images in a random style, or a data loader's own
     augmentation. Without it, input that is not an image (N, C, H, W), such as feature vectors, has no style.
 
-    Reads: `src_imgs`, or that of the other domain; `src_imgs_restyled` where present, of the same shape. Writes:
-    `src_imgs_styled`, of the same shape; `src_imgs_is_styled`, bool (N,), which of them are in another style;
-    `src_imgs_pose`, float32 (N, 2, 3), where each of them is read, as `torch.nn.functional.affine_grid` takes it, which
-    is where it was for those that the batch brings. No losses.
+    Modules: `source_skill` (misc; `SourceSkill`) with `by_skill`. Reads: `src_imgs`, or that of the other domain;
+    `src_imgs_restyled` where present, of the same shape. Writes: `src_imgs_styled`, of the same shape;
+    `src_imgs_is_styled`, bool (N,), which of them are in another style; `src_imgs_pose`, float32 (N, 2, 3), where each
+    of them is read, as `torch.nn.functional.affine_grid` takes it, which is where it was for those that the batch
+    brings. No losses.
 
     Args:
         domain: `src` or `target`.
@@ -32,6 +33,8 @@ class RandomStyleHook(BaseHook):
         kernel_sizes: odd numbers of pixels, see `RandomConvolution`.
         affine_strength: how far those images are turned, scaled, sheared and shifted, see `RandomAffine`; 0 for not at
             all. Style and pose that a batch brings are what they are.
+        by_skill: multiply that share by the skill that a `SourceSkillHook` follows. A network that does not tell the
+            source as it is yet learns it slower from images that are harder.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -55,6 +58,7 @@ class RandomStyleHook(BaseHook):
         probability: float = 0.5,
         kernel_sizes: Sequence[int] = (1, 3, 5),
         affine_strength: float = 1.0,
+        by_skill: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,7 +66,7 @@ class RandomStyleHook(BaseHook):
             raise ValueError(f"domain must be one of {keys.DOMAINS}, got {domain!r}")
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must be in 0..1, got {probability}")
-        self.domain, self.probability = domain, probability
+        self.domain, self.probability, self.by_skill = domain, probability, by_skill
         self.style, self.pose = RandomConvolution(kernel_sizes), RandomAffine(affine_strength)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,7 +74,9 @@ class RandomStyleHook(BaseHook):
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
         restyled = read_restyled(inputs, self.domain, images)
         has_style = images.ndim == 4 or restyled is not None
-        is_styled = torch.rand(len(images), device=images.device) < (self.probability if has_style else 0.0)
+        share = self.probability if has_style else 0.0
+        skill = read(self, inputs, keys.SOURCE_SKILL)() if self.by_skill else 1.0
+        is_styled = torch.rand(len(images), device=images.device) < share * skill
         pose = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
         styled = images
         if restyled is not None:

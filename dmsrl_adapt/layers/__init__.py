@@ -21,6 +21,7 @@ from .prototype_labeler import PrototypeLabeler
 from .pseudo_labels import PseudoLabels
 from .random_affine import RandomAffine
 from .random_convolution import RandomConvolution
+from .source_skill import SourceSkill
 from .stored_maps import StoredMaps
 from .training_progress import TrainingProgress, ramp
 
@@ -44,6 +45,7 @@ __all__ = [
     "PseudoLabels",
     "RandomAffine",
     "RandomConvolution",
+    "SourceSkill",
     "StoredMaps",
     "TrainingProgress",
     "certainty",

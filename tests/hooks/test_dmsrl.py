@@ -48,6 +48,7 @@ WHOLE = Recipe(
     confusion_temperature=2.0,
     confusion_ramp=True,
     style_probability=0.5,
+    style_by_skill=True,
     affine_strength=0.8,
     view_weight=0.6,
     view_ramp=True,
@@ -475,7 +476,7 @@ def test_both_domains_are_moved_as_far_as_the_recipe_says():
 
 
 def test_images_that_the_batch_brings_in_another_style_are_those_that_the_source_is_learned_from():
-    recipe = replace(DEFAULT, style_probability=1.0, view_weight=0.0)
+    recipe = replace(DEFAULT, style_probability=1.0, style_by_skill=False, view_weight=0.0)
     batch = make_batch()
     restyled = {"src_imgs_restyled": batch["src_imgs"].flip(0)}
     ended = []

@@ -7,7 +7,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
 from dmsrl_adapt import DMSRLHook, MarginMetricHook, PrototypeLabeler, PseudoLabelHook
-from dmsrl_adapt.layers import ArgmaxLabeler, CosineMarginLoss, TrainingProgress
+from dmsrl_adapt.layers import ArgmaxLabeler, CosineMarginLoss, SourceSkill, TrainingProgress
 from dmsrl_adapt.recipes import DEFAULT
 
 from .. import references
@@ -202,7 +202,7 @@ def logged(hook):
 def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
     models = make_models()
     hook = DMSRLHook(make_opts(models), recipe=replace(DEFAULT, margin=None, mi=None))
-    context = {**make_context(**models), "training_progress": TrainingProgress()}
+    context = {**make_context(**models), "training_progress": TrainingProgress(), "source_skill": SourceSkill()}
     for number in range(2):
         _, losses = hook({**context, **make_batch(number)})
     labeler = context["pseudo_labeler"]

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from dmsrl_adapt import RandomStyleHook
+from dmsrl_adapt.layers import SourceSkill
 from dmsrl_adapt.layers.random_affine import moved_images
 
 from ..stand_ins import make_batch
@@ -25,6 +26,20 @@ def test_that_share_of_the_images_changes_and_it_says_which(domain, probability)
     assert outputs.keys() == set(hook.out_keys)
     assert losses == {}
     assert hook.loss_keys == []
+
+
+@pytest.mark.parametrize(("skill", "share"), [(0.0, 0.0), (0.5, 0.4), (1.0, 0.8)])
+def test_the_share_follows_the_skill(skill, share):
+    source_skill = SourceSkill()
+    source_skill.skill.fill_(skill)
+    hook = RandomStyleHook(probability=0.8, by_skill=True)
+    outputs, _ = hook({**make_images(400), "source_skill": source_skill})
+    assert outputs["src_imgs_is_styled"].float().mean().item() == pytest.approx(share, abs=0.08)
+
+
+def test_missing_skill_is_named():
+    with pytest.raises(KeyError, match="RandomStyleHook needs 'source_skill' in the context, got"):
+        RandomStyleHook(by_skill=True)(make_images())
 
 
 def test_the_source_is_styled_by_half_unless_told_otherwise():
