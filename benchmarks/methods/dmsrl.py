@@ -1,7 +1,7 @@
 """DMSRL: the default and the published recipe, and the default with one part taken out or local features added."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from dmsrl_adapt import DMSRL, Recipe, dmsrl_components
@@ -40,10 +40,13 @@ def variant(name: str, recipe: Recipe, local: str | None = None) -> Method:
     return Method(name, build, {"local": local, **asdict(recipe)}, space=space)
 
 
+# what an ablation takes out; layers with random numbers of their own stay in, without weight, so that the rest of the
+# run has those of the whole
+WEIGHTLESS = {"margin": replace(DEFAULT, margin_weight=0.0), "mi": replace(DEFAULT, mi_weight=0.0)}
 METHODS = (
     variant("dmsrl", DEFAULT),
     variant("dmsrl_published", PUBLISHED, local="corners"),
-    *(variant(f"dmsrl-{part}", DEFAULT.without(part)) for part in PARTS),
+    *(variant(f"dmsrl-{part}", WEIGHTLESS.get(part, DEFAULT.without(part))) for part in PARTS),
     # the default has no local features, which gained nothing on the tuning tasks: the first is dmsrl by another name
     variant("dmsrl-local", DEFAULT),
     variant("dmsrl+local", DEFAULT, local="corners"),

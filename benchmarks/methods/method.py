@@ -11,7 +11,8 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import RandomStyleHook, StyledFeaturesHook, attach_dmsrl, dmsrl_components, keys
+from dmsrl_adapt import RandomStyleHook, SourceSkillHook, StyledFeaturesHook, attach_dmsrl, dmsrl_components, keys
+from dmsrl_adapt.layers import SourceSkill
 from dmsrl_adapt.recipes import DEFAULT
 
 from ..networks import FeatureExtractor, feature_extractor
@@ -52,7 +53,8 @@ class Setup:
         if "style_probability" not in settings:
             return []
         share, strength = settings["style_probability"], settings["affine_strength"]
-        return [RandomStyleHook(probability=share, affine_strength=strength), StyledFeaturesHook([keys.SRC])]
+        style = RandomStyleHook(probability=share, affine_strength=strength, by_skill=settings["style_by_skill"])
+        return [style, StyledFeaturesHook([keys.SRC]), SourceSkillHook()]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
@@ -115,13 +117,26 @@ class Method:
 def with_variants(*methods: Method) -> tuple[Method, ...]:
     """Gives each method as it is and, under its name with an ending, with what our recipe has: `_style`, source images
     in a random style and pose; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
+    style = {key: getattr(DEFAULT, key) for key in ("style_probability", "style_by_skill", "affine_strength")}
     made = list(methods)
-    for ending, added in (
-        ("_style", {key: getattr(DEFAULT, key) for key in ("style_probability", "affine_strength")}),
-        ("+local", {"local": "corners"}),
-    ):
-        made += [replace(one, name=one.name + ending, settings={**one.settings, **added}) for one in methods]
-    return (*made, *(replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)) for one in methods))
+    for one in methods:
+        made += [
+            replace(one, name=f"{one.name}_style", settings={**one.settings, **style}, build=with_skill(one.build)),
+            replace(one, name=f"{one.name}+local", settings={**one.settings, "local": "corners"}),
+            replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)),
+        ]
+    return tuple(made)
+
+
+def with_skill(build: Build) -> Build:
+    """Gives what builds the same method with what follows how well the source is learned."""
+
+    def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
+        trainable = build(setup, settings)
+        trainable.adapter.misc[keys.SOURCE_SKILL] = SourceSkill()
+        return trainable
+
+    return build_both
 
 
 def attached(build: Build) -> Build:

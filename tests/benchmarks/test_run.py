@@ -80,8 +80,15 @@ def test_peers_once_more_have_the_source_as_our_default_recipe_has_it() -> None:
     for name, method in methods().items():
         if name.endswith("_style"):
             peer, own = get_method(name.removesuffix("_style")), get_method("dmsrl")
-            added = {key: own.settings[key] for key in ("style_probability", "affine_strength")}
+            added = {key: own.settings[key] for key in ("style_probability", "style_by_skill", "affine_strength")}
             assert method.settings == {**peer.settings, **added}
+
+
+def test_a_part_taken_out_takes_no_random_numbers_from_the_others(vectors: Task) -> None:
+    """The critic, which draws some, moves no feature vectors, so that without it all must end the same."""
+    whole, without = (train(vectors, get_method(name), 0, PLAN).predictions for name in ("dmsrl", "dmsrl-mi"))
+    assert (whole == without).all()
+    assert [get_method(f"dmsrl-{part}").settings[f"{part}_weight"] for part in ("margin", "mi")] == [0, 0]
 
 
 def test_changed_settings_of_a_recipe_are_those_it_trains_with() -> None:
