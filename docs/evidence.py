@@ -17,6 +17,7 @@ COMPARED = (
     ("style", "0", "0.5", "half of the source images in a random style in place of none"),
     ("smixstyle", None, "True", "that style blended with the image, not alone"),
     ("affine_strength", "0", "1", "images in a random style also turned, scaled, sheared and shifted"),
+    ("style_by_skill", "False", "True", "that share of the source in a style as far as the source is learned"),
     ("copies", "0", "4", "features of a frozen network also in four random styles"),
     ("xh", "1.0", "0.5", "half of the target images in a style in the second view, not all"),
     ("ls", "0.1", "0.05", "labels smoothed by 0.05, not 0.1"),
