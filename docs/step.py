@@ -11,7 +11,15 @@ from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.utils import common_functions
 from torch import nn
 
-from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
+from dmsrl_adapt import (
+    DMSRLHook,
+    LevelFeaturesHook,
+    MultiLevelBackbone,
+    Recipe,
+    SourceSkillHook,
+    dmsrl_components,
+    keys,
+)
 from dmsrl_adapt.recipes import DEFAULT
 
 CLASSES, IMAGES, SIDE = 3, 4, 32
@@ -100,7 +108,12 @@ def training_step(
     with noted(root):
         hook({**models, **parts.misc, **batch})
     chain = max((call for call in root.every() if isinstance(call.hook, ChainHook)), key=lambda call: len(call.inner))
-    return [(name_of(call.hook), call) for call in chain.inner if call.written or call.losses]
+    return [(name_of(call.hook), call) for call in chain.inner if does_something(call)]
+
+
+def does_something(call: Call) -> bool:
+    """Whether a hook left something in the context, made a loss, or changed a module, as `SourceSkillHook` does."""
+    return bool(call.written or call.losses) or isinstance(call.hook, SourceSkillHook)
 
 
 def name_of(hook: BaseHook) -> str:
