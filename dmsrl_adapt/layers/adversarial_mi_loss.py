@@ -7,7 +7,7 @@ from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
 from .checks import check_features, check_labels, check_range
-from .class_prototypes import num_processes, summed_over_processes
+from .processes import num_processes, summed_over_processes
 
 
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:

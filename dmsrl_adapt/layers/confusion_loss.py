@@ -7,7 +7,7 @@ from pytorch_adapt.layers import MCCLoss
 from torch import Tensor
 
 from .checks import check_has_values
-from .class_prototypes import is_shared, summed_over_processes
+from .processes import is_shared, summed_over_processes
 
 LOWEST = 30.0  # e^-30 of a class is nothing beside another, and its square is no zero yet in float32
 

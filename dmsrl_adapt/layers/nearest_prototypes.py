@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_features, check_labels, check_weights
-from .class_prototypes import class_sums, clusters_within_classes, is_shared, of_all_processes, present_sums
+from .class_prototypes import class_sums, clusters_within_classes, present_sums
 from .faiss_search import METRICS, FlatIndex
+from .processes import is_shared, of_all_processes
 
 CELLS = 2**23  # numbers at work at a time, 32 MiB: memory does not grow with the batches
 

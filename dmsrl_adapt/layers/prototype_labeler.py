@@ -9,10 +9,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .checks import check_features, check_has_values, check_labels
-from .class_prototypes import is_shared, present_sums, summed_over_processes
+from .class_prototypes import present_sums
 from .faiss_search import DEVICES, FlatIndex
 from .nearest_prototypes import Index, NearestPrototypes, in_parts
 from .neighbour_memory import NeighbourMemory, vote
+from .processes import is_shared, summed_over_processes
 from .pseudo_labels import PseudoLabels
 
 WORK = 64  # numbers, amply counted, that it takes to look at a label
