@@ -6,7 +6,7 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_range
+from .checks import check_features, check_labels, check_range, check_sizes
 from .processes import num_processes, summed_over_processes
 
 
@@ -110,9 +110,7 @@ class AdversarialMILoss(nn.Module):
         super().__init__()
         if num_domains < 2:
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
-        for name, value in {"feature_dim": feature_dim, "num_classes": num_classes, "hidden": hidden}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in 0..1, got {momentum}")
         self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum

@@ -4,6 +4,13 @@ import torch
 from torch import Tensor
 
 
+def check_sizes(**sizes: int | None) -> None:
+    """Raises `ValueError` for a size below 1; None is no size."""
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
 def check_floating(values: Tensor, name: str) -> None:
     """Raises `TypeError` unless `values` is a floating point tensor."""
     if not isinstance(values, Tensor) or not values.is_floating_point():
