@@ -1,7 +1,6 @@
 """Times as ratios, everything in turn, so that a noisy machine is noisy for all: of a training step to DANN's, and of
 `MultiLevelBackbone` to the bare network with its global pool."""
 
-import json
 import platform
 import statistics
 import time
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from dmsrl_adapt import MultiLevelBackbone
 
 from .methods import Setup, get_method
-from .results import commit, versions
+from .results import commit, versions, write_whole
 from .training import to_device
 
 METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl_published")
@@ -113,7 +112,6 @@ def write_speed(folder: Path, part: str, network: str, size: int, batch_size: in
         "versions": versions(),
         "commit": commit(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     stem = "speed" if part == "step" else f"speed-{part}"
-    (folder / f"{stem}-{device.type}.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(folder / f"{stem}-{device.type}.json", result)
     return ratio

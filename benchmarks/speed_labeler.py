@@ -29,7 +29,7 @@ from torch import Tensor
 from dmsrl_adapt import PrototypeLabeler
 
 from .figures import plain, save
-from .results import commit, versions
+from .results import commit, versions, write_whole
 from .speed import BASELINES, method_steps, step_times
 
 BATCH = 8192  # samples a batch of a pass
@@ -237,9 +237,8 @@ def write_labeler_speed(folder: Path, rounds: int) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"speed-labeler-{device.type}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(path, result)
     draw(result, path.with_suffix(".png"))
     return result
 
