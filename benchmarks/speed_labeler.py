@@ -30,7 +30,7 @@ from dmsrl_adapt import PrototypeLabeler
 
 from .figures import plain, save
 from .results import commit, versions, write_whole
-from .speed import BASELINES, method_steps, step_times
+from .speed import BASELINES, method_steps, ratios, step_times
 
 BATCH = 8192  # samples a batch of a pass
 STEP_BATCH = 32  # samples of a training step
@@ -145,11 +145,6 @@ def in_turn(actions: dict[str, Timed], rounds: int, device: torch.device, repeat
     return times
 
 
-def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """Gives the median over rounds of one contender's time divided by the other's of the same round."""
-    return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))
-
-
 def peak_memory(kind: str, point: Point) -> int | None:
     """Gives the bytes that a process needs for a pass, or for a step with upstream's memory; None but on Linux."""
     if not sys.platform.startswith("linux"):
@@ -199,8 +194,8 @@ def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
         "pass_seconds": whole,
         "step_seconds": step,
         "pass_peak_bytes": memory,
-        "pass_over_product": ratio(passes, OURS, PRODUCT),
-        "pass_over_argmax": ratio(passes, OURS, ARGMAX),
+        "pass_over_product": ratios(passes, PRODUCT)[OURS],
+        "pass_over_argmax": ratios(passes, ARGMAX)[OURS],
     }
 
 
