@@ -26,6 +26,7 @@ from torch import Tensor
 from dmsrl_adapt import PrototypeLabeler
 
 from .figures import plain, save
+from .peak_memory import bytes_of_process, start_peak_memory
 from .results import commit, versions, write_whole
 from .speed import BASELINES, method_steps, ratios, step_times
 
@@ -156,20 +157,14 @@ def own_peak(kind: str, point: Point) -> int:
     problem = Problem(point, torch.device("cpu"))
     small = Problem(replace(point, samples=STEP_BATCH), torch.device("cpu"))
     small.labeler().relabel(small.batches())  # what is loaded at the first use is not counted
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
+    start_peak_memory(torch.device("cpu"))
+    before = bytes_of_process("VmRSS")
     if kind == OURS:
         problem.labeler().relabel(problem.batches())
     else:
         rows, idx = problem.features[:STEP_BATCH], torch.arange(STEP_BATCH)
         problem.memory()(rows, torch.randn(STEP_BATCH, 10), update=True, idx=idx)
-    return status("VmHWM") - before
-
-
-def status(key: str) -> int:
-    """Gives a number of bytes that Linux keeps of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
+    return bytes_of_process("VmHWM") - before
 
 
 def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
