@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dmsrl_adapt import MultiLevelBackbone
+from dmsrl_adapt import MultiLevelBackbone, keys
 
 from .methods import Setup, get_method
 from .results import commit, versions, write_whole
@@ -39,13 +39,13 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
-        "src_imgs": images[0],
-        "src_labels": torch.randint(NUM_CLASSES, (batch_size,), device=device),
-        "src_domain": torch.zeros(batch_size, device=device),
+        keys.imgs(keys.SRC): images[0],
+        keys.SRC_LABELS: torch.randint(NUM_CLASSES, (batch_size,), device=device),
+        keys.domain_id(keys.SRC): torch.zeros(batch_size, device=device),
         "src_sample_idx": torch.arange(batch_size, device=device),
-        "target_imgs": images[1],
-        "target_domain": torch.ones(batch_size, device=device),
-        "target_sample_idx": torch.arange(batch_size, device=device),
+        keys.imgs(keys.TARGET): images[1],
+        keys.domain_id(keys.TARGET): torch.ones(batch_size, device=device),
+        keys.TARGET_SAMPLE_IDX: torch.arange(batch_size, device=device),
     }
 
     def step_of(name: str) -> Callable[[], object]:
