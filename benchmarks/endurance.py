@@ -15,6 +15,7 @@ from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
 from .methods import get_method
+from .peak_memory import MEGABYTE, bytes_of_process
 from .results import commit, versions, write_whole
 from .tasks import DataPlace, load_task
 from .training import Plan, accuracies, batches, infer, setup_of
@@ -46,7 +47,7 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
         seconds.append(time.process_time() - start)
         is_finite &= all(math.isfinite(loss) for parts in losses.values() for loss in parts.values())
         if step % EVERY == 0:
-            memory[step] = used_mib()
+            memory[step] = bytes_of_process("VmRSS") / MEGABYTE
         if step == steps:
             break
     predicted = infer(adapter, task.target_test.inputs, 1)["logits"].argmax(1)
@@ -86,12 +87,6 @@ def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
 def growth(mib: list[float]) -> float | None:
     """Gives how much larger the largest is than the first, as a share of it; None without any."""
     return max(mib) / mib[0] - 1 if mib else None
-
-
-def used_mib() -> float:
-    """Gives the memory that this process has in use."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def open_things() -> dict[str, int]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dmsrl_adapt.layers import certainty, known_classes
 
 from .methods import Method, get_method
-from .results import commit, write_whole
+from .results import commit, versions, write_whole
 from .tasks import DataPlace, Task, digits
 from .training import Plan, infer, train
 
@@ -60,6 +60,6 @@ def write_open_set(
         for seed in seeds:
             probs = class_probs_of(task, get_method(method), seed, steps)
             rows.append([method, str(seed), *row(probs, task.target_test.known_labels)])
-            result = {"task": name, "unknown": UNKNOWN, "steps": steps, "rows": rows, "commit": commit()}
-            write_whole(folder / "open_set.json", result)
+            result = {"task": name, "unknown": UNKNOWN, "steps": steps, "rows": rows}
+            write_whole(folder / "open_set.json", {**result, "versions": versions(), "commit": commit()})
     return rows

@@ -23,5 +23,10 @@ def peak_memory(device: torch.device) -> float | None:
         return torch.cuda.max_memory_allocated(device) / MEGABYTE
     if not (RESET.exists() and STATUS.exists()):
         return None
+    return bytes_of_process("VmHWM") / MEGABYTE
+
+
+def bytes_of_process(key: str) -> int:
+    """Gives a number of bytes that Linux keeps of this process: VmRSS, in memory now, or VmHWM, at most so far."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    return int(lines["VmHWM"].split()[0]) * 1024 / MEGABYTE
+    return 1024 * int(lines[key].split()[0])

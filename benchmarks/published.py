@@ -4,13 +4,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from .results import Result, headline, percent
 
 FILE = Path(__file__).with_name("published.json")
 # our names of methods that papers name otherwise; the others by their name in small letters
-OURS = {"DAN": "mmd", "JAN": "jmmd"}
+OUR_NAMES = {"DAN": "mmd", "JAN": "jmmd"}
+
+
+class Figures(TypedDict, total=False):
+    """What is published of a method.
+
+    scores: one a column.
+    mean: as the source has it.
+    original: the mean in the paper of the method itself, where it is known.
+    """
+
+    scores: list[float]
+    mean: float
+    original: float
 
 
 @dataclass(frozen=True)
@@ -19,8 +32,7 @@ class Published:
 
     columns: its tasks, as the source calls them.
     tasks: the same as they are called here.
-    methods: by name `scores`, one a column, their `mean` as the source has it, and where known `original`, the mean in
-        the paper of the method itself.
+    methods: what is published of each, by name.
     """
 
     name: str
@@ -29,7 +41,7 @@ class Published:
     caveat: str
     columns: tuple[str, ...]
     tasks: tuple[str, ...]
-    methods: Mapping[str, Mapping[str, list[float] | float | None]]
+    methods: Mapping[str, Figures]
 
     @property
     def text(self) -> str:
@@ -46,10 +58,9 @@ class Published:
         rows = [["method", "whose", "mean", *self.columns, "mean in its own paper"]]
         for name, told in self.methods.items():
             scores, original = told["scores"], told.get("original")
-            assert isinstance(scores, list)
             cells = [f"{score:.1f}" for score in scores]
             rows.append([name, "published", f"{told['mean']:.1f}", *cells, "-" if original is None else f"{original}"])
-            if (row := own.pop(OURS.get(name, name.lower()), None)) is not None:
+            if (row := own.pop(OUR_NAMES.get(name, name.lower()), None)) is not None:
                 rows.append(row)
         return [*rows, *own.values()]
 

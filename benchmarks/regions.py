@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
-from dmsrl_adapt import MultiLevelBackbone
+from dmsrl_adapt import MultiLevelBackbone, keys
 
 from .figures import save
 from .methods import get_method
@@ -48,7 +48,7 @@ def regions_of(adapter: BaseAdapter, images: Tensor, domain: int) -> Regions:
     Raises:
         ValueError: G is something else, for one since inputs are feature vectors.
     """
-    G = adapter.models["G"]
+    G = adapter.models[keys.G]
     if not isinstance(G, MultiLevelBackbone) or images.ndim != 4:
         came = f"{tuple(images.shape)} and {type(G).__name__}"
         raise ValueError(f"regions need images and a MultiLevelBackbone, got {came}")

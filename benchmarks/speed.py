@@ -1,7 +1,6 @@
 """Times as ratios, everything in turn, so that a noisy machine is noisy for all: of a training step to DANN's, and of
 `MultiLevelBackbone` to the bare network with its global pool."""
 
-import json
 import platform
 import statistics
 import time
@@ -13,10 +12,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dmsrl_adapt import MultiLevelBackbone
+from dmsrl_adapt import MultiLevelBackbone, keys
 
 from .methods import Setup, get_method
-from .results import commit, versions
+from .results import commit, versions, write_whole
 from .training import to_device
 
 METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl_published")
@@ -40,13 +39,13 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
-        "src_imgs": images[0],
-        "src_labels": torch.randint(NUM_CLASSES, (batch_size,), device=device),
-        "src_domain": torch.zeros(batch_size, device=device),
+        keys.imgs(keys.SRC): images[0],
+        keys.SRC_LABELS: torch.randint(NUM_CLASSES, (batch_size,), device=device),
+        keys.domain_id(keys.SRC): torch.zeros(batch_size, device=device),
         "src_sample_idx": torch.arange(batch_size, device=device),
-        "target_imgs": images[1],
-        "target_domain": torch.ones(batch_size, device=device),
-        "target_sample_idx": torch.arange(batch_size, device=device),
+        keys.imgs(keys.TARGET): images[1],
+        keys.domain_id(keys.TARGET): torch.ones(batch_size, device=device),
+        keys.TARGET_SAMPLE_IDX: torch.arange(batch_size, device=device),
     }
 
     def step_of(name: str) -> Callable[[], object]:
@@ -113,7 +112,6 @@ def write_speed(folder: Path, part: str, network: str, size: int, batch_size: in
         "versions": versions(),
         "commit": commit(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     stem = "speed" if part == "step" else f"speed-{part}"
-    (folder / f"{stem}-{device.type}.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(folder / f"{stem}-{device.type}.json", result)
     return ratio

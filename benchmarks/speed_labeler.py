@@ -16,9 +16,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
@@ -29,8 +26,9 @@ from torch import Tensor
 from dmsrl_adapt import PrototypeLabeler
 
 from .figures import plain, save
-from .results import commit, versions
-from .speed import BASELINES, method_steps, step_times
+from .peak_memory import bytes_of_process, start_peak_memory
+from .results import commit, versions, write_whole
+from .speed import BASELINES, method_steps, ratios, step_times
 
 BATCH = 8192  # samples a batch of a pass
 STEP_BATCH = 32  # samples of a training step
@@ -145,11 +143,6 @@ def in_turn(actions: dict[str, Timed], rounds: int, device: torch.device, repeat
     return times
 
 
-def ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    """Gives the median over rounds of one contender's time divided by the other's of the same round."""
-    return statistics.median(a / b for a, b in zip(times[name], times[other], strict=True))
-
-
 def peak_memory(kind: str, point: Point) -> int | None:
     """Gives the bytes that a process needs for a pass, or for a step with upstream's memory; None but on Linux."""
     if not sys.platform.startswith("linux"):
@@ -164,20 +157,14 @@ def own_peak(kind: str, point: Point) -> int:
     problem = Problem(point, torch.device("cpu"))
     small = Problem(replace(point, samples=STEP_BATCH), torch.device("cpu"))
     small.labeler().relabel(small.batches())  # what is loaded at the first use is not counted
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
+    start_peak_memory(torch.device("cpu"))
+    before = bytes_of_process("VmRSS")
     if kind == OURS:
         problem.labeler().relabel(problem.batches())
     else:
         rows, idx = problem.features[:STEP_BATCH], torch.arange(STEP_BATCH)
         problem.memory()(rows, torch.randn(STEP_BATCH, 10), update=True, idx=idx)
-    return status("VmHWM") - before
-
-
-def status(key: str) -> int:
-    """Gives a number of bytes that Linux keeps of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
+    return bytes_of_process("VmHWM") - before
 
 
 def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
@@ -199,8 +186,8 @@ def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
         "pass_seconds": whole,
         "step_seconds": step,
         "pass_peak_bytes": memory,
-        "pass_over_product": ratio(passes, OURS, PRODUCT),
-        "pass_over_argmax": ratio(passes, OURS, ARGMAX),
+        "pass_over_product": ratios(passes, PRODUCT)[OURS],
+        "pass_over_argmax": ratios(passes, ARGMAX)[OURS],
     }
 
 
@@ -237,9 +224,8 @@ def write_labeler_speed(folder: Path, rounds: int) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"speed-labeler-{device.type}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(path, result)
     draw(result, path.with_suffix(".png"))
     return result
 

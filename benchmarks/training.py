@@ -81,13 +81,13 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: i
     rows = [row_batches(len(split), batch_size, generator) for split in (source, task.target_train)]
     for step, (i, j) in enumerate(islice(zip(*rows, strict=True), done, None), start=done):
         yield {
-            "src_imgs": to_inputs(source.inputs[i]),
-            "src_labels": source.known_labels[i],
-            "src_domain": torch.zeros(len(i)),
+            keys.imgs(keys.SRC): to_inputs(source.inputs[i]),
+            keys.SRC_LABELS: source.known_labels[i],
+            keys.domain_id(keys.SRC): torch.zeros(len(i)),
             "src_sample_idx": i,
-            "target_imgs": to_inputs(task.target_train.inputs[j]),
-            "target_domain": torch.ones(len(j)),
-            "target_sample_idx": j,
+            keys.imgs(keys.TARGET): to_inputs(task.target_train.inputs[j]),
+            keys.domain_id(keys.TARGET): torch.ones(len(j)),
+            keys.TARGET_SAMPLE_IDX: j,
             **restyled_inputs(keys.SRC, source, i, seed + step),
             **restyled_inputs(keys.TARGET, task.target_train, j, seed + step),
         }
@@ -123,7 +123,7 @@ def to_device(adapter: BaseAdapter, device: torch.device) -> None:
 
 def device_of(adapter: BaseAdapter) -> torch.device:
     """The device of an adapter's network."""
-    device: torch.device = next(adapter.models["G"].parameters()).device
+    device: torch.device = next(adapter.models[keys.G].parameters()).device
     return device
 
 

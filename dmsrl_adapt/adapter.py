@@ -11,7 +11,7 @@ from . import keys
 from .checkpoints import allow_upstream_checkpoints
 from .hooks import DMSRLHook
 from .layers import TrainingProgress
-from .layers.class_prototypes import is_shared, of_all_processes
+from .layers.processes import is_shared, of_all_processes
 from .recipes import Recipe, get_recipe
 
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]

@@ -23,7 +23,7 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor, nn
 
-from .layers.class_prototypes import is_shared
+from .layers.processes import is_shared
 
 NAME = re.compile(r"step_(\d+)(?:-rank(\d+))?\.pt")
 

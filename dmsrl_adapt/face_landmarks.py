@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from .layers.checks import check_sizes
 from .layers.local_windows import ALIGNED, LANDMARKS, check_landmarks
 
 INSTALL = "pip install requests && pip install --no-deps facenet-pytorch"
@@ -83,8 +84,7 @@ def align_faces(images: Iterable[Tensor], landmarks: Tensor, size: int) -> Tenso
         >>> align_faces(torch.zeros(2, 3, 90, 70, dtype=torch.uint8), torch.full((2, 5, 2), float("nan")), 48).shape
         torch.Size([2, 3, 48, 48])
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
+    check_sizes(size=size)
     check_landmarks(landmarks, len(landmarks))
     crops = [aligned(image, points, size) for image, points in zip(checked(images), landmarks, strict=True)]
     return torch.stack(crops) if crops else torch.zeros(0, 3, size, size, dtype=torch.uint8)

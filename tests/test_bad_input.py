@@ -138,7 +138,7 @@ SIZES = st.sampled_from([0, 1, 2, N])
 
 @cases(0.2)
 @given(st.data(), SIZES, st.sampled_from(["cosine", "centers", "mi", "mi of classes", "club", "branch"]))
-def test_losses(data, size, kind):
+def test_losses_are_finite_or_one_error(data, size, kind):
     features, domains = data.draw(rows(size)), data.draw(numbers(size, 0, 1))
     if kind in ("cosine", "centers"):
         loss = {"cosine": layers.CosineMarginLoss, "centers": layers.MarginMetricLoss}[kind](K, D)
@@ -160,7 +160,7 @@ def test_losses(data, size, kind):
 
 @cases(0.2)
 @given(st.data(), SIZES, st.sampled_from(["forward", "update", "fit", "relabel"]), st.sampled_from([1, 2]))
-def test_labeler(data, size, method, per_class):
+def test_labeler_stays_as_it_was_after_an_error(data, size, method, per_class):
     labeler = layers.PrototypeLabeler(K, D, NUM_TARGET, prototypes_per_class=per_class)
     labeler.update(torch.eye(K, D), torch.arange(K))
     features, idx = data.draw(rows(size)), data.draw(numbers(size, 0, NUM_TARGET - 1))
@@ -183,7 +183,7 @@ def test_labeler(data, size, method, per_class):
         ["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
     ),
 )
-def test_functions(data, kind):
+def test_functions_answer_or_raise_one_error(data, kind):
     values = data.draw(rows(dim=K))
     as_images = values[:, :, None, None] if isinstance(values, Tensor) and values.ndim == 2 else values
     calls = {
@@ -208,7 +208,7 @@ def test_functions(data, kind):
 
 @cases(0.1)
 @given(st.sampled_from(["cosine", "centers", "mi", "club", "branch", "labeler", "progress", "parts"]), st.data())
-def test_sizes(kind, data):
+def test_sizes_are_taken_or_one_error(kind, data):
     size = st.one_of(st.integers(-2, 4), st.sampled_from([1_000, 0.5, "3", None]))
     first, second = data.draw(size), data.draw(size)
     calls = {
@@ -254,7 +254,7 @@ def make_models(classes=K):
 
 @cases(0.25)
 @given(batches(), st.sampled_from(["hook", "adapter"]))
-def test_steps(batch, kind):
+def test_steps_are_finite_or_leave_everything_as_it_was(batch, kind):
     models, misc = make_models()
     if kind == "hook":
         hook = DMSRLHook([torch.optim.SGD([p for one in models.values() for p in one.parameters()], lr=0.1)])
@@ -334,7 +334,7 @@ def arrays(draw, path):
 
 @cases(0.08)
 @given(st.data())
-def test_own_data(data):
+def test_own_data_is_a_task_or_one_error(data):
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for domain in ("source", "target"):
@@ -354,7 +354,7 @@ def test_own_data(data):
 
 @cases(0.02)
 @given(st.data())
-def test_command_line(data):
+def test_wrong_options_end_the_command_line_with_an_error(data):
     with tempfile.TemporaryDirectory() as folder:
         wrong = {
             "--tasks": st.sampled_from(["nothing", "", "embedded,?"]),

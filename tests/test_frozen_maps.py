@@ -166,6 +166,6 @@ def test_uint8_images_are_given_as_they_are(tmp_path):
         (make_network(), make_images()[0], r"images must have shape .*, got \(3, 11, 11\)"),
     ],
 )
-def test_bad_input(tmp_path, network, images, message):
+def test_bad_input_is_refused(tmp_path, network, images, message):
     with pytest.raises(ValueError, match=message):
         kept(network, images, tmp_path)

@@ -144,7 +144,7 @@ def attached(build: Build) -> Build:
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)
-        adapter, dim = trainable.adapter, trainable.adapter.models["G"].feature_dim
+        adapter, dim = trainable.adapter, trainable.adapter.models[keys.G].feature_dim
         parts = dmsrl_components(dim, setup.num_classes, setup.num_target, total_steps=setup.steps)
         attach_dmsrl(adapter, parts)
         ours = setup.containers({key: adapter.models[key] for key in adapter.hook.recipe.model_keys})

@@ -104,7 +104,6 @@ def lacks_heif(file: Path) -> bool:
 
 def image_files(path: Path) -> dict[str | None, list[Path]]:
     """Gives the images of a folder by class folder; where no class folder has any, those right in it under None."""
-
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     of_class: dict[str | None, list[Path]] = {folder.name: images_below(folder) for folder in folders}
     return of_class if any(of_class.values()) else {None: images_below(path)}

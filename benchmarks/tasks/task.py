@@ -1,7 +1,7 @@
 """What a task is: a labelled source, an unlabelled target, and parts of the target kept for scoring."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -101,10 +101,9 @@ class Shares:
 
     train: float = 0.5
     validation: float = 0.2
-    seed: int = field(default=0)
 
     def cut(self, pool: Split) -> tuple[Split, Split, Split]:
-        """Gives train, validation and test parts of a shuffled pool."""
-        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(self.seed))
+        """Gives train, validation and test parts of a shuffled pool, the same at every call."""
+        order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))
         first, second = round(len(pool) * self.train), round(len(pool) * (self.train + self.validation))
         return pool.take(order[:first]), pool.take(order[first:second]), pool.take(order[second:])

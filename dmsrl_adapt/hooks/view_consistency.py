@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import keys
 from ..layers import class_probs, consistency_loss
-from ..layers.class_prototypes import is_shared
+from ..layers.processes import is_shared
 from .context import read
 
 

@@ -6,8 +6,8 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_range
-from .class_prototypes import num_processes, summed_over_processes
+from .checks import check_features, check_labels, check_range, check_sizes
+from .processes import num_processes, summed_over_processes
 
 
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
@@ -17,15 +17,15 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
     there are two domains and both have equally many samples.
 
     Args:
-        logits: of two domains shape (N,), critic's log odds of domain 1; of more shape (N, D).
-        domains: shape (N,), int64, 0..D-1.
+        logits: of two domains shape (N,), critic's log odds of domain 1; of more shape (N, M).
+        domains: shape (N,), int64, 0..M-1.
     """
     return each_domain_cross_entropy(logits, domains).sum() / max(len(logits), 1)
 
 
 def each_domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
     """Cross entropy of telling the domain by each logit; of two domains logits are log odds, of the shape of `domains`,
-    of more they have one axis more, of length D."""
+    of more they have one axis more, of length M."""
     if logits.ndim == domains.ndim:
         return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="none")
     return F.cross_entropy(logits.flatten(0, -2), domains.flatten(), reduction="none").view(domains.shape)
@@ -34,16 +34,16 @@ def each_domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
 def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
     r"""Domain cross entropy within each class, in nats: the lower, the better the critic tells domains within classes.
 
-    $$ \frac{1}{DK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
+    $$ \frac{1}{MK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
 
-    In a class all D domains count alike, and so do the K classes among each other, however many samples they have. The
+    In a class all M domains count alike, and so do the K classes among each other, however many samples they have. The
     1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller
     for all classes; so log 2 minus it is no bound on the mutual information. In a process group the sums in the
     denominator are those over all processes, and the mean of the processes' losses is the loss of all samples.
 
     Args:
-        logits: of two domains shape (N, K), critic's log odds of domain 1, one output a class; of more shape (N, K, D).
-        domains: shape (N,), int64, 0..D-1.
+        logits: of two domains shape (N, K), critic's log odds of domain 1, one output a class; of more shape (N, K, M).
+        domains: shape (N,), int64, 0..M-1.
         class_probs: q, shape (N, K), 0..1, membership of a sample in a class.
     """
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
@@ -57,7 +57,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
     """How far domains agree on the share of each class, the smallest over the largest, squared; shape (K,), 0..1.
 
     Args:
-        class_mass: shape (D, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
+        class_mass: shape (M, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
             holds nothing, nothing is known, and every class gets 1.
     """
     total = class_mass.sum(1, keepdim=True)
@@ -84,7 +84,7 @@ class AdversarialMILoss(nn.Module):
         num_classes: K for the conditional form, None for the marginal form.
         hidden: width of the critic's two hidden layers; 512 in the paper.
         momentum: share of the old running means kept at a batch, 0..1.
-        num_domains: D, at least 2.
+        num_domains: M, at least 2.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604; gradient reversal: Ganin et al.,
@@ -110,9 +110,7 @@ class AdversarialMILoss(nn.Module):
         super().__init__()
         if num_domains < 2:
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
-        for name, value in {"feature_dim": feature_dim, "num_classes": num_classes, "hidden": hidden}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in 0..1, got {momentum}")
         self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum
@@ -129,7 +127,7 @@ class AdversarialMILoss(nn.Module):
 
         Args:
             features: shape (N, D), floating point, one sample a row.
-            domains: shape (N,), integer, 0..D-1.
+            domains: shape (N,), integer, 0..M-1.
             class_probs: shape (N, K), 0..1, needed by the conditional form, ignored by the marginal one; no gradient
                 flows into it.
             strength: factor >= 0 on the reversed gradient that reaches the features.

@@ -4,21 +4,31 @@ import torch
 from torch import Tensor
 
 
-def check_features(features: Tensor, feature_dim: int, name: str = "features") -> None:
-    """Raises `ValueError` unless `features` is a finite floating tensor of shape (N, feature_dim)."""
-    if not isinstance(features, Tensor) or not features.is_floating_point():
-        came = features.dtype if isinstance(features, Tensor) else type(features).__name__
+def check_sizes(**sizes: int | None) -> None:
+    """Raises `ValueError` for a size below 1; None is no size."""
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_floating(values: Tensor, name: str) -> None:
+    """Raises `TypeError` unless `values` is a floating point tensor."""
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        came = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a floating point tensor, got {came}")
+
+
+def check_features(features: Tensor, feature_dim: int, name: str = "features") -> None:
+    """Raises unless `features` is a finite floating point tensor of shape (N, feature_dim)."""
+    check_floating(features, name)
     if features.ndim != 2 or features.shape[1] != feature_dim:
         raise ValueError(f"{name} must have shape (N, {feature_dim}), got {tuple(features.shape)}")
     check_finite(features, name)
 
 
 def check_image_batch(images: Tensor) -> None:
-    """Raises unless `images` is a floating tensor of shape (N, C, H, W)."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        came = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a floating point tensor, got {came}")
+    """Raises unless `images` is a floating point tensor of shape (N, C, H, W)."""
+    check_floating(images, "images")
     if images.ndim != 4:
         raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
 
@@ -60,10 +70,8 @@ def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, n
 
 
 def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
-    """Raises unless `weights` is a floating tensor of shape (size,) with values 0..1."""
-    if not isinstance(weights, Tensor) or not weights.is_floating_point():
-        came = weights.dtype if isinstance(weights, Tensor) else type(weights).__name__
-        raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    """Raises unless `weights` is a floating point tensor of shape (size,) with values 0..1."""
+    check_floating(weights, name)
     check_range(weights, size, 0, 1, name)
 
 

@@ -1,11 +1,11 @@
-"""What prototypes are made of: sums over the rows of a class, over clusters within a class, and over processes."""
+"""What prototypes are made of: sums over the rows of a class, and of clusters within a class."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
 from .faiss_search import load_faiss
+from .processes import summed_over_processes
 
 TRIES = 5  # k-means ends in a poor place now and then; the best of several counts
 
@@ -31,7 +31,8 @@ def class_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) 
 def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
     """`class_sums` over all processes, of the classes that are there alone: it costs by the samples, not by K.
 
-    Args: those of `class_sums`.
+    Args:
+        rows, labels, weights, num_classes: as in `class_sums`.
 
     Returns:
         present: shape (C,), int64, in order, classes with a sample of weight above 0 in some process.
@@ -82,32 +83,3 @@ def clusters_within_classes(
             of_class = torch.from_numpy(kmeans.assign(points)[1])
         clusters[members] = k * per_class + of_class.to(clusters.device)
     return clusters
-
-
-def is_shared() -> bool:
-    """Whether there are other processes in a process group."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def summed_over_processes(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Gives the sums of float32 tensors over all processes, in one exchange; the tensors themselves where one is."""
-    if not is_shared():
-        return tensors
-    packed = torch.cat([tensor.flatten() for tensor in tensors])
-    dist.all_reduce(packed)
-    parts = packed.split_with_sizes([tensor.numel() for tensor in tensors])
-    return tuple(part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True))
-
-
-def num_processes() -> int:
-    """Number of processes in the process group; 1 without one."""
-    return dist.get_world_size() if is_shared() else 1
-
-
-def of_all_processes(tensor: Tensor) -> Tensor:
-    """Gives the tensors of all processes, of the same shape (N, ...), one after the other: shape (processes N, ...)."""
-    if not is_shared():
-        return tensor
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, tensor.contiguous())
-    return torch.cat(parts)

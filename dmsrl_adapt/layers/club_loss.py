@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .checks import check_features
+from .checks import check_features, check_sizes
 
 LOG_VARIANCE_LIMIT = 5.0  # otherwise what is guessed exactly would have an infinite bound
 
@@ -95,9 +95,7 @@ class CLUBLoss(nn.Module):
 
     def __init__(self, values_dim: int, given_dim: int, hidden: int = 256) -> None:
         super().__init__()
-        for name, value in {"values_dim": values_dim, "given_dim": given_dim, "hidden": hidden}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(values_dim=values_dim, given_dim=given_dim, hidden=hidden)
         self.values_dim, self.given_dim = values_dim, given_dim
         self.estimator = nn.Sequential(nn.Linear(given_dim, hidden), nn.ReLU(), nn.Linear(hidden, 2 * values_dim))
 

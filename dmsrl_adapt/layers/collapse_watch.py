@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 import torch
 from torch import Tensor
 
+from .checks import check_sizes
+
 # sign: value of a window from which on it is told, and in what words
 SIGNS = {
     "largest_class": (0.99, "of the target's pseudo labels are of one class"),
@@ -35,8 +37,7 @@ class CollapseWatch:
     """
 
     def __init__(self, samples: int = 1000) -> None:
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1, got {samples}")
+        check_sizes(samples=samples)
         self.samples = samples
         self.diagnostics: dict[str, float] = {}  # of the last full window, a share 0..1 for each sign
         self.warned: set[str] = set()

@@ -6,8 +6,8 @@ import torch
 from pytorch_adapt.layers import MCCLoss
 from torch import Tensor
 
-from .checks import check_has_values
-from .class_prototypes import is_shared, summed_over_processes
+from .checks import check_floating, check_has_values
+from .processes import is_shared, summed_over_processes
 
 LOWEST = 30.0  # e^-30 of a class is nothing beside another, and its square is no zero yet in float32
 
@@ -37,9 +37,7 @@ class ConfusionLoss(MCCLoss):
             ValueError: another shape, or a tensor without values (meta).
             TypeError: no floating point tensor.
         """
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            came = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"logits must be a floating point tensor, got {came}")
+        check_floating(x, "logits")
         if x.ndim != 2:
             raise ValueError(f"logits must have shape (N, K), got {tuple(x.shape)}")
         check_has_values(x, "logits")

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_weights
+from .checks import check_features, check_labels, check_sizes, check_weights
 from .per_domain_mean import per_domain_mean
 
 
@@ -47,9 +47,7 @@ class CosineMarginLoss(nn.Module):
 
     def __init__(self, num_classes: int, feature_dim: int, scale: float = 8.0, margin: float = 0.2) -> None:
         super().__init__()
-        for name, value in {"num_classes": num_classes, "feature_dim": feature_dim}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(num_classes=num_classes, feature_dim=feature_dim)
         if scale <= 0 or not 0 <= margin <= 2:
             raise ValueError(f"scale must be positive and margin in 0..2, got scale {scale} and margin {margin}")
         self.num_classes, self.feature_dim, self.scale, self.margin = num_classes, feature_dim, scale, margin

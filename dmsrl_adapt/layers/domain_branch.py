@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .adversarial_mi_loss import domain_cross_entropy
-from .checks import check_features, check_labels
+from .checks import check_features, check_labels, check_sizes
 
 
 class DomainSensitive(NamedTuple):
@@ -39,9 +39,7 @@ class DomainBranch(nn.Module):
 
     def __init__(self, feature_dim: int, branch_dim: int = 1, hidden: int = 256) -> None:
         super().__init__()
-        for name, value in {"feature_dim": feature_dim, "branch_dim": branch_dim, "hidden": hidden}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(feature_dim=feature_dim, branch_dim=branch_dim, hidden=hidden)
         self.feature_dim, self.branch_dim = feature_dim, branch_dim
         self.branch = nn.Sequential(nn.Linear(feature_dim, hidden), nn.ReLU(), nn.Linear(hidden, branch_dim))
         self.classifier = nn.Linear(branch_dim, 1)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import check_floating
+
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 # of a face aligned to 112 x 112 pixels as for ArcFace (arXiv 1801.07698), in shares of width and height
@@ -176,9 +178,7 @@ def check_landmarks(landmarks: Tensor, size: int, name: str = "landmarks") -> No
     """Raises unless landmarks are floating point, of shape (size, 5, 2), and NaN or no farther than a side away from
     the image, so that pixels in the place of shares are found. It waits for the device, which the layer does not.
     """
-    if not isinstance(landmarks, Tensor) or not landmarks.is_floating_point():
-        came = landmarks.dtype if isinstance(landmarks, Tensor) else type(landmarks).__name__
-        raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    check_floating(landmarks, name)
     check_landmark_shape(landmarks, size, name)
     known = landmarks[~landmarks.isnan()]
     if known.numel() and not ((known >= -1) & (known <= 2)).all():

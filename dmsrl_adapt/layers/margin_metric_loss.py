@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_weights
+from .checks import check_features, check_labels, check_sizes, check_weights
 from .per_domain_mean import per_domain_mean
 
 
@@ -69,9 +69,7 @@ class MarginMetricLoss(nn.Module):
         self, num_classes: int, feature_dim: int, num_domains: int = 2, margin: float = 100.0, gap_weight: float = 0.01
     ) -> None:
         super().__init__()
-        for name, value in {"num_classes": num_classes, "feature_dim": feature_dim, "num_domains": num_domains}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(num_classes=num_classes, feature_dim=feature_dim, num_domains=num_domains)
         self.num_classes, self.feature_dim = num_classes, feature_dim
         self.margin, self.gap_weight = margin, gap_weight
         self.centers = nn.Parameter(torch.randn(num_domains, num_classes, feature_dim))

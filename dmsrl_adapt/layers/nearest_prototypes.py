@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_weights
-from .class_prototypes import class_sums, clusters_within_classes, is_shared, of_all_processes, present_sums
+from .checks import check_features, check_labels, check_sizes, check_weights
+from .class_prototypes import class_sums, clusters_within_classes, present_sums
 from .faiss_search import METRICS, FlatIndex
+from .processes import is_shared, of_all_processes
 
 CELLS = 2**23  # numbers at work at a time, 32 MiB: memory does not grow with the batches
 
@@ -39,10 +40,7 @@ class NearestPrototypes(nn.Module):
         self, num_classes: int, feature_dim: int, prototypes_per_class: int, metric: str, momentum: float
     ) -> None:
         super().__init__()
-        sizes = {"num_classes": num_classes, "feature_dim": feature_dim, "prototypes_per_class": prototypes_per_class}
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        check_sizes(num_classes=num_classes, feature_dim=feature_dim, prototypes_per_class=prototypes_per_class)
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
         if not 0 <= momentum <= 1:

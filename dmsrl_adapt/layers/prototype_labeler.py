@@ -8,11 +8,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .checks import check_features, check_has_values, check_labels
-from .class_prototypes import is_shared, present_sums, summed_over_processes
+from .checks import check_features, check_has_values, check_labels, check_sizes
+from .class_prototypes import present_sums
 from .faiss_search import DEVICES, FlatIndex
 from .nearest_prototypes import Index, NearestPrototypes, in_parts
 from .neighbour_memory import NeighbourMemory, vote
+from .processes import is_shared, summed_over_processes
 from .pseudo_labels import PseudoLabels
 
 WORK = 64  # numbers, amply counted, that it takes to look at a label
@@ -105,8 +106,7 @@ class PrototypeLabeler(NearestPrototypes):
         neighbours: int = 0,
     ) -> None:
         super().__init__(num_classes, feature_dim, prototypes_per_class, metric, momentum)
-        if num_target < 1:
-            raise ValueError(f"num_target must be at least 1, got {num_target}")
+        check_sizes(num_target=num_target)
         if device not in DEVICES:
             raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
         if threshold < 0:

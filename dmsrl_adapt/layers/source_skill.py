@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_features, check_labels
-from .class_prototypes import summed_over_processes
+from .processes import summed_over_processes
 
 
 class SourceSkill(nn.Module):

@@ -1,7 +1,9 @@
 """Training progress as a module, so that ramps go on where they were when a checkpoint is loaded."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from .checks import check_sizes
 
 DEFAULT_TOTAL_STEPS = 1000
 
@@ -37,8 +39,8 @@ class TrainingProgress(nn.Module):
         0.25
     """
 
-    step: torch.Tensor
-    total_steps: torch.Tensor
+    step: Tensor
+    total_steps: Tensor
 
     def __init__(self, total_steps: int | None = None) -> None:
         super().__init__()
@@ -49,8 +51,7 @@ class TrainingProgress(nn.Module):
 
     def set_total_steps(self, total_steps: int) -> None:
         """Sets the length of the run. Raises `ValueError` below 1."""
-        if total_steps < 1:
-            raise ValueError(f"total_steps must be at least 1, got {total_steps}")
+        check_sizes(total_steps=total_steps)
         self.total_steps.fill_(total_steps)
 
     def advance(self) -> None:

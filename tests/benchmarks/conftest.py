@@ -69,13 +69,6 @@ def flat_folder(tmp_path: Path, pixels: np.ndarray) -> Path:
 
 
 @pytest.fixture
-def image_npz(tmp_path: Path, pixels: np.ndarray, labels: np.ndarray) -> Path:
-    path = tmp_path / "arrays.npz"
-    np.savez(path, images=pixels, labels=labels)
-    return path
-
-
-@pytest.fixture
 def feature_npz(tmp_path: Path, labels: np.ndarray) -> Path:
     path = tmp_path / "vectors.npz"
     rows = np.random.RandomState(1).randn(24, 5) + labels[:, None]

@@ -23,6 +23,7 @@ def test_a_method_and_a_task_are_one_short_file_each(tmp_path: Path, monkeypatch
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
     command = ["run", "--tasks", "moons", "--methods", "source_only,entropy", "--seeds", "0", "--steps", "60"]
     assert main([*command, "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
+    assert main(["data", "check", "moons"]) == 0
     results = {result["method"]: result for result in read_results(tmp_path / "out")}
     assert results.keys() == {"source_only", "entropy"}
     assert results["entropy"]["settings"]["weight"] == 0.1

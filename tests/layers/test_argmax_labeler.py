@@ -13,18 +13,18 @@ def test_label_is_the_most_probable_class_in_full_trust():
     assert (labels.dtype, trust.dtype, distances.dtype) == (torch.int64, torch.float32, torch.float32)
 
 
-def test_empty_batch():
+def test_empty_batch_gives_no_labels():
     labels, trust, distances = ArgmaxLabeler()(torch.zeros(0, 2), class_probs=torch.zeros(0, 4))
     assert labels.shape == trust.shape == distances.shape == (0,)
 
 
-def test_keeps_nothing():
+def test_what_it_is_told_leaves_no_state():
     labeler = ArgmaxLabeler()
     labeler.update(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long))
     assert not labeler.state_dict()
 
 
 @pytest.mark.parametrize(("probs", "came"), [(None, "None"), (torch.zeros(4), r"\(4,\)")])
-def test_missing_probabilities(probs, came):
+def test_missing_probabilities_are_refused(probs, came):
     with pytest.raises(ValueError, match=rf"class_probs must have shape \(N, K\), got {came}"):
         ArgmaxLabeler()(torch.zeros(4, 2), class_probs=probs)

@@ -28,12 +28,12 @@ def test_float32_without_a_gradient(dtype):
     torch.testing.assert_close(probs.sum(1), torch.ones(3))
 
 
-def test_empty_batch():
+def test_empty_batch_has_no_probabilities():
     assert class_probs(torch.zeros(0, 4)).shape == (0, 4)
 
 
 @pytest.mark.parametrize(("logits", "came"), [(torch.zeros(4), r"\[\(4,\)\]"), ([], r"\[\]")])
-def test_bad_logits(logits, came):
+def test_bad_logits_are_refused(logits, came):
     with pytest.raises(ValueError, match=rf"logits must have shape \(N, K\), got {came}"):
         class_probs(logits)
 

@@ -88,7 +88,7 @@ def test_a_class_with_few_rows_has_a_cluster_for_each(per_class):
     assert nothing.shape == (0,)
 
 
-def test_weights_count():
+def test_a_heavy_row_keeps_a_cluster_to_itself():
     rows, labels = torch.tensor([[0.0], [3.0], [6.5]]), torch.zeros(3, dtype=torch.long)
     # the heavy row keeps the mean of a cluster to itself
     for weights, outsider in (([1.0, 1.0, 1.0], 2), ([1000.0, 1.0, 1.0], 0)):

@@ -22,7 +22,7 @@ def test_equals_the_slow_reference(seed):
     assert consistency_loss(logits, probs).item() == pytest.approx(slow_loss(logits, probs), rel=1e-5)
 
 
-def test_by_hand():
+def test_value_by_hand():
     """A certain sample counts in full, log 2; one of which nothing is known by half, log(2) / 2."""
     probs = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
     assert consistency_loss(torch.zeros(2, 2), probs).item() == pytest.approx(0.75 * math.log(2))
@@ -71,6 +71,6 @@ def test_it_is_computed_in_float32(dtype):
         (torch.zeros(1, 2), torch.tensor([[2.0, -1.0]]), r"class_probs must be in 0\.\.1\.001, got values from -1"),
     ],
 )
-def test_bad_input(logits, probs, message):
+def test_bad_input_is_refused(logits, probs, message):
     with pytest.raises(ValueError, match=message):
         consistency_loss(logits, probs)

@@ -45,7 +45,7 @@ def test_any_floating_dtype_is_searched_in_float32(metric, dtype):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_ties_and_duplicates(metric):
+def test_ties_and_duplicates_are_found_as_a_full_sort_does(metric):
     rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     check_nearest(torch.tensor([[1.0, 1.0], [2.0, 0.0], [0.0, 0.5]]), rows, 4, metric)
 
@@ -58,7 +58,7 @@ def test_zero_vectors_are_at_cosine_distance_one():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_non_contiguous_tensors(metric):
+def test_non_contiguous_tensors_are_found_as_a_full_sort_does(metric):
     queries, rows = torch.randn(4, 6).t(), torch.randn(5, 8)[:, ::2]
     assert not queries.is_contiguous()
     assert not rows.is_contiguous()
@@ -83,7 +83,7 @@ def test_distances_are_not_negative(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_no_queries(metric):
+def test_no_queries_find_nothing(metric):
     check_nearest(torch.zeros(0, 3), torch.randn(4, 3), 2, metric)
 
 
@@ -96,7 +96,7 @@ def test_no_queries(metric):
         ({"device": "tpu"}, r"device must be one of \('auto', 'cpu', 'all'\), got 'tpu'"),
     ],
 )
-def test_bad_arguments(changed, message):
+def test_bad_arguments_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         nearest(**{"queries": torch.zeros(2, 3), "references": torch.zeros(4, 3), "k": 1, **changed})
 

@@ -190,12 +190,12 @@ def test_unknown_kind_is_named(kind):
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5])
-def test_share_out_of_range(share):
+def test_share_out_of_range_is_refused(share):
     with pytest.raises(ValueError, match=f"window must be above 0 and at most 1, got {share}"):
         LocalWindows("corners", share)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 2), (3, 5, 2), (5, 2), (2, 5, 3)])
-def test_landmarks_of_another_shape(shape):
+def test_landmarks_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"landmarks must have shape \(2, 5, 2\), got \("):
         LocalWindows("landmarks")(torch.zeros(2, 1, 4, 4), torch.zeros(shape))

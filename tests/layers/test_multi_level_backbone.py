@@ -384,7 +384,7 @@ def test_names_of_the_state_are_those_that_checkpoints_have():
         ({"backbone": nn.Flatten(), "input_size": 8}, r"must give maps of shape \(N, C, H, W\), got \(1, 64\)"),
     ],
 )
-def test_bad_arguments(changed, message):
+def test_bad_arguments_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         MultiLevelBackbone(**{"in_chans": 1, **changed})
 

@@ -551,7 +551,7 @@ def test_sample_idx_out_of_range_names_num_target():
         ({"threshold": -1.0}, "threshold must be at least 0, got -1"),
     ],
 )
-def test_bad_settings(changed, message):
+def test_bad_settings_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         make(**changed)
 

@@ -113,13 +113,13 @@ def test_the_same_seed_draws_the_same():
     assert torch.equal(first, second)
 
 
-def test_images_of_another_kind():
+def test_images_of_another_shape_or_type_are_refused():
     with pytest.raises(ValueError, match=r"images must have shape \(N, C, H, W\), got \(2, 3\)"):
         RandomAffine()(torch.zeros(2, 3))
     with pytest.raises(TypeError, match=r"images must be a floating point tensor, got torch\.uint8"):
         RandomAffine()(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
 
 
-def test_negative_strength():
+def test_negative_strength_is_refused():
     with pytest.raises(ValueError, match="strength must be at least 0, got -1"):
         RandomAffine(-1)

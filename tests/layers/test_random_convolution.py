@@ -64,7 +64,7 @@ def test_each_image_is_blended_with_its_convolution(drawn):
     assert len(set(shares)) == 6
 
 
-def test_by_hand(monkeypatch):
+def test_blend_by_hand(monkeypatch):
     """Ones blended with threes: 3 - 2 a, for a between 0 and 1 as often as anywhere else."""
     monkeypatch.setattr(random_convolution, "convolve_each", lambda images, kernels: torch.full_like(images, 3.0))
     out = RandomConvolution()(torch.ones(2000, 1, 2, 2)).flatten(1)
@@ -135,6 +135,6 @@ def test_images_need_four_axes():
         ({"kernel_sizes": [-1]}, r"kernel_sizes must be odd numbers of pixels, got \(-1,\)"),
     ],
 )
-def test_bad_settings(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         RandomConvolution(**settings)

@@ -32,6 +32,6 @@ def test_bad_shapes(shapes):
 
 
 @pytest.mark.parametrize("shape", [(3, 43), (3, 44, 1), (44,)])
-def test_rows_of_another_size(shape):
+def test_rows_of_another_size_are_refused(shape):
     with pytest.raises(ValueError, match=r"rows must have shape \(N, 44\), got \("):
         StoredMaps([(2, 4, 4), (3, 2, 2)])(torch.zeros(shape))
