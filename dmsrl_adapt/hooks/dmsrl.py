@@ -40,9 +40,9 @@ class DMSRLHook(BaseWrapperHook):
     Modules: `G`, `C`, and those that `dmsrl_components` gives for the recipe. Reads: `src_imgs`, `src_labels`,
     `target_imgs`, `target_sample_idx`; `src_imgs_restyled` and `target_imgs_restyled` where the batch brings another
     style, see `RandomStyleHook`; `target_labels` where some are known, see `TargetLabelsHook`; `progress` where a loop
-    gives its own. Writes: features and logits of both
-    domains, `progress`, and pseudo labels where the recipe has a labeller. Loss: `total_loss`, a dict of the weighted
-    parts and their `total`. The step is counted in `training_progress` once the optimizers have stepped.
+    gives its own. Writes: features and logits of both domains, `progress`, and pseudo labels where the recipe has a
+    labeller. Loss: `total_loss`, a dict of the weighted parts and their `total`. The step is counted in
+    `training_progress` once the optimizers have stepped.
 
     Args:
         opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...). That no module was
