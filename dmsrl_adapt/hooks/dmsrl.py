@@ -137,16 +137,13 @@ def source_loss(recipe: Recipe) -> nn.Module:
 
 def style_hooks(recipe: Recipe) -> list[BaseHook]:
     """Gives the hooks that say what G is to see of each domain, where it is not the images as they are."""
-    strength, hooks = recipe.affine_strength, []
-    if recipe.style_probability > 0:
-        hooks.append(
-            RandomStyleHook(
-                keys.SRC, recipe.style_probability, affine_strength=strength, by_skill=recipe.style_by_skill
-            )
-        )
-    if recipe.view_weight > 0 and recipe.view_probability > 0:
-        hooks.append(RandomStyleHook(keys.TARGET, recipe.view_probability, affine_strength=strength))
-    return hooks
+    target = recipe.view_probability if recipe.view_weight > 0 else 0.0
+    shares = ((keys.SRC, recipe.style_probability, recipe.style_by_skill), (keys.TARGET, target, False))
+    return [
+        RandomStyleHook(domain, share, affine_strength=recipe.affine_strength, by_skill=by_skill)
+        for domain, share, by_skill in shares
+        if share > 0
+    ]
 
 
 def recipe_hooks(recipe: Recipe) -> list[BaseHook]:

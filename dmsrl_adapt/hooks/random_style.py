@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import keys
 from ..layers import RandomAffine, RandomConvolution
+from ..layers.checks import check_shares
 from ..layers.random_affine import moved_images
 from .context import read, read_restyled
 
@@ -64,8 +65,7 @@ class RandomStyleHook(BaseHook):
         super().__init__(**kwargs)
         if domain not in keys.DOMAINS:
             raise ValueError(f"domain must be one of {keys.DOMAINS}, got {domain!r}")
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be in 0..1, got {probability}")
+        check_shares(probability=probability)
         self.domain, self.probability, self.by_skill = domain, probability, by_skill
         self.style, self.pose = RandomConvolution(kernel_sizes), RandomAffine(affine_strength)
 

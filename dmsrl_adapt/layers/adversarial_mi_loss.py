@@ -6,7 +6,7 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_range, check_sizes
+from .checks import check_features, check_labels, check_range, check_shares, check_sizes
 from .processes import num_processes, summed_over_processes
 
 
@@ -111,8 +111,7 @@ class AdversarialMILoss(nn.Module):
         if num_domains < 2:
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
         check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must be in 0..1, got {momentum}")
+        check_shares(momentum=momentum)
         self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum
         self.num_domains = num_domains
         outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)

@@ -11,6 +11,13 @@ def check_sizes(**sizes: int | None) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
+def check_shares(**shares: float) -> None:
+    """Raises `ValueError` for a share out of 0..1."""
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be in 0..1, got {value}")
+
+
 def check_floating(values: Tensor, name: str) -> None:
     """Raises `TypeError` unless `values` is a floating point tensor."""
     if not isinstance(values, Tensor) or not values.is_floating_point():

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .checks import check_shares
+
 
 def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
     """Gives probabilities, shape (N, K), float32, without a gradient; several classifiers are averaged.
@@ -61,8 +63,7 @@ def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
     """
     if probs.ndim != 2:
         raise ValueError(f"probs must have shape (N, K), got {tuple(probs.shape)}")
-    if not 0 <= least_certainty <= 1:
-        raise ValueError(f"least_certainty must be in 0..1, got {least_certainty}")
+    check_shares(least_certainty=least_certainty)
     return probs.argmax(1).masked_fill(certainty(probs) < least_certainty, -1)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_sizes, check_weights
+from .checks import check_features, check_labels, check_shares, check_sizes, check_weights
 from .class_prototypes import class_sums, clusters_within_classes, present_sums
 from .faiss_search import METRICS, FlatIndex
 from .processes import is_shared, of_all_processes
@@ -43,8 +43,7 @@ class NearestPrototypes(nn.Module):
         check_sizes(num_classes=num_classes, feature_dim=feature_dim, prototypes_per_class=prototypes_per_class)
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must be in 0..1, got {momentum}")
+        check_shares(momentum=momentum)
         self.num_classes, self.feature_dim = num_classes, feature_dim
         self.prototypes_per_class, self.metric, self.momentum = prototypes_per_class, metric, momentum
         # row k P + p is prototype p of class k

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels
+from .checks import check_features, check_labels, check_shares
 from .processes import summed_over_processes
 
 
@@ -33,8 +33,7 @@ class SourceSkill(nn.Module):
 
     def __init__(self, momentum: float = 0.9) -> None:
         super().__init__()
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must be in 0..1, got {momentum}")
+        check_shares(momentum=momentum)
         self.momentum = momentum
         self.register_buffer("skill", torch.zeros(()))
 
