@@ -133,7 +133,6 @@ class AttachedHook(BaseWrapperHook):
         self.step, self.are_opts_checked = step, False
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         models = {key: read(self, inputs, key) for key in self.recipe.model_keys}
         misc = {key: read(self, inputs, key) for key in self.recipe.misc_keys}
         if not self.are_opts_checked:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .. import keys
 from ..layers.checks import check_images, check_labels
 from .context import read, read_progress, read_restyled
-from .mi_minimization import num_domains
+from .domains import num_domains
 from .target_labels import read_target_labels
 
 

@@ -45,7 +45,6 @@ class CollapseHook(BaseHook):
         return self.watch.diagnostics
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         features, logits = (inputs.get(key(keys.TARGET)) for key in (keys.features, keys.logits))
         if features is not None:
             self.watch.add(

@@ -23,6 +23,12 @@ def read_progress(inputs: Mapping[str, Any]) -> float:
     return progress
 
 
+def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, images_only: bool) -> float:
+    """Gives the share, 0..1, of its gradient that a hook lets through at this progress and for this kind of input."""
+    share = read_progress(inputs) if is_ramped else 1.0
+    return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share
+
+
 def read_restyled(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:
     """Gives the images in another style, where the context has them. Raises `TypeError` or `ValueError` where they are
     not of the images' type and shape."""

@@ -106,7 +106,6 @@ class DMSRLHook(BaseWrapperHook):
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         trained = {key: read(self, inputs, key) for key in (keys.G, keys.C, *self.recipe.model_keys)}
         layers = {key: read(self, inputs, key) for key in (*self.recipe.model_keys, *self.recipe.misc_keys)}
         if not self.are_opts_checked:

@@ -45,7 +45,6 @@ class FixedNetworksHook(BaseHook):
         self.f_hook = FrozenModelHook(FeaturesHook(detach=True, domains=list(domains)), keys.G)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         outputs = dict(self.f_hook(inputs, losses)[0])
         context = inputs | outputs
         outputs |= {keys.features(domain): context[f"{keys.features(domain)}_detached"] for domain in self.domains}

@@ -52,7 +52,6 @@ class LevelFeaturesHook(BaseHook):
         self.levels, self.domains = tuple(levels), tuple(domains)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         given = {domain: self._landmarks(inputs, domain) for domain in self.domains}
         outputs = {}
         for domain in self.domains:

@@ -53,7 +53,6 @@ class MarginMetricHook(BaseHook):
         self.f_hook = FeaturesHook(domains=list(domains)) if levels is None else EmptyHook()
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         parts = read_parts(self, inputs, keys.MARGIN_METRIC, self.domains, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pytorch_adapt.hooks import FeaturesAndLogitsHook, FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor, nn
@@ -12,7 +11,9 @@ from torch import Tensor, nn
 from .. import keys
 from ..layers import class_probs, faded_by_doubt
 from ..layers.checks import check_labels
-from .context import read, read_progress
+from ..layers.class_probs import with_known_classes
+from .context import read, read_strength
+from .domains import domain_numbers, num_domains
 from .level_parts import check_level_weights, read_parts
 from .target_labels import read_target_labels
 
@@ -75,11 +76,10 @@ class MIMinimizationHook(BaseHook):
         self.f_hook = f_hook(domains=list(keys.DOMAINS))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
-        probs = self._class_probs(context, len(context[keys.features(keys.SRC)])) if self.conditional else None
+        probs = self._class_probs(context) if self.conditional else None
         strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
         loss = sum(
             part.weight * part.layer(part.features(context), self._domains(context, part.layer), probs, strength)
@@ -93,36 +93,18 @@ class MIMinimizationHook(BaseHook):
             return domain_numbers(context)
         return torch.cat([read(self, context, keys.domain_id(domain)) for domain in keys.DOMAINS])
 
-    def _class_probs(self, context: Mapping[str, Any], num_source: int) -> Tensor:
+    def _class_probs(self, context: Mapping[str, Any]) -> Tensor:
         """Known labels as certain, other target classes as the classifier sees them; shape (N, K)."""
         target = class_probs(context[keys.logits(keys.TARGET)])
-        labels = read(self, context, keys.SRC_LABELS)
-        labels = check_labels(labels, num_source, target.shape[1], name=keys.SRC_LABELS)
-        known = read_target_labels(context, len(target), target.device, target.shape[1])
-        certain = F.one_hot(torch.cat([labels, known.clamp(min=0)]), target.shape[1]).to(target)
-        guessed = faded_by_doubt(target) if self.fades_doubt else target
-        target = certain[num_source:].where(known[:, None] >= 0, guessed)
-        return torch.cat([certain[:num_source], target])
+        target = faded_by_doubt(target) if self.fades_doubt else target
+        num_source, num_classes = len(context[keys.features(keys.SRC)]), target.shape[1]
+        labels = check_labels(read(self, context, keys.SRC_LABELS), num_source, num_classes, name=keys.SRC_LABELS)
+        known = read_target_labels(context, len(target), target.device, num_classes)
+        probs = torch.cat([target.new_zeros(num_source, num_classes), target])
+        return with_known_classes(probs, torch.cat([labels, known]))
 
     def _loss_keys(self) -> list[str]:
         return [keys.MI_LOSS]
 
     def _out_keys(self) -> list[str]:
         return list(self.f_hook.out_keys)
-
-
-def num_domains(layer: nn.Module) -> int:
-    """Gives the number of domains that a layer, however it is wrapped, tells apart."""
-    return max(getattr(part, "num_domains", 2) for part in layer.modules())
-
-
-def domain_numbers(context: Mapping[str, Any]) -> Tensor:
-    """Gives the domain, 0 or 1, of every row of the features of both domains, source first; shape (N,)."""
-    features = [context[keys.features(domain)] for domain in keys.DOMAINS]
-    return torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
-
-
-def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, images_only: bool) -> float:
-    """Gives the share, 0..1, of its gradient that a hook lets through at this progress and for this kind of input."""
-    share = read_progress(inputs) if is_ramped else 1.0
-    return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share

@@ -32,7 +32,6 @@ class ProgressHook(BaseHook):
         self.advance = advance
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         if keys.PROGRESS in inputs:
             return {}, {}
         progress = read(self, inputs, keys.TRAINING_PROGRESS)

@@ -57,7 +57,6 @@ class PseudoLabelHook(BaseHook):
         self.labeler: Any = None  # that of the last batch: upstream's logger looks for modules in hooks, not in `misc`
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         labeler = self.labeler = read(self, inputs, keys.PSEUDO_LABELER)
         sample_idx, labels = (read(self, inputs, key) for key in (keys.TARGET_SAMPLE_IDX, keys.SRC_LABELS))
         outputs = self.f_hook(inputs, losses)[0]

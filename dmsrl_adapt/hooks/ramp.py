@@ -40,7 +40,6 @@ class RampHook(BaseWrapperHook):
         self.hook = hook
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         weight = ramp(read_progress(inputs))
         outputs, own = self.hook(inputs, losses)
         return outputs, {key: weight * loss for key, loss in own.items()}

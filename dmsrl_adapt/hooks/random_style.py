@@ -70,7 +70,6 @@ class RandomStyleHook(BaseHook):
         self.style, self.pose = RandomConvolution(kernel_sizes), RandomAffine(affine_strength)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
         restyled = read_restyled(inputs, self.domain, images)
         has_style = images.ndim == 4 or restyled is not None

@@ -42,7 +42,6 @@ class SourceSkillHook(BaseHook):
         self.f_hook = FeaturesAndLogitsHook(domains=[keys.SRC])
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         skill, labels = read(self, inputs, keys.SOURCE_SKILL), read(self, inputs, keys.SRC_LABELS)
         outputs = self.f_hook(inputs, losses)[0]
         probs = class_probs((inputs | outputs)[keys.logits(keys.SRC)])

@@ -39,7 +39,6 @@ class StyledFeaturesHook(BaseHook):
         self.domains = tuple(domains)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         missing = [domain for domain in self.domains if keys.features(domain) not in inputs]
         return {keys.features(domain): run_backbone(self, inputs, domain) for domain in missing}, {}
 

@@ -51,7 +51,6 @@ class TargetLabelsHook(BaseHook):
         self.has_labels = True
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         self.has_labels = keys.TARGET_LABELS in inputs
         if not self.has_labels:
             return {}, {}

@@ -7,8 +7,8 @@ from pytorch_adapt.hooks import FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from .context import read
-from .mi_minimization import domain_numbers, read_strength
+from .context import read, read_strength
+from .domains import domain_numbers
 
 
 class TwoBranchMIHook(BaseHook):
@@ -60,7 +60,6 @@ class TwoBranchMIHook(BaseHook):
         self.f_hook = FeaturesHook(domains=list(keys.DOMAINS))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         branch, estimator = (read(self, inputs, key) for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR))
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs

@@ -44,7 +44,6 @@ class ViewConsistencyHook(BaseHook):
         self.f_hook = FeaturesAndLogitsHook(domains=[keys.TARGET])
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """"""
         images, is_styled = (read(self, inputs, key(keys.TARGET)) for key in (keys.imgs, keys.is_styled))
         if is_styled.shape != (len(images),):
             wanted, came = (len(images),), tuple(is_styled.shape)

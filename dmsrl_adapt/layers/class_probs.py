@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_shares
@@ -38,6 +39,22 @@ def certainty(probs: Tensor) -> Tensor:
     """
     most = math.log(max(probs.shape[1], 2))
     return (1 - torch.special.entr(probs).sum(1) / most).clamp(0, 1)
+
+
+def with_known_classes(probs: Tensor, labels: Tensor) -> Tensor:
+    """Gives certainty, 1 for the class and 0 for all others, to the rows whose class is known.
+
+    Args:
+        probs: shape (N, K), floating point.
+        labels: shape (N,), int64, 0..K-1, or -1 where the class is not known, whose rows stay as they are.
+
+    Example:
+        >>> with_known_classes(torch.tensor([[0.4, 0.6], [0.4, 0.6]]), torch.tensor([-1, 0]))
+        tensor([[0.4000, 0.6000],
+                [1.0000, 0.0000]])
+    """
+    certain = F.one_hot(labels.clamp(min=0), probs.shape[1]).to(probs)
+    return certain.where(labels[:, None] >= 0, probs)
 
 
 def known_classes(probs: Tensor, least_certainty: float) -> Tensor:

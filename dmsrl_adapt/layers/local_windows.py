@@ -104,8 +104,8 @@ class LocalWindows(nn.Module):
     """Cuts named windows out of maps. Without parameters, and without buffers that are saved.
 
     Args:
-        kind: "corners", a grid of (rows, columns), or "landmarks".
-        share: side of a window as a share of the map's, above 0 and at most 1, for corners and landmarks; None for 5/7
+        local: "corners", a grid of (rows, columns), or "landmarks".
+        window: side of a window as a share of the map's, above 0 and at most 1, for corners and landmarks; None for 5/7
             at the corners, as in the paper (5 x 5 of 7 x 7), and 2/5, a little more than the distance of the eyes,
             around landmarks. A grid's windows have the size that covers the map.
 
@@ -122,15 +122,15 @@ class LocalWindows(nn.Module):
 
     aligned: Tensor
 
-    def __init__(self, kind: str | tuple[int, int] = "corners", share: float | None = None) -> None:
+    def __init__(self, local: str | tuple[int, int] = "corners", window: float | None = None) -> None:
         super().__init__()
-        if kind not in ("corners", "landmarks") and not is_grid(kind):
-            raise ValueError(f"local must be 'corners', 'landmarks', (rows, columns) or None, got {kind!r}")
-        if share is None:
-            share = LANDMARK_SHARE if kind == "landmarks" else CORNER_SHARE
-        if not 0 < share <= 1:
-            raise ValueError(f"window must be above 0 and at most 1, got {share}")
-        self.kind, self.share = kind, share
+        if local not in ("corners", "landmarks") and not is_grid(local):
+            raise ValueError(f"local must be 'corners', 'landmarks', (rows, columns) or None, got {local!r}")
+        if window is None:
+            window = LANDMARK_SHARE if local == "landmarks" else CORNER_SHARE
+        if not 0 < window <= 1:
+            raise ValueError(f"window must be above 0 and at most 1, got {window}")
+        self.local, self.window = local, window
         self.register_buffer("aligned", torch.tensor(ALIGNED), persistent=False)
         self.names = tuple(self(torch.zeros(1, 1, 1, 1)))
 
@@ -146,11 +146,11 @@ class LocalWindows(nn.Module):
         Raises:
             ValueError: landmarks of another shape.
         """
-        if isinstance(self.kind, tuple):
-            return grid_windows(maps, *self.kind)
-        if self.kind == "corners":
-            return corner_windows(maps, self.share)
-        return landmark_windows(maps, self._known(landmarks, maps.shape[0]), self.share)
+        if isinstance(self.local, tuple):
+            return grid_windows(maps, *self.local)
+        if self.local == "corners":
+            return corner_windows(maps, self.window)
+        return landmark_windows(maps, self._known(landmarks, maps.shape[0]), self.window)
 
     def _known(self, landmarks: Tensor | None, size: int) -> Tensor:
         if landmarks is None:
@@ -160,7 +160,7 @@ class LocalWindows(nn.Module):
         return torch.where(is_missing, self.aligned, landmarks.to(self.aligned))
 
     def extra_repr(self) -> str:
-        return f"{self.kind!r}, share={self.share:.4g}"
+        return f"{self.local!r}, window={self.window:.4g}"
 
 
 def is_grid(kind: object) -> bool:

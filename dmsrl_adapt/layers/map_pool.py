@@ -21,7 +21,7 @@ class MapPool(nn.Module):
     """Gives one vector an image of maps (N, C, H, W): (N, C), or (N, C H W) where they are flattened.
 
     Args:
-        kind: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on, which counts what is
+        pool: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on, which counts what is
             negative as nothing, and which runs in float32 under autocast, or "flatten", which keeps every cell.
 
     Raises:
@@ -36,24 +36,24 @@ class MapPool(nn.Module):
         torch.Size([2, 8])
     """
 
-    def __init__(self, kind: str = "avg") -> None:
+    def __init__(self, pool: str = "avg") -> None:
         super().__init__()
-        if kind not in POOLS:
-            raise ValueError(f"pool must be one of {POOLS}, got {kind!r}")
-        self.kind = kind
-        if kind == "gem":
+        if pool not in POOLS:
+            raise ValueError(f"pool must be one of {POOLS}, got {pool!r}")
+        self.pool = pool
+        if pool == "gem":
             self.power = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Pools maps of shape (N, C, H, W)."""
-        if self.kind == "avg":
+        if self.pool == "avg":
             return maps.mean((2, 3))
-        if self.kind == "max":
+        if self.pool == "max":
             return maps.amax((2, 3))
-        if self.kind == "flatten":
+        if self.pool == "flatten":
             return maps.flatten(1)
         with torch.autocast(maps.device.type, enabled=False):
             return generalised_mean(maps.float(), self.power.float()).to(maps)
 
     def extra_repr(self) -> str:
-        return repr(self.kind)
+        return repr(self.pool)

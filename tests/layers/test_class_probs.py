@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dmsrl_adapt.layers import certainty, class_probs, faded_by_doubt, known_classes
+from dmsrl_adapt.layers.class_probs import with_known_classes
 
 from .. import references
 
@@ -78,3 +79,9 @@ def test_doubtful_samples_are_unknown():
 def test_known_classes_of_bad_input_are_refused(probs, least):
     with pytest.raises(ValueError, match="must"):
         known_classes(probs, least)
+
+
+def test_known_classes_are_certain_and_others_stay():
+    probs = torch.tensor([[0.4, 0.6], [0.3, 0.7], [0.0, 0.0]])
+    assert with_known_classes(probs, torch.tensor([-1, 0, 1])).tolist() == [probs[0].tolist(), [1.0, 0.0], [0.0, 1.0]]
+    assert with_known_classes(probs[:0], torch.zeros(0).long()).shape == (0, 2)

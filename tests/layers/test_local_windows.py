@@ -164,35 +164,35 @@ def test_landmark_windows_run_in_float32_under_autocast_and_keep_the_type():
     torch.testing.assert_close(window, LocalWindows("landmarks")(maps.float())["nose"].bfloat16())
 
 
-@pytest.mark.parametrize(("kind", "share"), [("corners", 5 / 7), ("landmarks", 2 / 5)])
-def test_default_share(kind, share):
-    assert LocalWindows(kind).share == share
-    assert LocalWindows(kind, 0.3).share == 0.3
+@pytest.mark.parametrize(("local", "window"), [("corners", 5 / 7), ("landmarks", 2 / 5)])
+def test_default_window(local, window):
+    assert LocalWindows(local).window == window
+    assert LocalWindows(local, 0.3).window == 0.3
 
 
-@pytest.mark.parametrize("kind", ["corners", "landmarks", (2, 3)])
-def test_names_are_known_before_the_first_call_and_nothing_is_saved(kind):
-    layer = LocalWindows(kind)
+@pytest.mark.parametrize("local", ["corners", "landmarks", (2, 3)])
+def test_names_are_known_before_the_first_call_and_nothing_is_saved(local):
+    layer = LocalWindows(local)
     assert layer.names == tuple(layer(torch.zeros(2, 3, 5, 5)))
     assert layer.state_dict() == {}
     assert list(layer.parameters()) == []
 
 
 def test_an_empty_batch_stays_empty():
-    for kind in ("corners", "landmarks", (2, 3)):
-        assert all(len(window) == 0 for window in LocalWindows(kind)(torch.zeros(0, 3, 5, 5)).values())
+    for local in ("corners", "landmarks", (2, 3)):
+        assert all(len(window) == 0 for window in LocalWindows(local)(torch.zeros(0, 3, 5, 5)).values())
 
 
-@pytest.mark.parametrize("kind", ["grid", (0, 2), (2,), (2, 2.0), 3, [2, 2]])
-def test_unknown_kind_is_named(kind):
+@pytest.mark.parametrize("local", ["grid", (0, 2), (2,), (2, 2.0), 3, [2, 2]])
+def test_unknown_local_is_named(local):
     with pytest.raises(ValueError, match=r"local must be 'corners', 'landmarks', \(rows, columns\) or None, got"):
-        LocalWindows(kind)
+        LocalWindows(local)
 
 
-@pytest.mark.parametrize("share", [0.0, -0.1, 1.5])
-def test_share_out_of_range_is_refused(share):
-    with pytest.raises(ValueError, match=f"window must be above 0 and at most 1, got {share}"):
-        LocalWindows("corners", share)
+@pytest.mark.parametrize("window", [0.0, -0.1, 1.5])
+def test_window_out_of_range_is_refused(window):
+    with pytest.raises(ValueError, match=f"window must be above 0 and at most 1, got {window}"):
+        LocalWindows("corners", window)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 2), (3, 5, 2), (5, 2), (2, 5, 3)])

@@ -50,7 +50,7 @@ def test_kinds_by_hand():
 
 
 def test_only_the_generalised_mean_learns():
-    assert {kind: list(MapPool(kind).state_dict()) for kind in ("avg", "max", "gem", "flatten")} == {
+    assert {pool: list(MapPool(pool).state_dict()) for pool in ("avg", "max", "gem", "flatten")} == {
         "avg": [],
         "max": [],
         "gem": ["power"],
@@ -67,6 +67,6 @@ def test_half_precision_is_kept_and_computed_in_float32():
     assert pooled.item() == pytest.approx(60.0)
 
 
-def test_unknown_kind_is_named():
+def test_unknown_pool_is_named():
     with pytest.raises(ValueError, match=r"pool must be one of \('avg', 'max', 'gem', 'flatten'\), got 'sum'"):
         MapPool("sum")

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from dmsrl_adapt.hooks import MarginMetricHook
+from dmsrl_adapt.hooks.context import read, read_progress, read_restyled, read_strength
+
+
+def test_a_missing_key_is_told_with_the_hook_and_what_is_there():
+    with pytest.raises(KeyError, match=r"MarginMetricHook needs 'src_labels' in the context, got \['G', 'src_imgs'\]"):
+        read(MarginMetricHook(), {"src_imgs": 1, "G": 2}, "src_labels")
+
+
+def test_progress_is_all_of_it_where_nobody_counts():
+    assert read_progress({}) == 1.0
+    assert read_progress({"progress": 0.25}) == 0.25
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan")])
+def test_progress_out_of_range(progress):
+    with pytest.raises(ValueError, match=rf"'progress' must be in 0\.\.1, got {progress}"):
+        read_progress({"progress": progress})
+
+
+@pytest.mark.parametrize(
+    ("is_ramped", "images_only", "shape", "strength"),
+    [
+        (False, False, (2, 5), 1.0),
+        (True, False, (2, 5), 0.25),
+        (True, True, (2, 5), 0.0),
+        (False, True, (2, 5), 0.0),
+        (True, True, (2, 3, 4, 4), 0.25),
+        (False, True, (2, 3, 4, 4), 1.0),
+    ],
+)
+def test_strength_follows_progress_and_spares_what_is_no_image(is_ramped, images_only, shape, strength):
+    context = {"progress": 0.25, "target_imgs": torch.zeros(shape)}
+    assert read_strength(None, context, is_ramped, images_only) == strength
+
+
+def test_images_in_another_style_are_those_of_the_batch():
+    images = torch.zeros(2, 3, 4, 4)
+    assert read_restyled({}, "src", images) is None
+    assert read_restyled({"src_imgs_restyled": images}, "src", torch.ones(2, 3, 4, 4)) is images
+
+
+def test_images_in_another_style_have_type_and_shape_of_the_images():
+    images = torch.zeros(2, 3, 4, 4)
+    for restyled in (images.double(), [images]):
+        with pytest.raises(TypeError, match=r"'src_imgs_restyled' must be a tensor of torch.float32 as 'src_imgs' is"):
+            read_restyled({"src_imgs_restyled": restyled}, "src", images)
+    with pytest.raises(ValueError, match=r"shape of 'src_imgs', \(2, 3, 4, 4\), got \(1, 3, 4, 4\)"):
+        read_restyled({"src_imgs_restyled": images[:1]}, "src", images)
