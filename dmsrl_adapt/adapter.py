@@ -42,7 +42,7 @@ class DMSRL(BaseAdapter):
         KeyError: a container lacks a key, or has one that the recipe does not know.
         ValueError: unknown recipe.
 
-    Example:
+    Examples:
         >>> from pytorch_adapt.containers import Misc, Models
         >>> from dmsrl_adapt import dmsrl_components
         >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)

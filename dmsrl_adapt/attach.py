@@ -76,7 +76,7 @@ def attach_dmsrl(
         ValueError: the host refuses a part of the recipe, and says why; an adapter has one of the modules already.
         KeyError: parts lack a module that the recipe needs.
 
-    Example:
+    Examples:
         >>> from pytorch_adapt.adapters import MCD
         >>> from pytorch_adapt.containers import Models
         >>> from pytorch_adapt.layers import MultipleModels

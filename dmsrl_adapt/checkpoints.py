@@ -69,7 +69,7 @@ class Checkpoints:
         TypeError: an object without such a state.
         ValueError: less than 2 to keep, or nothing to save.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     checkpoints = Checkpoints(folder, {"C": torch.nn.Linear(2, 3)})

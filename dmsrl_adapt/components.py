@@ -54,7 +54,7 @@ def dmsrl_components(
     Raises:
         ValueError: unknown recipe, a size below 1, or more than two domains for the two-branch form.
 
-    Example:
+    Examples:
         >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
         >>> sorted(parts.models), sorted(parts.misc)
         (['margin_metric', 'mi_critic'], ['pseudo_labeler', 'source_skill', 'training_progress'])

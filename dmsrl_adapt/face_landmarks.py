@@ -80,7 +80,7 @@ def align_faces(images: Iterable[Tensor], landmarks: Tensor, size: int) -> Tenso
             below 1.
         TypeError: landmarks that are no floating point tensor.
 
-    Example:
+    Examples:
         >>> align_faces(torch.zeros(2, 3, 90, 70, dtype=torch.uint8), torch.full((2, 5, 2), float("nan")), 48).shape
         torch.Size([2, 3, 48, 48])
     """

@@ -46,7 +46,7 @@ def frozen_maps(
     Raises:
         ValueError: no images, what the network gives is no list of maps, or a value that float16 cannot hold.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from dmsrl_adapt import MultiLevelBackbone
         >>> from dmsrl_adapt.layers import NamedLayers, StoredMaps

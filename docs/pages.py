@@ -44,12 +44,19 @@ def copy_written_page(source: str, page: str) -> None:
         if path.suffix == ".png":
             with mkdocs_gen_files.open(str(path.relative_to(ROOT)), "wb") as picture:
                 picture.write(path.read_bytes())
+    # what is no page is named, not linked
+    text = LINK.sub(lambda found: found[0] if is_page(folder, found[1]) else "]", text)
     text = text.replace("](docs/", "](") if "/" not in source else text.replace("](../docs/", "](../")
     text = text.replace("](../", "](") if source.startswith("docs/") else text
-    # what is no page is named, not linked
-    text = LINK.sub(lambda found: found[0] if found[1].endswith((".md", ".png")) else "]", text)
     with mkdocs_gen_files.open(page, "w") as file:
         file.write(text)
+
+
+def is_page(folder: Path, linked: str) -> bool:
+    """Whether the site has what a page in a folder links to: pictures, pages by hand, those made of public names."""
+    path = (folder / linked).resolve()
+    is_by_hand = path.parent == ROOT / "docs" or str(path.relative_to(ROOT)) in WRITTEN
+    return path.suffix == ".png" or (path.suffix == ".md" and (is_by_hand or not path.exists()))
 
 
 def write_reference(module: str, names: list[str], charts: dict[str, str]) -> list[str]:

@@ -29,7 +29,7 @@ class LightningAdapter(LightningModule):
         validator: upstream's; its score is logged as `validation_score`, for `ModelCheckpoint` and `EarlyStopping`.
         splits: what the trainer's validation loaders hold, in their order, by the names that the validator has for it.
 
-    Example:
+    Examples:
         >>> from pytorch_adapt.adapters import Classifier
         >>> from pytorch_adapt.containers import Models
         >>> module = LightningAdapter(Classifier(models=Models({"G": nn.Linear(4, 8), "C": nn.Linear(8, 3)})))

@@ -90,7 +90,7 @@ class AttachedHook(BaseWrapperHook):
             `DMSRLHook` refuses it, before the host has seen it.
         KeyError: at a call, a module or key is missing.
 
-    Example:
+    Examples:
         >>> from pytorch_adapt.hooks import ClassifierHook
         >>> from torch import nn
         >>> from dmsrl_adapt import dmsrl_components

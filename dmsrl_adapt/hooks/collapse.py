@@ -24,7 +24,7 @@ class CollapseHook(BaseHook):
         samples: target samples of a window, at least 1; see `CollapseWatch`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
-    Example:
+    Examples:
         >>> import torch
         >>> hook = CollapseHook()
         >>> batch = {"target_imgs_features": torch.eye(1000), "target_imgs_features_logits": torch.rand(1000, 2)}

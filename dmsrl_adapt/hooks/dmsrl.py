@@ -65,7 +65,7 @@ class DMSRLHook(BaseWrapperHook):
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
 
-    Example:
+    Examples:
         >>> from dmsrl_adapt import dmsrl_components
         >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
         >>> models = {"G": nn.Linear(4, 8), "C": nn.Linear(8, 3), **parts.models}

@@ -31,7 +31,7 @@ class FixedNetworksHook(BaseHook):
     Raises:
         KeyError: a module or key is missing.
 
-    Example:
+    Examples:
         >>> import torch
         >>> images = {"src_imgs": torch.ones(4, 3), "target_imgs": torch.ones(4, 3)}
         >>> outputs, losses = FixedNetworksHook()({"G": nn.Linear(3, 2), **images})

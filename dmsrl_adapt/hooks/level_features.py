@@ -35,7 +35,7 @@ class LevelFeaturesHook(BaseHook):
         TypeError: G does not give levels; landmarks that are not floating point.
         ValueError: landmarks of the wrong shape, or far outside of the image.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from dmsrl_adapt import MultiLevelBackbone
         >>> batch = {"src_imgs": torch.zeros(2, 3, 64, 64), "target_imgs": torch.zeros(2, 3, 64, 64)}

@@ -35,7 +35,7 @@ class MarginMetricHook(BaseHook):
         ValueError: no level or a negative weight; from the layer, on wrong shapes, labels or weights out of range, NaN
             features.
 
-    Example:
+    Examples:
         >>> from dmsrl_adapt.layers import CosineMarginLoss
         >>> batch = {"src_imgs_features": torch.eye(2), "src_labels": torch.tensor([0, 1])}
         >>> batch |= {"target_imgs_features": torch.eye(2), "target_pseudo_labels": torch.tensor([1, -1])}

@@ -47,7 +47,7 @@ class MIMinimizationHook(BaseHook):
         KeyError: a module or key is missing.
         ValueError: no level or a negative weight; from the layer, on wrong shapes, labels out of range, NaN features.
 
-    Example:
+    Examples:
         >>> from dmsrl_adapt.layers import AdversarialMILoss
         >>> batch = {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}
         >>> hook = MIMinimizationHook(conditional=False)

@@ -20,7 +20,7 @@ class ProgressHook(BaseHook):
         advance: count the step at once. `DMSRLHook` counts a step only when it has succeeded and sets this to False.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
-    Example:
+    Examples:
         >>> from dmsrl_adapt.layers import TrainingProgress
         >>> hook, progress = ProgressHook(), TrainingProgress(total_steps=4)
         >>> [hook({"training_progress": progress})[0]["progress"] for _ in range(3)]

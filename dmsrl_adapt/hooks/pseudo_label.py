@@ -37,7 +37,7 @@ class PseudoLabelHook(BaseHook):
         ValueError: wrong shapes; labels, indices or progress out of range; NaN features. The labeller is then left as
             it was.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from dmsrl_adapt.layers import PrototypeLabeler
         >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)

@@ -26,7 +26,7 @@ class RampHook(BaseWrapperHook):
     Reference:
         Ganin et al., JMLR 2016, arXiv 1505.07818, for the ramp.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from pytorch_adapt.hooks import MCCHook
         >>> batch = {"target_imgs_features_logits": torch.eye(2), "target_imgs_features": torch.eye(2)}

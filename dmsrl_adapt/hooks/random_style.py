@@ -47,7 +47,7 @@ class RandomStyleHook(BaseHook):
     Reference:
         Xu et al., ICLR 2021, arXiv 2007.13003; French et al., ICLR 2018, arXiv 1706.05208.
 
-    Example:
+    Examples:
         >>> outputs, losses = RandomStyleHook(probability=1.0)({"src_imgs": torch.zeros(2, 3, 8, 8)})
         >>> outputs["src_imgs_styled"].shape, outputs["src_imgs_is_styled"]
         (torch.Size([2, 3, 8, 8]), tensor([True, True]))

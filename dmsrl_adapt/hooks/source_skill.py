@@ -27,7 +27,7 @@ class SourceSkillHook(BaseHook):
         KeyError: a module or key is missing.
         ValueError: from the layer, on wrong shapes and labels out of range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from dmsrl_adapt.layers import SourceSkill
         >>> skill = SourceSkill(momentum=0.5)

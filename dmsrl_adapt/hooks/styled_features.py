@@ -26,7 +26,7 @@ class StyledFeaturesHook(BaseHook):
     Raises:
         KeyError: a module or key is missing.
 
-    Example:
+    Examples:
         >>> import torch
         >>> images = {"src_imgs": torch.zeros(2, 3, 4, 4), "src_imgs_styled": torch.ones(2, 3, 4, 4)}
         >>> outputs, losses = StyledFeaturesHook(["src"])({"G": nn.Flatten(), **images})

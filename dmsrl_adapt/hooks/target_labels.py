@@ -36,7 +36,7 @@ class TargetLabelsHook(BaseHook):
         ValueError: labels of the wrong shape or out of range.
         TypeError: labels that are not integers.
 
-    Example:
+    Examples:
         >>> logits = {"target_imgs_features": torch.zeros(3, 4), "target_imgs_features_logits": torch.zeros(3, 2)}
         >>> outputs, losses = TargetLabelsHook()({**logits, "target_labels": torch.tensor([-1, 1, -1])})
         >>> losses["target_c_loss"]

@@ -42,7 +42,7 @@ class TwoBranchMIHook(BaseHook):
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the aim; Cheng et al., ICML
         2020, arXiv 2006.12013, for the bound.
 
-    Example:
+    Examples:
         >>> from dmsrl_adapt.layers import CLUBLoss, DomainBranch
         >>> branch = DomainBranch(feature_dim=2)
         >>> context = {"mi_branch": branch, "mi_estimator": CLUBLoss(2, branch.branch_dim)}

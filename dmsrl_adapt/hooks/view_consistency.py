@@ -30,7 +30,7 @@ class ViewConsistencyHook(BaseHook):
         KeyError: a module or key is missing.
         ValueError: `target_imgs_is_styled` of the wrong shape; from the layer, on logits of the wrong shape.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> batch = {"target_imgs": torch.zeros(2, 3, 4, 4), "target_imgs_is_styled": torch.tensor([True, True])}
         >>> batch |= {"target_imgs_features": torch.zeros(2, 48), "target_imgs_features_logits": torch.zeros(2, 2)}

@@ -90,7 +90,7 @@ class AdversarialMILoss(nn.Module):
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604; gradient reversal: Ganin et al.,
         JMLR 2016, arXiv 1505.07818.
 
-    Example:
+    Examples:
         >>> loss = AdversarialMILoss(feature_dim=4)
         >>> loss(torch.randn(6, 4), domains=torch.tensor([0, 0, 0, 1, 1, 1])).shape
         torch.Size([])

@@ -9,7 +9,7 @@ from .pseudo_labels import PseudoLabels
 class ArgmaxLabeler(nn.Module):
     """Labels a target sample by the classifier's most probable class and trusts it in full. It has no state.
 
-    Example:
+    Examples:
         >>> ArgmaxLabeler()(torch.zeros(1, 4), class_probs=torch.tensor([[0.1, 0.9]])).labels
         tensor([1])
     """

@@ -16,7 +16,7 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
     Args:
         logits: shape (N, K), or a sequence of such tensors (MCD, SymNets).
 
-    Example:
+    Examples:
         >>> class_probs([torch.zeros(1, 2), torch.zeros(1, 2)])
         tensor([[0.5000, 0.5000]])
     """
@@ -33,7 +33,7 @@ def certainty(probs: Tensor) -> Tensor:
     Args:
         probs: q, shape (N, K), 0..1, rows that sum to 1.
 
-    Example:
+    Examples:
         >>> certainty(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
         tensor([1., 0.])
     """
@@ -48,7 +48,7 @@ def with_known_classes(probs: Tensor, labels: Tensor) -> Tensor:
         probs: shape (N, K), floating point.
         labels: shape (N,), int64, 0..K-1, or -1 where the class is not known, whose rows stay as they are.
 
-    Example:
+    Examples:
         >>> with_known_classes(torch.tensor([[0.4, 0.6], [0.4, 0.6]]), torch.tensor([-1, 0]))
         tensor([[0.4000, 0.6000],
                 [1.0000, 0.0000]])
@@ -74,7 +74,7 @@ def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
     Raises:
         ValueError: probs of another number of axes, or least_certainty out of range.
 
-    Example:
+    Examples:
         >>> known_classes(torch.tensor([[0.99, 0.01], [0.6, 0.4]]), least_certainty=0.5)
         tensor([ 0, -1])
     """
@@ -90,7 +90,7 @@ def faded_by_doubt(probs: Tensor) -> Tensor:
     Args:
         probs: q, shape (N, K), 0..1, rows that sum to 1. With one class there is no doubt.
 
-    Example:
+    Examples:
         >>> faded_by_doubt(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
         tensor([[1., 0.],
                 [0., 0.]])

@@ -86,7 +86,7 @@ class CLUBLoss(nn.Module):
     Reference:
         Cheng et al., CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information, ICML 2020, arXiv 2006.12013.
 
-    Example:
+    Examples:
         >>> loss = CLUBLoss(values_dim=4, given_dim=2)
         >>> bound, estimator_loss = loss(torch.randn(6, 4), torch.randn(6, 2))
         >>> bound.shape, estimator_loss.shape

@@ -29,7 +29,7 @@ class CollapseWatch:
     Args:
         samples: least number of samples in a window, at least 1.
 
-    Example:
+    Examples:
         >>> watch = CollapseWatch(samples=4)
         >>> watch.add(torch.ones(4, 2), labels=torch.tensor([0, 1, 1, -1]))
         >>> {key: round(share, 2) for key, share in watch.diagnostics.items()}

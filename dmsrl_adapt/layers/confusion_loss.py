@@ -1,5 +1,6 @@
 """Minimum class confusion that stays finite."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,14 +22,23 @@ class ConfusionLoss(MCCLoss):
 
     Args:
         T: softmax temperature, above 0; 2.5 in the paper.
+        entropy_weighter: gives samples their weights from their class probabilities; None for upstream's, by entropy.
+
+    Raises:
+        ValueError: a temperature of 0 or below.
 
     Reference:
         Jin et al., Minimum Class Confusion for Versatile Domain Adaptation, ECCV 2020, arXiv 1912.03699.
 
-    Example:
+    Examples:
         >>> ConfusionLoss()(torch.tensor([[0.0, 1000.0], [0.0, 1000.0]])).isfinite()
         tensor(True)
     """
+
+    def __init__(self, T: float = 1.0, entropy_weighter: Callable[[Tensor], Tensor] | None = None) -> None:
+        if not T > 0:
+            raise ValueError(f"T must be above 0, got {T}")
+        super().__init__(T, entropy_weighter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Gives the loss of target logits, shape (N, K), 0 with a gradient on an empty batch.

@@ -31,7 +31,7 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
         French et al., Self-ensembling for Visual Domain Adaptation, ICLR 2018, arXiv 1706.05208, and Sohn et al.,
         FixMatch, NeurIPS 2020, arXiv 2001.07685, for the views.
 
-    Example:
+    Examples:
         >>> import torch
         >>> consistency_loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
         tensor(0.6931)

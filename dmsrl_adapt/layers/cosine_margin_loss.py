@@ -39,7 +39,7 @@ class CosineMarginLoss(nn.Module):
     Reference:
         Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition, CVPR 2018, arXiv 1801.09414.
 
-    Example:
+    Examples:
         >>> loss = CosineMarginLoss(num_classes=3, feature_dim=4)
         >>> loss(torch.randn(5, 4), torch.tensor([0, 1, 2, 0, -1]), domains=torch.zeros(5, dtype=torch.long)).shape
         torch.Size([])

@@ -31,7 +31,7 @@ class DomainBranch(nn.Module):
             room for classes, which features that are to share nothing with this branch would then lose.
         hidden: width of the hidden layer.
 
-    Example:
+    Examples:
         >>> branch = DomainBranch(feature_dim=4, branch_dim=2)
         >>> branch(torch.randn(3, 4), domains=torch.tensor([0, 0, 1])).features.shape
         torch.Size([3, 2])

@@ -178,7 +178,7 @@ def nearest(
         TypeError: what is not floating point.
         ImportError: FAISS is not installed.
 
-    Example:
+    Examples:
         >>> distances, indices = nearest(torch.tensor([[2.0, 0.1]]), torch.eye(2), k=2)
         >>> indices
         tensor([[0, 1]])

@@ -18,7 +18,7 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
         ValueError: wrong shape or value out of range.
         TypeError: labels that are not integers.
 
-    Example:
+    Examples:
         >>> labelled_cross_entropy(torch.zeros(3, 2), torch.tensor([-1, 1, -1]))
         tensor(0.6931)
     """

@@ -26,7 +26,7 @@ def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
     Returns:
         windows by name, each of shape (N, C, h, w).
 
-    Example:
+    Examples:
         >>> corner_windows(torch.zeros(1, 8, 7, 7), 5 / 7)["top_left"].shape
         torch.Size([1, 8, 5, 5])
     """
@@ -48,7 +48,7 @@ def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
     Returns:
         windows by name, row by row, each of shape (N, C, h, w) with h and w at least 1.
 
-    Example:
+    Examples:
         >>> {name: tuple(part.shape) for name, part in grid_windows(torch.zeros(1, 8, 4, 5), 1, 2).items()}
         {'window_0_0': (1, 8, 4, 3), 'window_0_1': (1, 8, 4, 3)}
     """
@@ -80,7 +80,7 @@ def landmark_windows(maps: Tensor, landmarks: Tensor, share: float) -> dict[str,
     Returns:
         windows by name, each of shape (N, C, h, w), h and w the share rounded to whole cells and at least 1.
 
-    Example:
+    Examples:
         >>> landmark_windows(torch.zeros(1, 8, 7, 7), torch.tensor(ALIGNED), 2 / 5)["nose"].shape
         torch.Size([1, 8, 3, 3])
     """
@@ -115,7 +115,7 @@ class LocalWindows(nn.Module):
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the corners.
 
-    Example:
+    Examples:
         >>> list(LocalWindows((1, 2))(torch.zeros(2, 8, 4, 4)))
         ['window_0_0', 'window_0_1']
     """

@@ -31,7 +31,7 @@ class MapPool(nn.Module):
         Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2018, arXiv 1711.02512, for
         the generalised mean.
 
-    Example:
+    Examples:
         >>> MapPool("max")(torch.zeros(2, 8, 3, 3)).shape
         torch.Size([2, 8])
     """

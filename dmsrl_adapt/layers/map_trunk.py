@@ -20,7 +20,7 @@ class NamedLayers(nn.Module):
     Raises:
         ValueError: a name that the module does not have.
 
-    Example:
+    Examples:
         >>> import torch
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
         >>> [tuple(maps.shape) for maps in NamedLayers(net, ["0"])(torch.zeros(2, 3, 8, 8))]

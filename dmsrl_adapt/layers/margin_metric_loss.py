@@ -58,7 +58,7 @@ class MarginMetricLoss(nn.Module):
         Li et al., Deep Margin-Sensitive Representation Learning for Cross-Domain Facial Expression Recognition,
         IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
 
-    Example:
+    Examples:
         >>> loss = MarginMetricLoss(num_classes=3, feature_dim=4)
         >>> features, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, -1])
         >>> loss(features, labels, domains=torch.tensor([0, 0, 0, 1, 1, 1])).shape

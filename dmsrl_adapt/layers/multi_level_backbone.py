@@ -54,7 +54,7 @@ class MultiLevelBackbone(nn.Module):
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
 
-    Example:
+    Examples:
         >>> G = MultiLevelBackbone("resnet18", in_chans=1)
         >>> G.feature_dim, G(torch.zeros(2, 1, 64, 64)).shape
         (2560, torch.Size([2, 2560]))
@@ -204,7 +204,7 @@ def with_one_length(levels: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         levels: of shapes (N, D) of their own D.
 
-    Example:
+    Examples:
         >>> with_one_length({"a": torch.tensor([[3.0, 4.0]]), "b": torch.tensor([[100.0, 0.0]])})
         {'a': tensor([[0.8485, 1.1314]]), 'b': tensor([[1.4142, 0.0000]])}
     """

@@ -59,7 +59,7 @@ def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Class, shape (N,), and lead, shape (N,), 0..1.
 
-    Example:
+    Examples:
         >>> vote(torch.tensor([[2, 0, 0]]), torch.tensor([[0.6, 0.5, 0.7]]))
         (tensor([0]), tensor([0.2000]))
     """

@@ -14,7 +14,7 @@ class OverClassifiers(nn.Module):
     Raises:
         ValueError: no logits at all.
 
-    Example:
+    Examples:
         >>> import torch
         >>> OverClassifiers(torch.sum)([torch.ones(1, 2), torch.zeros(1, 2)])
         tensor(1.)

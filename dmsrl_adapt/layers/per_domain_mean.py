@@ -11,7 +11,7 @@ def per_domain_mean(values: Tensor, domains: Tensor) -> Tensor:
         values: shape (N,), one sample a row.
         domains: shape (N,), int64, domain 0, 1, ... of a sample; a domain without samples adds nothing.
 
-    Example:
+    Examples:
         >>> per_domain_mean(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 1]))
         tensor(7.)
     """

@@ -76,7 +76,7 @@ class PrototypeLabeler(NearestPrototypes):
             itself among them. They are searched with FAISS too, where and as prototypes are, in time that grows with
             their number. 0 asks none and keeps no features.
 
-    Example:
+    Examples:
         >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)
         >>> labeler.update(torch.eye(2), torch.tensor([0, 1]))
         >>> labeler(torch.tensor([[3.0, 0.1]]), sample_idx=torch.tensor([7])).labels
@@ -174,7 +174,7 @@ class PrototypeLabeler(NearestPrototypes):
             ValueError: wrong shape, index out of range, NaN or infinite feature; nothing is kept then.
             TypeError: wrong kind of tensor, likewise.
 
-        Example:
+        Examples:
             >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=4)
             >>> labeler.fit(torch.eye(2), torch.tensor([0, 1]))
             >>> labeler.relabel([(torch.eye(2), torch.tensor([3, 1]))])["class_histogram"]

@@ -74,7 +74,7 @@ class RandomAffine(nn.Module):
         French et al., Self-ensembling for Visual Domain Adaptation, ICLR 2018, arXiv 1706.05208, who train on such
         views; Cubuk et al., RandAugment, NeurIPS 2020, arXiv 1909.13719, who draw fewer of them, and farther.
 
-    Example:
+    Examples:
         >>> RandomAffine()(torch.zeros(2, 3, 8, 8)).shape
         torch.Size([2, 3, 8, 8])
     """

@@ -41,7 +41,7 @@ class RandomConvolution(nn.Module):
         Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions, ICLR 2021,
         arXiv 2007.13003 (s up to 7; the blend is their "mixing" variant).
 
-    Example:
+    Examples:
         >>> RandomConvolution()(torch.zeros(2, 3, 8, 8)).shape
         torch.Size([2, 3, 8, 8])
     """

@@ -22,7 +22,7 @@ class SourceSkill(nn.Module):
     Reference:
         Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement, 1960.
 
-    Example:
+    Examples:
         >>> skill = SourceSkill(momentum=0.5)
         >>> skill.update(torch.eye(2), torch.tensor([0, 1]))
         >>> skill()

@@ -15,7 +15,7 @@ class StoredMaps(nn.Module):
     Raises:
         ValueError: no shape, or one that is not three sizes from 1 on.
 
-    Example:
+    Examples:
         >>> import torch
         >>> trunk = StoredMaps([(2, 4, 4), (3, 2, 2)])
         >>> [tuple(maps.shape) for maps in trunk(torch.zeros(5, 44))]

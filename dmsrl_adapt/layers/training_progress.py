@@ -15,7 +15,7 @@ def ramp(progress: float, steepness: float = 10.0) -> float:
         progress: p, 0..1.
         steepness: 10 in the paper; larger rises sooner.
 
-    Example:
+    Examples:
         >>> ramp(0.0), round(ramp(0.5), 4)
         (0.0, 0.9866)
     """
@@ -32,7 +32,7 @@ class TrainingProgress(nn.Module):
     Args:
         total_steps: steps of the whole run, at least 1, or None.
 
-    Example:
+    Examples:
         >>> progress = TrainingProgress(total_steps=4)
         >>> progress.advance()
         >>> progress()

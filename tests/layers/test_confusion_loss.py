@@ -51,3 +51,9 @@ def test_runs_in_float32_under_autocast():
 def test_bad_logits_are_refused(logits, error, message):
     with pytest.raises(error, match=message):
         ConfusionLoss()(logits)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_temperature_is_positive(temperature):
+    with pytest.raises(ValueError, match=f"T must be above 0, got {temperature}"):
+        ConfusionLoss(T=temperature)
