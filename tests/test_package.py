@@ -69,6 +69,12 @@ def test_every_hook_and_layer_has_an_example():
     assert lacking == []
 
 
+def test_examples_stand_under_the_heading_that_makes_code_of_them():
+    """The site shows what is under another heading as text."""
+    files = [*(ROOT / "dmsrl_adapt").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    assert [path.name for path in files if re.search(r"^ *Example:", path.read_text(), re.MULTILINE)] == []
+
+
 def is_named_tuple(one):
     return isinstance(one, type) and issubclass(one, tuple)
 
