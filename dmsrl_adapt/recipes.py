@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from . import keys
+from .layers.checks import check_shares
 
 PARTS = ("margin", "mi", "prototypes", "style", "view", "confusion")
 
@@ -79,9 +80,8 @@ class Recipe:
         for name in ("margin_scale", "confusion_temperature"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("label_smoothing", "style_probability", "view_probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in 0..1, got {getattr(self, name)}")
+        shares = ("label_smoothing", "style_probability", "view_probability")
+        check_shares(**{name: getattr(self, name) for name in shares})
 
     def without(self, part: str) -> "Recipe":
         """Gives the recipe with one of `PARTS` taken out, for ablations."""

@@ -9,9 +9,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor, nn
 
 from .. import keys
-from ..layers import class_probs, faded_by_doubt
 from ..layers.checks import check_labels
-from ..layers.class_probs import with_known_classes
+from ..layers.class_probs import class_probs, faded_by_doubt, with_known_classes
 from .context import read, read_strength
 from .domains import domain_numbers, num_domains
 from .level_parts import check_level_weights, read_parts
