@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from dmsrl_adapt.hooks import FixedNetworksHook
 
@@ -40,6 +41,15 @@ def test_a_fixed_classifier_passes_its_gradient_on_and_gets_none():
     for rows in features.values():
         assert rows.grad.abs().sum() > 0
     expected = models["C"](features["src_imgs_features"])
+    torch.testing.assert_close(outputs["src_imgs_features_logits"], expected)
+
+
+def test_a_fixed_classifier_leaves_its_batch_statistics():
+    models = {**make_models(), "C": nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))}
+    features = {f"{domain}_imgs_features": torch.rand(8, 5) for domain in DOMAINS}
+    outputs = FixedNetworksHook(domains=[], fixes_classifier=True)({**models, **make_batch(), **features})[0]
+    assert models["C"][1].num_batches_tracked == 0
+    expected = models["C"].eval()(features["src_imgs_features"])
     torch.testing.assert_close(outputs["src_imgs_features_logits"], expected)
 
 
