@@ -20,11 +20,14 @@ PUBLIC = [
     "MarginMetricLoss",
     "dmsrl_components",
 ]
-IMPORT_SECONDS = """
-import time, pytorch_adapt.hooks, timm
+IMPORT_SHARE = """
+import gc, time
 start = time.perf_counter()
+import pytorch_adapt.hooks, timm
+gc.freeze()  # no collection of their objects falls into the time of ours
+base = time.perf_counter()
 import dmsrl_adapt
-print(time.perf_counter() - start)
+print((time.perf_counter() - base) / (base - start))
 """
 QUIET_IMPORT = """
 import pathlib, warnings, torch, pytorch_adapt.hooks, timm
@@ -79,13 +82,8 @@ def is_named_tuple(one):
     return isinstance(one, type) and issubclass(one, tuple)
 
 
-def test_import_adds_at_most_300_milliseconds():
-    seconds = []
-    for _ in range(3):
-        seconds.append(float(finish(start("-W", "ignore", "-c", IMPORT_SECONDS))))
-        if seconds[-1] <= 0.3:
-            break
-    assert min(seconds) <= 0.3
+def test_import_adds_at_most_a_twentieth_to_that_of_pytorch_adapt_and_timm():
+    assert float(finish(start("-W", "ignore", "-c", IMPORT_SHARE))) <= 0.05
 
 
 def test_import_warns_prints_and_changes_nothing():
