@@ -1,9 +1,12 @@
 """Running Python in a process of its own."""
 
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,7 +17,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Starts Python with these arguments; it finds the package of this tree, in whichever folder it works."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
         [sys.executable, *args],
         cwd=cwd,
@@ -37,3 +40,29 @@ def finish(process: subprocess.Popen[str], seconds: float = 300.0) -> str:
     if process.returncode != 0:
         raise AssertionError(f"exit status {process.returncode} of {process.args}:\n{out}\n{errors}")
     return out
+
+
+class Forks:
+    """Runs scripts and modules in processes of their own that need not import PyTorch and this package again."""
+
+    def __init__(self) -> None:
+        self.server = start("-W", "ignore", "-m", "tests.forks", start_new_session=True)
+
+    def finish(self, *args: str, cwd: Path | str = ROOT, seconds: float = 300.0) -> str:
+        """Gives what Python prints that has these arguments; raises with its errors where it failed."""
+        with tempfile.TemporaryDirectory() as folder:
+            out, errors = Path(folder) / "out", Path(folder) / "errors"
+            request = {"arguments": args, "cwd": str(cwd), "out": str(out), "errors": str(errors)}
+            print(json.dumps(request), file=self.server.stdin, flush=True)
+            if not select.select([self.server.stdout], [], [], seconds)[0]:
+                os.killpg(self.server.pid, signal.SIGKILL)
+                raise TimeoutError(f"{args} took more than {seconds} s")
+            status = self.server.stdout.readline().strip()
+            if not status:
+                raise AssertionError(f"tests.forks has ended:\n{self.server.stderr.read()}")
+            if status != "0":
+                raise AssertionError(f"exit status {status} of {args}:\n{out.read_text()}\n{errors.read_text()}")
+            return out.read_text()
+
+    def close(self) -> None:
+        self.server.communicate()

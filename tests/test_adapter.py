@@ -198,19 +198,19 @@ def test_saved_and_loaded_by_upstream_gives_the_same(recipe, tmp_path):
     assert recipe == "published" or (ours.labels != -1).any()
 
 
-def test_checkpoint_without_validator_loads_in_a_process_of_its_own(tmp_path):
+def test_checkpoint_without_validator_loads_in_a_process_of_its_own(tmp_path, forks):
     adapter = make()
     trainer = Ignite(adapter, checkpoint_fn=checkpoints(tmp_path), with_pbars=False)
     trainer.run(dataloaders={"train": [make_batch()]}, max_epochs=1)
     expected = adapter.misc["pseudo_labeler"].prototypes.sum().item()
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore')\n"
+    (tmp_path / "load.py").write_text(
+        "import sys\n"
         "from tests.test_adapter import adapter_to_dict, checkpoints, make\n"
         "adapter = make(seed=1)\n"
         "checkpoints(sys.argv[1]).load_objects(adapter_to_dict(adapter), sys.argv[1] + '/checkpoint_1.pt')\n"
         "print(adapter.misc['pseudo_labeler'].prototypes.sum().item())"
     )
-    assert float(finish(start("-c", code, str(tmp_path)))) == expected
+    assert float(forks.finish("load.py", str(tmp_path), cwd=tmp_path)) == expected
 
 
 def test_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path):

@@ -51,8 +51,8 @@ def saved(tmp_path):
     return tmp_path, at
 
 
-def test_runs_that_were_killed_end_as_the_one_that_was_not(tmp_path):
-    lines = finish(start("-W", "ignore", "-m", "tests.resume_process", str(tmp_path), str(TRIES)), seconds=900)
+def test_runs_that_were_killed_end_as_the_one_that_was_not(tmp_path, forks):
+    lines = forks.finish("-m", "tests.resume_process", str(tmp_path), str(TRIES), seconds=900)
     counts = Counter(lines.splitlines())
     assert sorted(line.split()[0] for line in counts) == ["ignite", "plain"]
     assert set(counts.values()) == {TRIES + 1}

@@ -10,10 +10,10 @@ from .scripts import ROOT, finish, start
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, forks):
     """Holds the results of several processes."""
     path = tmp_path_factory.mktemp("ddp")
-    finish(start("-W", "ignore", "-m", "tests.ddp_process", str(path)), seconds=900)
+    forks.finish("-m", "tests.ddp_process", str(path), seconds=900)
     return path
 
 
@@ -61,5 +61,6 @@ def test_unequal_numbers_of_batches_are_an_error_and_no_wait(folder):
 
 def test_example_runs_by_torchrun(tmp_path):
     torchrun = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    printed = finish(start(*torchrun, str(ROOT / "examples" / "ddp.py"), "1", cwd=tmp_path))
+    example = ["-m", "tests.short_epochs", str(ROOT / "examples" / "ddp.py"), "1"]
+    printed = finish(start(*torchrun, *example, cwd=tmp_path))
     assert printed.count("target accuracy") == 1, sys.executable

@@ -9,7 +9,7 @@ import dmsrl_adapt
 from benchmarks.cli import parser
 from docs import evidence, pictures, step
 
-from .scripts import ROOT, finish, start
+from .scripts import ROOT
 
 # pages whose Python is one script
 SCRIPTS = ("own_hook", "own_models", "pseudo_labels")
@@ -23,11 +23,11 @@ def blocks(path):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_code_of_a_page_runs(name, tmp_path):
+def test_code_of_a_page_runs(name, tmp_path, forks):
     code = blocks(ROOT / "docs" / f"{name}.md")
     assert len(code.splitlines()) > 10
     (tmp_path / "page.py").write_text(code)
-    printed = finish(start("-W", "ignore", "page.py", cwd=tmp_path))
+    printed = forks.finish("page.py", cwd=tmp_path)
     assert name != "own_hook" or "'prototype_pull_loss'" in printed
     assert name != "pseudo_labels" or "tensor([" in printed
 

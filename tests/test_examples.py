@@ -2,7 +2,7 @@
 
 import pytest
 
-from .scripts import ROOT, finish, start
+from .scripts import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -12,8 +12,8 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_example_runs(path, tmp_path):
-    finish(start("-W", "ignore", str(path), "1", cwd=tmp_path))
+def test_example_runs(path, tmp_path, forks):
+    forks.finish("-m", "tests.short_epochs", str(path), "1", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

@@ -7,7 +7,6 @@ from torch import nn
 from dmsrl_adapt import MultiLevelBackbone
 
 from .ddp_process import make_adapter
-from .scripts import finish, start
 from .sync_batch_norm_process import train
 
 convert = nn.SyncBatchNorm.convert_sync_batchnorm
@@ -34,9 +33,9 @@ def test_converted_models_train_in_one_process_as_they_did():
 
 
 @pytest.fixture
-def results(tmp_path):
+def results(tmp_path, forks):
     """What one process ends in, and each of two."""
-    finish(start("-W", "ignore", "-m", "tests.sync_batch_norm_process", str(tmp_path)))
+    forks.finish("-m", "tests.sync_batch_norm_process", str(tmp_path))
     return [torch.load(tmp_path / f"{name}.pt") for name in ("1-0", "2-0", "2-1")]
 
 

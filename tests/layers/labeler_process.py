@@ -1,9 +1,10 @@
-"""Some steps of a labeller, in a process of its own: one of several that share the samples, or one that is killed.
+"""Some steps of a labeller in forks of this process: several that share the samples, or one that is killed.
 
-Arguments: folder, number of this process, number of processes, step after which to be killed (0: none).
+Arguments: folder, number of processes, step after which to be killed (0: none). Prints the exit status of each.
 """
 
 import copy
+import multiprocessing
 import os
 import signal
 import sys
@@ -75,7 +76,7 @@ def train(per_class, number=0, processes=1, checkpoint=None, killed_after=0):
         yield copy.deepcopy(labeler)
 
 
-def main(folder, number, processes, killed_after):
+def work(folder, number, processes, killed_after):
     torch.set_num_threads(1)
     exchanged = []
     if processes > 1:
@@ -89,6 +90,18 @@ def main(folder, number, processes, killed_after):
     torch.save(exchanged, folder / f"exchanged{number}.pt")
     if processes > 1:
         dist.destroy_process_group()  # gloo's threads may abort a process that ends without
+
+
+def main(folder, processes, killed_after):
+    forks = multiprocessing.get_context("fork")
+    started = [
+        forks.Process(target=work, args=(folder, number, processes, killed_after)) for number in range(processes)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        print(process.exitcode)
 
 
 if __name__ == "__main__":

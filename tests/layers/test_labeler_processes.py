@@ -3,22 +3,19 @@ import signal
 import pytest
 import torch
 
-from ..scripts import finish, start
 from ..stand_ins import assert_same_states
 from .labeler_process import CLASSES, DIM, NUM_TARGET, PASS_AFTER, STEPS, batch, train
 
 
-def run(folder, processes=1, killed_after=0):
-    """Runs all processes to their end."""
-    folder.mkdir(exist_ok=True)
-    common = ["-W", "ignore", "-m", "tests.layers.labeler_process", str(folder)]
-    for process in [start(*common, *map(str, (number, processes, killed_after))) for number in range(processes)]:
-        finish(process)
+def run(forks, folder, processes=1, killed_after=0):
+    """Runs all processes to their end; gives their exit statuses."""
+    arguments = map(str, (folder, processes, killed_after))
+    return [int(line) for line in forks.finish("-m", "tests.layers.labeler_process", *arguments).splitlines()]
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_have_the_prototypes_of_one(processes, tmp_path):
-    run(tmp_path, processes)
+def test_several_processes_have_the_prototypes_of_one(processes, tmp_path, forks):
+    assert run(forks, tmp_path, processes) == [0] * processes
     for per_class in (1, 2):
         alone = [labeler.state_dict() for labeler in train(per_class)]
         results = [torch.load(tmp_path / f"states{per_class}-{number}.pt") for number in range(processes)]
@@ -43,11 +40,10 @@ def test_several_processes_have_the_prototypes_of_one(processes, tmp_path):
     assert max(map(max, exchanged)) <= max(2 * CLASSES * (DIM + 1), NUM_TARGET)
 
 
-def test_a_run_that_was_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path):
-    with pytest.raises(AssertionError, match=f"exit status {-signal.SIGKILL.value}"):
-        run(tmp_path, killed_after=2)
+def test_a_run_that_was_killed_and_resumed_ends_as_if_it_had_not_been(tmp_path, forks):
+    assert run(forks, tmp_path, killed_after=2) == [-signal.SIGKILL]
     assert torch.load(tmp_path / "checkpoint1.pt")[0] == 2
-    run(tmp_path)
+    assert run(forks, tmp_path) == [0]
     for per_class in (1, 2):
         whole = list(train(per_class))
         resumed = torch.load(tmp_path / f"states{per_class}-0.pt")
