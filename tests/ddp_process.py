@@ -97,7 +97,7 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
 def work(folder, number, processes, is_equal):
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
-    wait = datetime.timedelta(seconds=120)
+    wait = datetime.timedelta(seconds=300)
     dist.init_process_group("gloo", init_method=store, rank=number, world_size=processes, timeout=wait)
     dist.all_reduce = counted(EXCHANGED, dist.all_reduce)
     if is_equal:

@@ -34,7 +34,7 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 300.0) -> str:
+def finish(process: subprocess.Popen[str], seconds: float = 600.0) -> str:
     """Gives what the process printed; raises with its errors where it failed."""
     out, errors = process.communicate(timeout=seconds)
     if process.returncode != 0:
@@ -48,7 +48,7 @@ class Forks:
     def __init__(self) -> None:
         self.server = start("-W", "ignore", "-m", "tests.forks", start_new_session=True)
 
-    def finish(self, *args: str, cwd: Path | str = ROOT, seconds: float = 300.0) -> str:
+    def finish(self, *args: str, cwd: Path | str = ROOT, seconds: float = 600.0) -> str:
         """Gives what Python prints that has these arguments; raises with its errors where it failed."""
         with tempfile.TemporaryDirectory() as folder:
             out, errors = Path(folder) / "out", Path(folder) / "errors"

@@ -1,7 +1,9 @@
 """Small data in the formats that the benchmarks read, and the folder of real data where there is one."""
 
+import functools
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.tasks import Split, Task
+from benchmarks.tasks import Split, Task, digits
 
 
 @pytest.fixture
@@ -19,6 +21,14 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("DMSRL_ADAPT_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def digits_read_once() -> Iterator[None]:
+    """Keeps the images of a file of digits, up to 60,000, for the tasks that are made of it after the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "read_domain", functools.cache(digits.read_domain))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -193,8 +193,9 @@ def test_a_browser_shows_the_page_without_an_error_and_sorts_its_tables(folder: 
         pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
     problems: list[str] = []
     with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        opened = started.chromium.launch(executable_path=browser, args=["--no-sandbox"], timeout=180_000)
         page = opened.new_page(viewport={"width": 1366, "height": 768})
+        page.set_default_timeout(180_000)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
         page.on("requestfailed", lambda request: problems.append(request.url))

@@ -18,7 +18,7 @@ from benchmarks.results import is_done, make_result, read_results, table, write_
 from benchmarks.tasks import DataPlace, Task, load_task
 from benchmarks.training import Plan, batches, train
 
-from ..scripts import start
+from ..scripts import Forks
 
 FIELDS = {"task", "method", "seed", "metric", "score_on", "accuracy", "balanced_accuracy", "per_class_accuracy"}
 FIELDS |= {"confusion", "classes", "selector", "seconds_per_step", "steps", "settings", "versions", "commit", "curve"}
@@ -349,10 +349,10 @@ def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it(forks: Forks, tmp_path: Path) -> None:
     without = "import runpy, sys; sys.modules['matplotlib'] = None; runpy.run_module('benchmarks', run_name='__main__')"
-    process = start("-W", "ignore", "-c", without)
-    printed, errors = process.communicate(timeout=300)
-    assert (process.returncode, printed) == (1, "")
+    (tmp_path / "without.py").write_text(without)
+    with pytest.raises(AssertionError, match=r"^exit status 1 of .*without\.py") as caught:
+        forks.finish("without.py", cwd=tmp_path)
     wanted = "error: matplotlib is missing; install what the benchmarks need: python -m pip install '.[bench]'"
-    assert errors.strip() == wanted
+    assert str(caught.value).splitlines()[1:] == ["", wanted]

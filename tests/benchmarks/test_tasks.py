@@ -94,6 +94,7 @@ def test_missing_data_names_the_file_and_both_ways_to_get_it() -> None:
         load_task("nonsense", DataPlace())
 
 
+@pytest.mark.usefixtures("digits_read_once")
 @pytest.mark.parametrize("name", ["mnist-mnistm", "mnistm-mnist", "mnist-usps"])
 def test_digit_parts_are_disjoint_and_domains_share_no_digit(name: str, data_dir: Path) -> None:
     task = load_task(name, DataPlace(data_dir))
@@ -536,6 +537,7 @@ def test_scarce_class_keeps_a_sample() -> None:
     assert len(class_mix.skewed(Split(torch.zeros(20, 1), torch.arange(20) % 10))) >= 10
 
 
+@pytest.mark.usefixtures("digits_read_once")
 def test_missing_classes_are_in_no_part_of_the_target(data_dir: Path) -> None:
     task = load_task("mnist-usps-missing", DataPlace(data_dir))
     for part in (task.target_train, task.target_validation, task.target_test):
