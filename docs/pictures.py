@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from dmsrl_adapt import layers
-from dmsrl_adapt.layers.adversarial_mi_loss import class_balance
+from dmsrl_adapt.layers.class_balance import class_balance
 from dmsrl_adapt.layers.local_windows import ALIGNED, CORNER_SHARE, CORNERS, LANDMARK_SHARE, LANDMARKS, corner_windows
 
 POINTS = 201

@@ -2,6 +2,7 @@
 
 from .adversarial_mi_loss import AdversarialMILoss
 from .argmax_labeler import ArgmaxLabeler
+from .class_balance import ClassBalance
 from .class_probs import certainty, class_probs, faded_by_doubt, known_classes
 from .club_loss import CLUBLoss, CLUBLosses
 from .collapse_watch import CollapseWatch
@@ -30,6 +31,7 @@ __all__ = [
     "ArgmaxLabeler",
     "CLUBLoss",
     "CLUBLosses",
+    "ClassBalance",
     "CollapseWatch",
     "ConfusionLoss",
     "CosineMarginLoss",

@@ -6,7 +6,8 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_range, check_shares, check_sizes
+from .checks import check_features, check_labels, check_shares, check_sizes
+from .class_balance import ClassBalance
 from .processes import num_processes, summed_over_processes
 
 
@@ -53,28 +54,14 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     return (weights * losses).sum() / (num_domains * logits.shape[1])
 
 
-def class_balance(class_mass: Tensor) -> Tensor:
-    """How far domains agree on the share of each class, the smallest over the largest, squared; shape (K,), 0..1.
-
-    Args:
-        class_mass: shape (M, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
-            holds nothing, nothing is known, and every class gets 1.
-    """
-    total = class_mass.sum(1, keepdim=True)
-    shares = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
-    ratio = shares.amin(0) / shares.amax(0).clamp(min=torch.finfo(class_mass.dtype).tiny)
-    return torch.where(total.amin() > 0, ratio.square(), 1.0)
-
-
 class AdversarialMILoss(nn.Module):
     """Domain cross entropy of a critic behind gradient reversal: minimised by the critic, maximised by the features.
 
     Without `num_classes` the critic has one output and lowers I(feature; domain), as published. With `num_classes`
-    it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one. Which
-    classes the target holds is only guessed, and where it lacks one, the few samples that are taken for it would be
-    pulled onto the source's. So memberships count by `class_balance` of running means over the batches seen in training
-    mode, the buffer `class_mass`. The critic runs in float32 under autocast. `accuracy` is the share of the last batch
-    whose domain it told, memberships counted, 0 where its gradient reaches no feature; it is not saved.
+    it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one. Memberships
+    count by its `ClassBalance`, `balance`, so that a class which the target seems to lack is not aligned. The critic
+    runs in float32 under autocast. `accuracy` is the share of the last batch whose domain it told, memberships counted,
+    0 where its gradient reaches no feature; it is not saved.
 
     Several sources are domains of their own with `num_domains` above 2: the critic tells all of them and the target
     apart at once, which lowers the same mutual information; a class that one of them lacks is aligned in none.
@@ -96,7 +83,6 @@ class AdversarialMILoss(nn.Module):
         torch.Size([])
     """
 
-    class_mass: Tensor
     accuracy: Tensor
 
     def __init__(
@@ -112,11 +98,10 @@ class AdversarialMILoss(nn.Module):
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
         check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
         check_shares(momentum=momentum)
-        self.feature_dim, self.num_classes, self.momentum = feature_dim, num_classes, momentum
-        self.num_domains = num_domains
+        self.feature_dim, self.num_classes, self.num_domains = feature_dim, num_classes, num_domains
         outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
-        self.register_buffer("class_mass", torch.zeros(num_domains, num_classes or 0))
+        self.balance = None if num_classes is None else ClassBalance(num_domains, num_classes, momentum)
         self.register_buffer("accuracy", torch.zeros(()), persistent=False)
 
     def forward(
@@ -143,15 +128,13 @@ class AdversarialMILoss(nn.Module):
             # a new one for each call: the backward pass reads its strength, by when a shared one may hold another
             logits = self.critic(GradientReversal(strength)(features.float()))
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
-            if self.num_classes is None:
+            if self.balance is None:
                 logits = logits.view(-1, *of_domains)
                 self._note_accuracy(logits, domains, torch.full(domains.shape, strength, device=logits.device))
                 return domain_cross_entropy(logits, domains)
-            probs = self._check_class_probs(class_probs, len(features))
-            if self.training:
-                self._follow_class_mass(domains, probs)
-            balanced = probs * class_balance(self.class_mass)
-            logits = logits.view(-1, self.num_classes, *of_domains)
+            probs = self._memberships(class_probs, len(features))
+            balanced = probs * self.balance(probs, domains)
+            logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], strength * balanced)
             return class_domain_cross_entropy(logits, domains, balanced)
 
@@ -160,20 +143,10 @@ class AdversarialMILoss(nn.Module):
         right = (told == domains) * weights
         self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0
 
-    def _follow_class_mass(self, domains: Tensor, probs: Tensor) -> None:
-        members = [probs[domains == number] for number in range(self.num_domains)]
-        sums, counts = torch.stack([one.sum(0) for one in members]), probs.new_tensor([len(one) for one in members])
-        sums, counts = summed_over_processes(sums, counts)
-        for mass, total, count in zip(self.class_mass, sums, counts, strict=True):
-            if count:
-                mass.lerp_(total / count, 1 - self.momentum if mass.any() else 1.0)
-
-    def _check_class_probs(self, class_probs: Tensor | None, size: int) -> Tensor:
+    def _memberships(self, class_probs: Tensor | None, size: int) -> Tensor:
+        wanted = (size, self.num_classes)
         if class_probs is None:
-            raise ValueError(f"class_probs of shape ({size}, {self.num_classes}) are needed by the conditional form")
-        if class_probs.shape != (size, self.num_classes):
-            wanted = (size, self.num_classes)
+            raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")
+        if class_probs.shape != wanted:
             raise ValueError(f"class_probs must have shape {wanted}, got {tuple(class_probs.shape)}")
-        probs = class_probs.detach().float()
-        check_range(probs.flatten(), probs.numel(), 0, 1 + 1e-3, "class_probs")
-        return probs
+        return class_probs.detach().float()

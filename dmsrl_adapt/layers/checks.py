@@ -82,6 +82,16 @@ def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
     check_range(weights, size, 0, 1, name)
 
 
+def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tensor:
+    """Gives `class_probs` in float32, without a gradient; raises unless they have shape (size, num_classes) and values
+    0..1, give or take what rounding does."""
+    if class_probs.shape != (size, num_classes):
+        raise ValueError(f"class_probs must have shape ({size}, {num_classes}), got {tuple(class_probs.shape)}")
+    probs = class_probs.detach().float()
+    check_range(probs.flatten(), probs.numel(), 0, 1 + 1e-3, "class_probs")
+    return probs
+
+
 def check_range(values: Tensor, size: int, lowest: float, highest: float, name: str) -> None:
     """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
     if values.shape != (size,):

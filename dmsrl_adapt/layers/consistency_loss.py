@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_has_values, check_range
+from .checks import check_class_probs, check_has_values
 from .over_classifiers import OverClassifiers
 
 
@@ -42,8 +42,7 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
         raise ValueError(f"logits and class_probs must have the same shape (N, K), got {shapes[:-1]} and {shapes[-1]}")
     for one in several:
         check_has_values(one, "logits")
-    q = class_probs.detach().float()
-    check_range(q.flatten(), q.numel(), 0, 1 + 1e-3, "class_probs")
+    q = check_class_probs(class_probs, *class_probs.shape)
     trust = q.amax(1) / max(len(q), 1)
     mean_loss = OverClassifiers(lambda one: (trust * F.cross_entropy(one.float(), q, reduction="none")).sum())
     loss: Tensor = mean_loss(logits)

@@ -131,7 +131,7 @@ class PlainTwin:
                     if label >= 0:
                         target[row] = F.one_hot(torch.tensor(label), CLASSES)
                 probs = torch.cat([certain, target])
-                balanced = references.balanced_class_probs(self.models["mi_critic"].class_mass, domains, probs)
+                balanced = references.balanced_class_probs(self.models["mi_critic"].balance.class_mass, domains, probs)
                 loss = references.class_domain_cross_entropy(logits, domains, balanced)
             losses["mi_loss"] = recipe.mi_weight * loss
         if recipe.confusion_weight > 0:

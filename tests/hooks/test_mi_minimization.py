@@ -33,7 +33,7 @@ def slow_loss_of(layer, features, forward, strength, fades_doubt=True):
     certain = F.one_hot(forward.batch["src_labels"], CLASSES).float()
     target = forward.logits("target").detach().softmax(1)
     probs = torch.cat([certain, references.faded_by_doubt(target) if fades_doubt else target])
-    balanced = references.balanced_class_probs(layer.class_mass, domains, probs)
+    balanced = references.balanced_class_probs(layer.balance.class_mass, domains, probs)
     return references.class_domain_cross_entropy(logits, domains, balanced)
 
 

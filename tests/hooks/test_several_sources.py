@@ -60,7 +60,7 @@ def test_whole_method_with_four_domains_learns_and_counts_classes_of_each():
     assert torch.tensor(list(losses["total_loss"].values())).isfinite().all()
     after = states(models)
     assert any(not torch.equal(after[key], before[key]) for key in before if key.startswith("mi_critic.critic"))
-    assert (models["mi_critic"].class_mass.sum(1) > 0).all()
+    assert (models["mi_critic"].balance.class_mass.sum(1) > 0).all()
 
 
 @pytest.mark.parametrize("num_domains", [2, 4])

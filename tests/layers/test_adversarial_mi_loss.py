@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dmsrl_adapt.layers import AdversarialMILoss
-from dmsrl_adapt.layers.adversarial_mi_loss import class_balance, class_domain_cross_entropy, domain_cross_entropy
+from dmsrl_adapt.layers.adversarial_mi_loss import class_domain_cross_entropy, domain_cross_entropy
 
 from .. import references
 
@@ -92,14 +92,6 @@ def test_value_within_classes_by_hand():
     assert class_domain_cross_entropy(logits, domains, probs).item() == pytest.approx(err)
 
 
-def test_balance_of_classes_by_hand():
-    # shares 1/2, 1/4, 1/4, 0 and 1/4, 1/4, 1/2, 0
-    mass = torch.tensor([[2.0, 1.0, 1.0, 0.0], [0.2, 0.2, 0.4, 0.0]])
-    torch.testing.assert_close(class_balance(mass), torch.tensor([0.25, 1.0, 0.25, 0.0]))
-    mass[1] = 0
-    assert class_balance(mass).tolist() == [1, 1, 1, 1]
-
-
 def test_a_class_that_the_target_seems_to_lack_is_not_aligned():
     """Of class 1 the target has a single doubtful sample, of class 0 as many as the source."""
     domains = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
@@ -108,21 +100,29 @@ def test_a_class_that_the_target_seems_to_lack_is_not_aligned():
     for is_training in (True, False):  # a new layer in evaluation mode knows of no class mix
         x = features.clone().requires_grad_()
         loss_fn.train(is_training)(x, domains, probs).backward()
-        loss_fn.class_mass.zero_()
+        loss_fn.balance.class_mass.zero_()
         pulls.append(x.grad[2:4].norm().item())
     assert 0 < pulls[0] < 0.02 * pulls[1]
 
 
-def test_class_mass_is_a_running_mean_of_training_batches():
+def test_balance_follows_the_batches_of_training_mode_with_the_momentum_given():
     loss_fn = AdversarialMILoss(4, 2, hidden=4, momentum=0.75)
     features, domains = torch.randn(3, 4), torch.tensor([0, 0, 1])
     loss_fn(features, domains, torch.tensor([[1.0, 0], [0, 1], [0.2, 0.4]]))
-    torch.testing.assert_close(loss_fn.class_mass, torch.tensor([[0.5, 0.5], [0.2, 0.4]]))
     loss_fn(features[:2], domains[:2], torch.tensor([[1.0, 0], [1, 0]]))
     expected = torch.tensor([[0.75 * 0.5 + 0.25, 0.75 * 0.5], [0.2, 0.4]])
-    torch.testing.assert_close(loss_fn.class_mass, expected)
+    torch.testing.assert_close(loss_fn.balance.class_mass, expected)
     loss_fn.eval()(features[:2], domains[:2], torch.tensor([[0.0, 1], [0, 1]]))
-    torch.testing.assert_close(loss_fn.class_mass, expected)
+    torch.testing.assert_close(loss_fn.balance.class_mass, expected)
+
+
+@pytest.mark.parametrize("num_domains", [2, 3])
+def test_what_is_saved_is_the_critic_and_in_the_conditional_form_its_balance(num_domains):
+    marginal = AdversarialMILoss(4, hidden=4, num_domains=num_domains)
+    assert all(name.startswith("critic.") for name in marginal.state_dict())
+    conditional = AdversarialMILoss(4, 2, hidden=4, num_domains=num_domains)
+    assert set(conditional.state_dict()) - set(marginal.state_dict()) == {"balance.class_mass"}
+    assert conditional.balance.class_mass.shape == (num_domains, 2)
 
 
 def test_gradcheck():
@@ -202,6 +202,7 @@ BAD = [
     ({"strength": -1.0}, ValueError, "strength must be at least 0, got -1"),
     ({"class_probs": None}, ValueError, r"class_probs of shape \(4, 2\) are needed by the conditional form"),
     ({"class_probs": torch.zeros(4, 3)}, ValueError, r"class_probs must have shape \(4, 2\), got \(4, 3\)"),
+    ({"class_probs": torch.zeros(5, 2)}, ValueError, r"class_probs must have shape \(4, 2\), got \(5, 2\)"),
     (
         {"class_probs": torch.full((4, 2), 1.5)},
         ValueError,
