@@ -2,8 +2,10 @@
 hand, README among them, each with the pictures that it shows."""
 
 import re
+import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import mkdocs_gen_files
 
@@ -64,7 +66,8 @@ def write_reference(module: str, names: list[str], charts: dict[str, str]) -> li
     lines, folder = [], f"reference/{module.rpartition('.')[2]}"
     for name in names:
         with mkdocs_gen_files.open(f"{folder}/{name}.md", "w") as file:
-            file.write(f"# {name}\n\n::: {module}.{name}\n")
+            # by its file: a function of the same name as its file would be taken for the file
+            file.write(f"# {name}\n\n::: {getattr(sys.modules[module], name).__module__}.{name}\n")
             if name in PICTURES:
                 write_picture(name, f"{folder}/{name}.png")
                 file.write(f"\n![{name}, drawn by running it]({name}.png)\n")
@@ -74,6 +77,11 @@ def write_reference(module: str, names: list[str], charts: dict[str, str]) -> li
                 file.write("\nThe flow of data in it: [One training step](../../step.md).\n")
         lines.append(f"        - [{name}]({folder}/{name}.md)\n")
     return lines
+
+
+def is_class(module: ModuleType, name: str) -> bool:
+    """Whether the name is that of a class, not of a function."""
+    return isinstance(getattr(module, name), type)
 
 
 def write_picture(layer: str, page: str) -> None:
@@ -96,7 +104,8 @@ def main() -> None:
     lines.append("- Reference\n")
     for title, module, names in (
         ("The whole", "dmsrl_adapt", whole),
-        ("Layers", "dmsrl_adapt.layers", layers),
+        ("Layers", "dmsrl_adapt.layers", [name for name in layers if is_class(dmsrl_adapt.layers, name)]),
+        ("Formulas", "dmsrl_adapt.layers", [name for name in layers if not is_class(dmsrl_adapt.layers, name)]),
         ("Hooks", "dmsrl_adapt.hooks", hooks),
     ):
         lines += [f"    - {title}\n", *write_reference(module, names, charts)]

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from dmsrl_adapt import layers
-from dmsrl_adapt.layers.class_balance import class_balance
 from dmsrl_adapt.layers.local_windows import ALIGNED, CORNER_SHARE, CORNERS, LANDMARK_SHARE, LANDMARKS, corner_windows
 
 POINTS = 201
@@ -77,13 +76,36 @@ def margin_metric_loss(axes: Axes) -> None:
     name(axes, "distance, units of the feature", "loss, squared units", "M is tied to the scale of the feature")
 
 
-def adversarial_mi_loss(axes: Axes) -> None:
+def class_balance(axes: Axes) -> None:
     """How much a class counts over the share that the target seems to hold of it."""
     share = torch.linspace(0, 0.5, POINTS)
-    values = [class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in share]
+    values = [layers.class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in share]
     curve(axes, share, values)
     axes.axvline(0.25, color="grey", ls=":", lw=1)
     name(axes, "share of the class in the target; in the source 0.25", "factor on its memberships", "conditional form")
+
+
+def domain_cross_entropy(axes: Axes) -> None:
+    """The loss over the log odds that the critic gives, for a sample of each domain."""
+    odds = torch.linspace(-6, 6, POINTS)
+    for domain in (0, 1):
+        values = [layers.domain_cross_entropy(one.view(1), torch.tensor([domain])) for one in odds]
+        curve(axes, odds, values, f"sample of domain {domain}")
+    name(axes, "log odds of domain 1", "loss, nats", "log 2 where nothing is known")
+
+
+def class_domain_cross_entropy(axes: Axes) -> None:
+    """The loss of a critic that knows nothing over how many samples of a class there are."""
+    mass = torch.linspace(0, 8, POINTS)
+    for source in (0.0, 1.0, 8.0):
+        # one row of each domain stands for as many samples as its mass
+        values = [
+            layers.class_domain_cross_entropy(torch.zeros(2, 1), torch.arange(2), torch.tensor([[source], [target]]))
+            for target in mass
+        ]
+        curve(axes, mass, values, f"in the source {source:g}")
+    axes.axhline(float(torch.tensor(2.0).log()), color="grey", ls=":", lw=1)
+    name(axes, "samples of the class in the target", "loss of a blind critic, nats", "dotted: log 2")
 
 
 def club_loss(axes: Axes) -> None:
@@ -229,8 +251,9 @@ def local_windows(axes: Axes) -> None:
 
 
 PICTURES: dict[str, Callable[[Axes], None]] = {
-    "AdversarialMILoss": adversarial_mi_loss,
+    "AdversarialMILoss": class_balance,
     "CLUBLoss": club_loss,
+    "ClassBalance": class_balance,
     "ConfusionLoss": confusion_loss,
     "CosineMarginLoss": cosine_margin_loss,
     "LocalWindows": local_windows,
@@ -239,7 +262,10 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
     "RandomAffine": lambda axes: random_images(axes, layers.RandomAffine()),
     "RandomConvolution": lambda axes: random_images(axes, layers.RandomConvolution()),
     "certainty": certainty,
+    "class_balance": class_balance,
+    "class_domain_cross_entropy": class_domain_cross_entropy,
     "consistency_loss": consistency_loss,
+    "domain_cross_entropy": domain_cross_entropy,
     "faded_by_doubt": faded_by_doubt,
     "known_classes": known_classes,
     "labelled_cross_entropy": labelled_cross_entropy,

@@ -6,7 +6,7 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_shares, check_sizes
+from .checks import check_features, check_floating, check_labels, check_shape, check_shares, check_sizes
 from .class_balance import ClassBalance
 from .processes import num_processes, summed_over_processes
 
@@ -19,9 +19,30 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
 
     Args:
         logits: of two domains shape (N,), critic's log odds of domain 1; of more shape (N, M).
-        domains: shape (N,), int64, 0..M-1.
+        domains: shape (N,), integer, 0..M-1.
+
+    Returns:
+        scalar in nats; 0 with a gradient on an empty batch.
+
+    Raises:
+        ValueError: wrong shape or value out of range.
+        TypeError: logits that are not floating point, domains that are not integers.
+
+    Examples:
+        >>> domain_cross_entropy(torch.zeros(3), domains=torch.tensor([0, 1, 1]))
+        tensor(0.6931)
     """
+    domains = check_told_domains(logits, domains, "N")
     return each_domain_cross_entropy(logits, domains).sum() / max(len(logits), 1)
+
+
+def check_told_domains(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
+    """Gives `domains` as int64; raises unless logits have these axes, or one more of length M, and domains have shape
+    (N,) with values 0..M-1, M = 2 for log odds."""
+    check_floating(logits, "logits")
+    are_odds = logits.ndim <= len(axes)
+    check_shape(logits, (*axes,) if are_odds else (*axes, "M"), "logits")
+    return check_labels(domains, len(logits), 2 if are_odds else logits.shape[-1], name="domains")
 
 
 def each_domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
@@ -44,9 +65,24 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
 
     Args:
         logits: of two domains shape (N, K), critic's log odds of domain 1, one output a class; of more shape (N, K, M).
-        domains: shape (N,), int64, 0..M-1.
-        class_probs: q, shape (N, K), 0..1, membership of a sample in a class.
+        domains: shape (N,), integer, 0..M-1.
+        class_probs: q, shape (N, K), floating point, 0..1, membership of a sample in a class.
+
+    Returns:
+        scalar in nats; 0 with a gradient on an empty batch.
+
+    Raises:
+        ValueError: wrong shape or domain out of range.
+        TypeError: logits or class_probs that are not floating point, domains that are not integers.
+
+    Examples:
+        >>> one_class = torch.ones(2, 1)
+        >>> class_domain_cross_entropy(torch.zeros(2, 1), domains=torch.tensor([0, 1]), class_probs=one_class)
+        tensor(0.3466)
     """
+    domains = check_told_domains(logits, domains, "NK")
+    check_floating(class_probs, "class_probs")
+    check_shape(class_probs, tuple(logits.shape[:2]), "class_probs")
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
     (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in range(num_domains)]))
     weights = class_probs / (1 + mass)[domains] * num_processes()
@@ -132,7 +168,11 @@ class AdversarialMILoss(nn.Module):
                 logits = logits.view(-1, *of_domains)
                 self._note_accuracy(logits, domains, torch.full(domains.shape, strength, device=logits.device))
                 return domain_cross_entropy(logits, domains)
-            probs = self._memberships(class_probs, len(features))
+            if class_probs is None:
+                wanted = (len(features), self.num_classes)
+                raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")
+            check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
+            probs = class_probs.detach().float()
             balanced = probs * self.balance(probs, domains)
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], strength * balanced)
@@ -142,11 +182,3 @@ class AdversarialMILoss(nn.Module):
         told = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
         right = (told == domains) * weights
         self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0
-
-    def _memberships(self, class_probs: Tensor | None, size: int) -> Tensor:
-        wanted = (size, self.num_classes)
-        if class_probs is None:
-            raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")
-        if class_probs.shape != wanted:
-            raise ValueError(f"class_probs must have shape {wanted}, got {tuple(class_probs.shape)}")
-        return class_probs.detach().float()

@@ -25,19 +25,24 @@ def check_floating(values: Tensor, name: str) -> None:
         raise TypeError(f"{name} must be a floating point tensor, got {came}")
 
 
+def check_shape(tensor: Tensor, shape: tuple[int | str, ...], name: str) -> None:
+    """Raises `ValueError` unless `tensor` has this shape, in which a letter stands for any length."""
+    if tensor.ndim != len(shape) or any(type(n) is int and n != m for n, m in zip(shape, tensor.shape, strict=True)):
+        wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise ValueError(f"{name} must have shape ({wanted}), got {tuple(tensor.shape)}")
+
+
 def check_features(features: Tensor, feature_dim: int, name: str = "features") -> None:
     """Raises unless `features` is a finite floating point tensor of shape (N, feature_dim)."""
     check_floating(features, name)
-    if features.ndim != 2 or features.shape[1] != feature_dim:
-        raise ValueError(f"{name} must have shape (N, {feature_dim}), got {tuple(features.shape)}")
+    check_shape(features, ("N", feature_dim), name)
     check_finite(features, name)
 
 
 def check_image_batch(images: Tensor) -> None:
     """Raises unless `images` is a floating point tensor of shape (N, C, H, W)."""
     check_floating(images, "images")
-    if images.ndim != 4:
-        raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}")
+    check_shape(images, ("N", "C", "H", "W"), "images")
 
 
 def check_has_values(tensor: Tensor, name: str) -> None:
@@ -66,11 +71,16 @@ def check_images(images: Tensor, name: str) -> None:
     check_finite(images, name)
 
 
+def check_integers(values: Tensor, name: str) -> None:
+    """Raises `TypeError` unless `values` is a tensor of integers."""
+    if not isinstance(values, Tensor) or values.is_floating_point() or values.dtype == torch.bool:
+        came = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"{name} must be an integer tensor, got {came}")
+
+
 def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> Tensor:
     """Gives `labels` as int64; raises unless they are integers of shape (size,) with values lowest..num_classes-1."""
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
-        came = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"{name} must be an integer tensor, got {came}")
+    check_integers(labels, name)
     labels = labels.long()  # torch counts, compares and indexes otherwise with the smaller types
     check_range(labels, size, lowest, num_classes - 1, name)
     return labels
@@ -85,8 +95,7 @@ def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
 def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tensor:
     """Gives `class_probs` in float32, without a gradient; raises unless they have shape (size, num_classes) and values
     0..1, give or take what rounding does."""
-    if class_probs.shape != (size, num_classes):
-        raise ValueError(f"class_probs must have shape ({size}, {num_classes}), got {tuple(class_probs.shape)}")
+    check_shape(class_probs, (size, num_classes), "class_probs")
     probs = class_probs.detach().float()
     check_range(probs.flatten(), probs.numel(), 0, 1 + 1e-3, "class_probs")
     return probs
@@ -94,8 +103,7 @@ def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tenso
 
 def check_range(values: Tensor, size: int, lowest: float, highest: float, name: str) -> None:
     """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
-    if values.shape != (size,):
-        raise ValueError(f"{name} must have shape ({size},), got {tuple(values.shape)}")
+    check_shape(values, (size,), name)
     check_has_values(values, name)
     if size and not ((values >= lowest) & (values <= highest)).all():
         low, high = values.min().item(), values.max().item()

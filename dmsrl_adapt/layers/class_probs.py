@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_shares
+from .checks import check_shape, check_shares
 
 
 def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
@@ -78,8 +78,7 @@ def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
         >>> known_classes(torch.tensor([[0.99, 0.01], [0.6, 0.4]]), least_certainty=0.5)
         tensor([ 0, -1])
     """
-    if probs.ndim != 2:
-        raise ValueError(f"probs must have shape (N, K), got {tuple(probs.shape)}")
+    check_shape(probs, ("N", "K"), "probs")
     check_shares(least_certainty=least_certainty)
     return probs.argmax(1).masked_fill(certainty(probs) < least_certainty, -1)
 

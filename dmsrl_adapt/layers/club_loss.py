@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .checks import check_features, check_sizes
+from .checks import check_features, check_floating, check_shape, check_sizes
 
 LOG_VARIANCE_LIMIT = 5.0  # otherwise what is guessed exactly would have an infinite bound
 
@@ -33,6 +33,15 @@ def standardised(values: Tensor, eps: float = 1e-5) -> Tensor:
     return centred / (centred.square().sum(0) / max(len(values), 1) + eps).sqrt()
 
 
+def check_gaussians(values: Tensor, means: Tensor, log_variances: Tensor) -> None:
+    """Raises unless all three are floating point, of the same shape (N, D)."""
+    check_floating(values, "values")
+    check_shape(values, ("N", "D"), "values")
+    for name, tensor in (("means", means), ("log_variances", log_variances)):
+        check_floating(tensor, name)
+        check_shape(tensor, tuple(values.shape), name)
+
+
 def gaussian_negative_log_likelihood(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
     """Mean of -log q(v_i) without its constant, q a diagonal Gaussian: 1/2 sum_d ((v - m)^2 / s^2 + log s^2), in nats.
 
@@ -40,7 +49,19 @@ def gaussian_negative_log_likelihood(values: Tensor, means: Tensor, log_variance
         values: shape (N, D), one sample a row.
         means: shape (N, D).
         log_variances: shape (N, D), log s^2.
+
+    Returns:
+        scalar in nats; 0 with a gradient on an empty batch.
+
+    Raises:
+        ValueError: wrong shape.
+        TypeError: a tensor that is not floating point.
+
+    Examples:
+        >>> gaussian_negative_log_likelihood(torch.ones(1, 1), means=torch.zeros(1, 1), log_variances=torch.zeros(1, 1))
+        tensor(0.5000)
     """
+    check_gaussians(values, means, log_variances)
     terms = (values - means).square() * (-log_variances).exp() + log_variances
     return 0.5 * terms.sum() / max(len(values), 1)
 
@@ -56,7 +77,20 @@ def club_bound(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
         values: v, shape (N, D), one sample a row.
         means: shape (N, D), mean of q(. | g_i).
         log_variances: shape (N, D), log of its variance.
+
+    Returns:
+        scalar in nats; 0 with a gradient on an empty batch.
+
+    Raises:
+        ValueError: wrong shape.
+        TypeError: a tensor that is not floating point.
+
+    Examples:
+        >>> values = torch.tensor([[1.0], [-1.0]])
+        >>> club_bound(values, means=values, log_variances=torch.zeros(2, 1))
+        tensor(1.)
     """
+    check_gaussians(values, means, log_variances)
     size = max(len(values), 1)
     mean = values.sum(0) / size
     variance = (values - mean).square().sum(0) / size
@@ -113,8 +147,7 @@ class CLUBLoss(nn.Module):
         """
         check_features(values, self.values_dim, name="values")
         check_features(given, self.given_dim, name="given")
-        if len(given) != len(values):
-            raise ValueError(f"given must have shape ({len(values)}, {self.given_dim}), got {tuple(given.shape)}")
+        check_shape(given, (len(values), self.given_dim), "given")
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(values.device.type, enabled=False):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_sizes, check_weights
+from .checks import check_features, check_floating, check_labels, check_shape, check_sizes, check_weights
 from .per_domain_mean import per_domain_mean
 
 
@@ -12,14 +12,34 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
     """Scaled cosines with the own class's lowered by the margin: s (cos(f_i, w_k) - m [k = y_i]), shape (N, K).
 
     Args:
-        features: shape (N, D), one sample a row; a zero row has cosine 0 with every prototype.
-        prototypes: shape (K, D), one class a row.
-        labels: shape (N,), int64, 0..K-1.
+        features: shape (N, D), floating point, one sample a row; a zero row has cosine 0 with every prototype.
+        prototypes: shape (K, D), floating point, one class a row.
+        labels: shape (N,), integer, 0..K-1.
         scale: s > 0.
         margin: m, in units of cosine, 0..2.
+
+    Raises:
+        ValueError: wrong shape or value out of range.
+        TypeError: features or prototypes that are not floating point, labels that are not integers.
+
+    Examples:
+        >>> cosine_margin_logits(torch.tensor([[3.0, 0.0]]), torch.eye(2), torch.tensor([0]), scale=8.0, margin=0.25)
+        tensor([[6., 0.]])
     """
+    check_floating(features, "features")
+    check_shape(features, ("N", "D"), "features")
+    check_floating(prototypes, "prototypes")
+    check_shape(prototypes, ("K", features.shape[1]), "prototypes")
+    labels = check_labels(labels, len(features), len(prototypes))
+    check_scale_and_margin(scale, margin)
     cosines = F.normalize(features, dim=1) @ F.normalize(prototypes, dim=1).t()
     return scale * (cosines - margin * F.one_hot(labels, len(prototypes)))
+
+
+def check_scale_and_margin(scale: float, margin: float) -> None:
+    """Raises `ValueError` unless the scale is positive and the margin is what cosines may differ by."""
+    if scale <= 0 or not 0 <= margin <= 2:
+        raise ValueError(f"scale must be positive and margin in 0..2, got scale {scale} and margin {margin}")
 
 
 class CosineMarginLoss(nn.Module):
@@ -48,8 +68,7 @@ class CosineMarginLoss(nn.Module):
     def __init__(self, num_classes: int, feature_dim: int, scale: float = 8.0, margin: float = 0.2) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes, feature_dim=feature_dim)
-        if scale <= 0 or not 0 <= margin <= 2:
-            raise ValueError(f"scale must be positive and margin in 0..2, got scale {scale} and margin {margin}")
+        check_scale_and_margin(scale, margin)
         self.num_classes, self.feature_dim, self.scale, self.margin = num_classes, feature_dim, scale, margin
         self.prototypes = nn.Parameter(F.normalize(torch.randn(num_classes, feature_dim), dim=1))
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .checks import check_labels
+from .checks import check_labels, check_shape
 
 
 def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -22,8 +22,7 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
         >>> labelled_cross_entropy(torch.zeros(3, 2), torch.tensor([-1, 1, -1]))
         tensor(0.6931)
     """
-    if logits.ndim != 2:
-        raise ValueError(f"logits must have shape (N, K), got {tuple(logits.shape)}")
+    check_shape(logits, ("N", "K"), "logits")
     labels = check_labels(labels, len(logits), logits.shape[1], lowest=-1)
     sum_of = torch.nn.CrossEntropyLoss(reduction="sum", ignore_index=-1, label_smoothing=label_smoothing)
     return sum_of(logits.float(), labels) / (labels >= 0).sum().clamp(min=1)

@@ -3,17 +3,35 @@
 import torch
 from torch import Tensor, nn
 
+from .checks import check_floating, check_shape
+
 POOLS = ("avg", "max", "gem", "flatten")
 
 
-def generalised_mean(maps: Tensor, power: Tensor, lowest: float = 1e-6) -> Tensor:
+def generalised_mean(maps: Tensor, power: float | Tensor, lowest: float = 1e-6) -> Tensor:
     """Generalised mean over the cells, (mean of x^p)^(1/p): the average for p = 1, towards the maximum as p grows.
 
     Args:
-        maps: shape (N, C, H, W); what is below `lowest` counts as it, so they should have passed a ReLU or the like.
-        power: p > 0, a scalar.
-        lowest: keeps the root's gradient finite.
+        maps: shape (N, C, H, W), floating point; what is below `lowest` counts as it, so they should have passed a ReLU
+            or the like.
+        power: p > 0, a number or a scalar tensor, which a gradient reaches.
+        lowest: above 0, keeps the root's gradient finite.
+
+    Returns:
+        shape (N, C), in the unit of the maps.
+
+    Raises:
+        ValueError: wrong shape, or a number that is not above 0.
+        TypeError: maps that are not floating point.
+
+    Examples:
+        >>> generalised_mean(torch.tensor([[[[1.0, 7.0]]]]), power=2.0)
+        tensor([[5.]])
     """
+    check_floating(maps, "maps")
+    check_shape(maps, ("N", "C", "H", "W"), "maps")
+    if lowest <= 0 or (not isinstance(power, Tensor) and power <= 0):
+        raise ValueError(f"power and lowest must be above 0, got {power} and {lowest}")
     return maps.clamp(min=lowest).pow(power).mean((2, 3)).pow(1 / power)
 
 

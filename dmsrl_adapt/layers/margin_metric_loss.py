@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_sizes, check_weights
+from .checks import check_features, check_floating, check_labels, check_shape, check_sizes, check_weights
 from .per_domain_mean import per_domain_mean
 
 
@@ -11,10 +11,25 @@ def center_pull(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
     """Half the squared distance of every sample to its class centre, ||f_i - c_{y_i}||^2 / 2, shape (N,).
 
     Args:
-        features: shape (N, D), one sample a row.
-        centers: shape (K, D), one class a row.
-        labels: shape (N,), int64, 0..K-1.
+        features: shape (N, D), floating point, one sample a row.
+        centers: shape (K, D), floating point, one class a row.
+        labels: shape (N,), integer, 0..K-1.
+
+    Returns:
+        shape (N,), squared feature units.
+
+    Raises:
+        ValueError: wrong shape or label out of range.
+        TypeError: features or centers that are not floating point, labels that are not integers.
+
+    Examples:
+        >>> center_pull(torch.tensor([[3.0, 4.0]]), centers=torch.zeros(2, 2), labels=torch.tensor([1]))
+        tensor([12.5000])
     """
+    check_centers(centers, "centers")
+    check_floating(features, "features")
+    check_shape(features, ("N", centers.shape[1]), "features")
+    labels = check_labels(labels, len(features), len(centers))
     return 0.5 * (features - centers[labels]).square().sum(1)
 
 
@@ -22,9 +37,21 @@ def center_spread(centers: Tensor, margin: float) -> Tensor:
     """Hinge on the mean squared distance between centres, [M - sum_{i<j} ||c_i - c_j||^2 / (K (K - 1))]_+.
 
     Args:
-        centers: shape (K, D), one class a row. With one class the distance is 0.
+        centers: shape (K, D), floating point, one class a row. With one class the distance is 0.
         margin: M, in squared feature units.
+
+    Returns:
+        scalar, squared feature units.
+
+    Raises:
+        ValueError: wrong shape.
+        TypeError: centers that are not floating point.
+
+    Examples:
+        >>> center_spread(torch.tensor([[0.0], [2.0]]), margin=5.0)
+        tensor(3.)
     """
+    check_centers(centers, "centers")
     count = len(centers)
     # sum over pairs of squared distances = K sum ||c||^2 - ||sum c||^2, without a K x K matrix
     pairs = count * centers.square().sum() - centers.sum(0).square().sum()
@@ -32,8 +59,33 @@ def center_spread(centers: Tensor, margin: float) -> Tensor:
 
 
 def center_gap(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared distance between the two domains' centres of a class, mean_k ||a_k - b_k||^2; shapes (K, D)."""
+    """Mean squared distance between the two domains' centres of a class, mean_k ||a_k - b_k||^2.
+
+    Args:
+        first: a, shape (K, D), floating point, one class a row.
+        second: b, likewise.
+
+    Returns:
+        scalar, squared feature units.
+
+    Raises:
+        ValueError: wrong shape.
+        TypeError: centres that are not floating point.
+
+    Examples:
+        >>> center_gap(torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [1.0]]))
+        tensor(2.)
+    """
+    check_centers(first, "first")
+    check_centers(second, "second")
+    check_shape(second, tuple(first.shape), "second")
     return (first - second).square().sum(1).mean()
+
+
+def check_centers(centers: Tensor, name: str) -> None:
+    """Raises unless centres are floating point, of shape (K, D)."""
+    check_floating(centers, name)
+    check_shape(centers, ("K", "D"), name)
 
 
 class MarginMetricLoss(nn.Module):

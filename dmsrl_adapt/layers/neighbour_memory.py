@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from .checks import check_floating, check_integers, check_shape, check_sizes
 from .faiss_search import FlatIndex
 
 
@@ -59,10 +60,19 @@ def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Class, shape (N,), and lead, shape (N,), 0..1.
 
+    Raises:
+        ValueError: wrong shape, or no votes.
+        TypeError: classes that are not integers, trust that is not floating point.
+
     Examples:
         >>> vote(torch.tensor([[2, 0, 0]]), torch.tensor([[0.6, 0.5, 0.7]]))
         (tensor([0]), tensor([0.2000]))
     """
+    check_integers(classes, "classes")
+    check_shape(classes, ("N", "m"), "classes")
+    check_sizes(m=classes.shape[1])
+    check_floating(trust, "trust")
+    check_shape(trust, tuple(classes.shape), "trust")
     support = ((classes[:, :, None] == classes[:, None]) * trust[:, None]).sum(2)
     first, winner = support.max(1)
     label = classes.gather(1, winner[:, None])

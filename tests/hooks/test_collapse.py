@@ -8,7 +8,8 @@ from pytorch_adapt.hooks import ClassifierHook
 
 from dmsrl_adapt import DMSRLHook, PrototypeLabeler, attach_dmsrl, dmsrl_components
 from dmsrl_adapt.hooks import CollapseHook
-from dmsrl_adapt.layers.club_loss import club_bound, standardised
+from dmsrl_adapt.layers import club_bound
+from dmsrl_adapt.layers.club_loss import standardised
 from dmsrl_adapt.recipes import DEFAULT, PUBLISHED
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, make_batch, make_models, make_opts, states

@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from dmsrl_adapt.layers import AdversarialMILoss
-from dmsrl_adapt.layers.adversarial_mi_loss import class_domain_cross_entropy, domain_cross_entropy
+from dmsrl_adapt.layers import AdversarialMILoss, class_domain_cross_entropy, domain_cross_entropy
 
 from .. import references
 
@@ -322,3 +321,49 @@ def test_accuracy_is_the_share_of_samples_whose_domain_the_critic_tells(num_doma
     assert loss.accuracy == 1
     loss(features, domains.index_fill(0, torch.tensor([3]), 1))
     assert loss.accuracy == 0.75
+
+
+OF_FUNCTIONS = [
+    (
+        domain_cross_entropy,
+        {"logits": torch.zeros(4, 2, 2)},
+        ValueError,
+        r"logits must have shape \(N, M\), got \(4, 2",
+    ),
+    (domain_cross_entropy, {"logits": torch.zeros(4).long()}, TypeError, "logits must be a floating point tensor"),
+    (domain_cross_entropy, {"domains": torch.tensor([0, 1, -1, 0])}, ValueError, r"domains must be in 0..1, got .* -1"),
+    (
+        domain_cross_entropy,
+        {"domains": torch.zeros(3).long()},
+        ValueError,
+        r"domains must have shape \(4,\), got \(3,\)",
+    ),
+    (domain_cross_entropy, {"domains": torch.zeros(4)}, TypeError, "domains must be an integer tensor"),
+    (
+        class_domain_cross_entropy,
+        {"logits": torch.zeros(4)},
+        ValueError,
+        r"logits must have shape \(N, K\), got \(4,\)",
+    ),
+    (class_domain_cross_entropy, {"domains": torch.full((4,), 2)}, ValueError, r"domains must be in 0..1, got .* 2"),
+    (class_domain_cross_entropy, {"class_probs": torch.zeros(4, 3)}, ValueError, r"class_probs must have .* \(4, 2\)"),
+    (class_domain_cross_entropy, {"class_probs": torch.zeros(4, 2).int()}, TypeError, "class_probs must be a floating"),
+]
+
+
+@pytest.mark.parametrize(("function", "changed", "error", "message"), OF_FUNCTIONS)
+def test_bad_input_of_functions(function, changed, error, message):
+    good = {"logits": torch.zeros(4), "domains": torch.zeros(4).long()}
+    if function is class_domain_cross_entropy:
+        good |= {"logits": torch.zeros(4, 2), "class_probs": torch.zeros(4, 2)}
+    with pytest.raises(error, match=message):
+        function(**{**good, **changed})
+
+
+def test_functions_give_a_zero_with_a_gradient_on_an_empty_batch():
+    for shape, probs in (((0,), []), ((0, 3), []), ((0, 2), [torch.zeros(0, 2)]), ((0, 2, 3), [torch.zeros(0, 2)])):
+        logits = torch.zeros(shape, requires_grad=True)
+        function = class_domain_cross_entropy if probs else domain_cross_entropy
+        loss = function(logits, torch.zeros(0).long(), *probs)
+        loss.backward()
+        assert loss == 0 and logits.grad.shape == shape

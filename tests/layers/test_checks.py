@@ -96,3 +96,10 @@ def test_one_value_a_sample():
     ):
         with pytest.raises(ValueError, match=f"weights {message}"):
             checks.check_weights(weights, 2)
+
+
+def test_a_letter_of_a_shape_stands_for_any_length():
+    checks.check_shape(torch.zeros(0, 4, 2), ("N", 4, "D"), "rows")
+    for shape, wanted in ((("N", 4), r"\(N, 4\)"), ((3,), r"\(3,\)"), (("N", "C", "H"), r"\(N, C, H\)")):
+        with pytest.raises(ValueError, match=rf"rows must have shape {wanted}, got \(4, 3\)"):
+            checks.check_shape(torch.zeros(4, 3), shape, "rows")

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from dmsrl_adapt.layers import ClassBalance
-from dmsrl_adapt.layers.class_balance import class_balance
+from dmsrl_adapt.layers import ClassBalance, class_balance
 
 from .. import references
 
@@ -110,3 +109,10 @@ def test_arguments_out_of_range_are_refused():
     for momentum in (-0.1, 1.1):
         with pytest.raises(ValueError, match=r"momentum must be in 0\.\.1, got"):
             ClassBalance(2, 2, momentum)
+
+
+def test_bad_mass_is_refused():
+    with pytest.raises(ValueError, match=r"class_mass must have shape \(M, K\), got \(3,\)"):
+        class_balance(torch.ones(3))
+    with pytest.raises(TypeError, match=r"class_mass must be a floating point tensor, got torch.int64"):
+        class_balance(torch.ones(2, 3).long())

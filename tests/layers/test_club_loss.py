@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dmsrl_adapt.layers import CLUBLoss
-from dmsrl_adapt.layers.club_loss import club_bound, gaussian_negative_log_likelihood, standardised
+from dmsrl_adapt.layers import CLUBLoss, club_bound, gaussian_negative_log_likelihood
+from dmsrl_adapt.layers.club_loss import standardised
 
 from .. import references
 
@@ -203,3 +203,16 @@ def test_bad_input_says_what_was_wanted_and_what_came(changed, error, message):
 def test_sizes_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         CLUBLoss(**{"values_dim": 2, "given_dim": 2, name: 0})
+
+
+@pytest.mark.parametrize("function", [club_bound, gaussian_negative_log_likelihood])
+def test_bad_input_of_functions(function):
+    rows = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=r"values must have shape \(N, D\), got \(3,\)"):
+        function(rows[:, 0], rows, rows)
+    with pytest.raises(ValueError, match=r"means must have shape \(3, 2\), got \(1, 2\)"):
+        function(rows, rows[:1], rows)
+    with pytest.raises(ValueError, match=r"log_variances must have shape \(3, 2\), got \(3, 1\)"):
+        function(rows, rows, rows[:, :1])
+    with pytest.raises(TypeError, match=r"log_variances must be a floating point tensor, got torch.int64"):
+        function(rows, rows, rows.long())

@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from dmsrl_adapt.layers import CosineMarginLoss
-from dmsrl_adapt.layers.cosine_margin_loss import cosine_margin_logits
+from dmsrl_adapt.layers import CosineMarginLoss, cosine_margin_logits
 
 from .. import references
 
@@ -156,3 +155,21 @@ def test_int32_labels_and_domains_give_the_same():
     loss_fn = CosineMarginLoss(4, 3)
     same = loss_fn(features, labels.int(), domains.int(), weights)
     assert torch.equal(same, loss_fn(features, labels, domains, weights))
+
+
+BAD_LOGITS = [
+    ({"features": torch.zeros(4)}, ValueError, r"features must have shape \(N, D\), got \(4,\)"),
+    ({"features": torch.zeros(4, 3).long()}, TypeError, "features must be a floating point tensor"),
+    ({"prototypes": torch.zeros(2, 4)}, ValueError, r"prototypes must have shape \(K, 3\), got \(2, 4\)"),
+    ({"labels": torch.tensor([0, 1, -1, 0])}, ValueError, r"labels must be in 0..1, got values from -1 to 1"),
+    ({"labels": torch.zeros(4)}, TypeError, "labels must be an integer tensor"),
+    ({"scale": 0.0}, ValueError, "scale must be positive"),
+    ({"margin": 2.1}, ValueError, "margin in 0..2, got scale 8.0 and margin 2.1"),
+]
+
+
+@pytest.mark.parametrize(("changed", "error", "message"), BAD_LOGITS)
+def test_bad_input_of_the_logits(changed, error, message):
+    good = {"features": torch.zeros(4, 3), "prototypes": torch.zeros(2, 3), "labels": torch.zeros(4).long()}
+    with pytest.raises(error, match=message):
+        cosine_margin_logits(**{**good, "scale": 8.0, "margin": 0.2, **changed})

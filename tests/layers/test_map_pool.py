@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from dmsrl_adapt.layers import MapPool
-from dmsrl_adapt.layers.map_pool import generalised_mean
+from dmsrl_adapt.layers import MapPool, generalised_mean
 
 
 def slow_mean(maps, power):
@@ -70,3 +69,18 @@ def test_half_precision_is_kept_and_computed_in_float32():
 def test_unknown_pool_is_named():
     with pytest.raises(ValueError, match=r"pool must be one of \('avg', 'max', 'gem', 'flatten'\), got 'sum'"):
         MapPool("sum")
+
+
+def test_power_is_a_number_or_a_tensor():
+    maps = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(generalised_mean(maps, 3.0), generalised_mean(maps, torch.tensor(3.0)))
+
+
+def test_bad_input_of_the_generalised_mean():
+    with pytest.raises(ValueError, match=r"maps must have shape \(N, C, H, W\), got \(2, 3\)"):
+        generalised_mean(torch.ones(2, 3), 3.0)
+    with pytest.raises(TypeError, match=r"maps must be a floating point tensor, got torch.int64"):
+        generalised_mean(torch.ones(2, 3, 4, 4).long(), 3.0)
+    for power, lowest in ((0.0, 1e-6), (3.0, 0.0)):
+        with pytest.raises(ValueError, match=f"power and lowest must be above 0, got {power} and {lowest}"):
+            generalised_mean(torch.ones(2, 3, 4, 4), power, lowest)

@@ -3,8 +3,7 @@ import itertools
 import pytest
 import torch
 
-from dmsrl_adapt.layers import MarginMetricLoss
-from dmsrl_adapt.layers.margin_metric_loss import center_gap, center_pull, center_spread
+from dmsrl_adapt.layers import MarginMetricLoss, center_gap, center_pull, center_spread
 
 from .. import references
 
@@ -176,3 +175,20 @@ def test_int32_labels_and_domains_give_the_same():
     loss_fn = MarginMetricLoss(4, 3)
     same = loss_fn(features, labels.int(), domains.int(), weights)
     assert torch.equal(same, loss_fn(features, labels, domains, weights))
+
+
+def test_bad_input_of_functions():
+    rows, centers, labels = torch.zeros(4, 3), torch.zeros(2, 3), torch.zeros(4).long()
+    with pytest.raises(ValueError, match=r"features must have shape \(N, 3\), got \(4, 2\)"):
+        center_pull(rows[:, :2], centers, labels)
+    with pytest.raises(ValueError, match=r"labels must be in 0..1, got values from -1 to -1"):
+        center_pull(rows, centers, labels - 1)
+    with pytest.raises(TypeError, match=r"labels must be an integer tensor, got torch.float32"):
+        center_pull(rows, centers, labels.float())
+    for function in (lambda one: center_pull(rows, one, labels), lambda one: center_spread(one, 1.0)):
+        with pytest.raises(ValueError, match=r"centers must have shape \(K, D\), got \(3,\)"):
+            function(centers[0])
+        with pytest.raises(TypeError, match=r"centers must be a floating point tensor, got torch.int64"):
+            function(centers.long())
+    with pytest.raises(ValueError, match=r"second must have shape \(2, 3\), got \(1, 3\)"):
+        center_gap(centers, centers[:1])

@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dmsrl_adapt.layers import PrototypeLabeler, nearest_prototypes
-from dmsrl_adapt.layers.neighbour_memory import vote
+from dmsrl_adapt.layers import PrototypeLabeler, nearest_prototypes, vote
 
 from .. import references
 from ..stand_ins import assert_same_states, states
@@ -166,3 +165,18 @@ def test_a_pass_on_a_gpu_gives_the_labels_of_one_on_the_cpu(device):
     twin.relabel([(features, idx)])
     assert labeler.memory.rows.is_cuda
     assert torch.equal(labeler.labels.cpu(), twin.labels)
+
+
+BAD_VOTES = [
+    (torch.zeros(3).long(), torch.zeros(3), ValueError, r"classes must have shape \(N, m\), got \(3,\)"),
+    (torch.zeros(3, 0).long(), torch.zeros(3, 0), ValueError, "m must be at least 1, got 0"),
+    (torch.zeros(3, 2), torch.zeros(3, 2), TypeError, "classes must be an integer tensor, got torch.float32"),
+    (torch.zeros(3, 2).long(), torch.zeros(3, 1), ValueError, r"trust must have shape \(3, 2\), got \(3, 1\)"),
+    (torch.zeros(3, 2).long(), torch.zeros(3, 2).int(), TypeError, "trust must be a floating point tensor"),
+]
+
+
+@pytest.mark.parametrize(("classes", "trust", "error", "message"), BAD_VOTES)
+def test_bad_votes_are_refused(classes, trust, error, message):
+    with pytest.raises(error, match=message):
+        vote(classes, trust)
