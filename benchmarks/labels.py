@@ -20,7 +20,7 @@ from .tasks import DataPlace, Task, load_task
 from .training import Plan, infer, train
 
 METHOD, CLASSIFIER = "source_only", "classifier"
-LABELLERS: dict[str, dict[str, Any]] = {
+LABELERS: dict[str, dict[str, Any]] = {
     "1 prototype": {},
     "2 prototypes": {"prototypes_per_class": 2},
     "1 prototype, 5 neighbours": {"neighbours": 5},
@@ -42,7 +42,7 @@ def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
     source, target = (infer(adapter, part.inputs, n) for n, part in enumerate((task.source, task.target_train)))
     truth, idx = task.target_train.known_labels, torch.arange(len(task.target_train))
     shares = {CLASSIFIER: {"all": (target["preds"].argmax(1) == truth).float().mean().item()}}
-    for name, settings in LABELLERS.items():
+    for name, settings in LABELERS.items():
         labeler = PrototypeLabeler(len(task.classes), source["features"].shape[1], len(truth), **settings)
         labeler.fit(source["features"], task.source.known_labels)
         usual, labeler.threshold = labeler.threshold, 0.0
@@ -63,7 +63,7 @@ def write_labels(
     for seed in seeds:
         for name in tasks:
             runs.append({"task": name, "seed": seed, "labels": measure(load_task(name, place), seed, steps)})
-            settings = {"method": METHOD, "steps": steps, "labellers": LABELLERS}
+            settings = {"method": METHOD, "steps": steps, "labelers": LABELERS}
             result = {"runs": runs, "settings": settings, "versions": versions(), "commit": commit()}
             write_whole(folder / "labels.json", result)
             yield runs
@@ -71,7 +71,7 @@ def write_labels(
 
 def rows(runs: list[dict[str, Any]]) -> list[list[str]]:
     """Gives a table of the right labels, none rejected, in %, means over seeds, a row a task."""
-    tasks, names = list(dict.fromkeys(run["task"] for run in runs)), [CLASSIFIER, *LABELLERS]
+    tasks, names = list(dict.fromkeys(run["task"] for run in runs)), [CLASSIFIER, *LABELERS]
     table = [["right labels, %", *names]]
     for task in tasks:
         own = [run["labels"] for run in runs if run["task"] == task]

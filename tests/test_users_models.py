@@ -75,7 +75,7 @@ def test_feature_size_that_is_asked_of_a_lazy_network(method):
     assert {"G", "C", "margin_metric", "mi_critic"} <= moved(before, adapter)
 
 
-def test_feature_size_that_is_wrong_is_told_and_the_labeller_stays_as_it_was():
+def test_feature_size_that_is_wrong_is_told_and_the_labeler_stays_as_it_was():
     adapter = make("dmsrl", nn.Sequential(nn.Flatten(), nn.Linear(192, 7)), nn.Linear(7, CLASSES), dim=6)
     before = states(dict(adapter.misc))
     with pytest.raises(ValueError, match=r"features must have shape \(N, 6\), got \(8, 7\)"):

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import labels
 from benchmarks.cli import main
-from benchmarks.labels import CLASSIFIER, LABELLERS, measure, trained
+from benchmarks.labels import CLASSIFIER, LABELERS, measure, trained
 from benchmarks.methods import get_method
 from benchmarks.tasks import TUNING, Split, Task, task_names
 from benchmarks.training import Plan, infer, train
@@ -46,7 +46,7 @@ def test_network_is_that_of_the_training_loop(task: Task) -> None:
 
 def test_right_labels_are_counted_and_the_truth_is_used_for_nothing_else(task: Task) -> None:
     shares = measure(task, 0, 20)
-    assert list(shares) == [CLASSIFIER, *LABELLERS]
+    assert list(shares) == [CLASSIFIER, *LABELERS]
     assert all(0.6 < of_one["all"] < 1 for of_one in shares.values())
     truth = task.target_train.known_labels
     turned = Task(

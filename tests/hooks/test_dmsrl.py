@@ -437,7 +437,7 @@ def test_any_integer_labels_and_indices_give_the_same(dtype):
     assert_same_states(*seen)
 
 
-def test_without_labeller_no_target_sample_idx_is_needed():
+def test_without_labeler_no_target_sample_idx_is_needed():
     recipe = DEFAULT.without("prototypes")
     models, misc = make(recipe)
     batch = make_batch()

@@ -161,7 +161,7 @@ def test_missing_key_names_hook_and_key(key):
         ({"progress": 1.5}, ValueError, r"'progress' must be in 0\.\.1, got 1\.5"),
     ],
 )
-def test_refused_batch_leaves_the_labeller_as_it_was(changed, error, message):
+def test_refused_batch_leaves_the_labeler_as_it_was(changed, error, message):
     context = make_context()
     context["G"].eval()
     PseudoLabelHook()(context)
@@ -172,14 +172,14 @@ def test_refused_batch_leaves_the_labeller_as_it_was(changed, error, message):
     assert_same_states(states({"labeler": context["pseudo_labeler"]}), before)
 
 
-def test_labeller_of_another_feature_size_is_left_as_it_was():
+def test_labeler_of_another_feature_size_is_left_as_it_was():
     context = make_context(pseudo_labeler=PrototypeLabeler(CLASSES, DIM + 1, NUM_TARGET))
     with pytest.raises(ValueError, match=r"features must have shape \(N, 6\), got \(8, 5\)"):
         PseudoLabelHook()(context)
     assert not context["pseudo_labeler"].is_seen.any()
 
 
-def test_labeller_with_fewer_classes_than_the_classifier_is_left_as_it_was():
+def test_labeler_with_fewer_classes_than_the_classifier_is_left_as_it_was():
     context = make_context(pseudo_labeler=PrototypeLabeler(CLASSES - 1, DIM, NUM_TARGET))
     before = states({"labeler": context["pseudo_labeler"]})
     with pytest.raises(ValueError, match=r"labels must be in .*1, got"):
