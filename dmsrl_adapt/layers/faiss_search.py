@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -151,6 +151,17 @@ class FlatIndex:
     def _rows(self, rows: Tensor, place: torch.device) -> Tensor:
         rows = rows.detach().to(place, torch.float32)
         return (F.normalize(rows, dim=1) if self.metric == "cosine" else rows).contiguous()
+
+
+class PartIndex(NamedTuple):
+    """Some rows of a table, ready to be searched.
+
+    numbers: int64, which rows of the table they are.
+    rows: these.
+    """
+
+    numbers: Tensor
+    rows: FlatIndex
 
 
 def nearest(

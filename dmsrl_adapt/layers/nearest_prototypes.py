@@ -1,7 +1,6 @@
 """Prototypes of classes, and the class of the nearest, searched with FAISS."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,21 +8,11 @@ from torch import Tensor, nn
 
 from .checks import check_features, check_labels, check_shares, check_sizes, check_weights
 from .class_prototypes import class_sums, clusters_within_classes, present_sums
-from .faiss_search import METRICS, FlatIndex
+from .faiss_search import METRICS, FlatIndex, PartIndex
 from .processes import is_shared, of_all_processes
+from .pseudo_labels import PseudoLabels
 
 CELLS = 2**23  # numbers at work at a time, 32 MiB: memory does not grow with the batches
-
-
-class Index(NamedTuple):
-    """Prototypes ready to be searched.
-
-    seen: rows of the prototypes that are set.
-    prototypes: these.
-    """
-
-    seen: Tensor
-    prototypes: FlatIndex
 
 
 class NearestPrototypes(nn.Module):
@@ -129,24 +118,26 @@ class NearestPrototypes(nn.Module):
             sums, mass = sums + part[0], mass + part[1]
         return sums, mass
 
-    def _index(self, device: str, temp_memory: int | None) -> Index | None:
-        """The prototypes ready to be searched; None before a class is seen. Arguments are those of `FlatIndex`."""
+    def _index(self, device: str, temp_memory: int | None) -> PartIndex | None:
+        """The prototypes that are set; None before a class is seen. Arguments are those of `FlatIndex`."""
         seen = self.is_seen.nonzero()[:, 0]
-        return Index(seen, FlatIndex(self.prototypes[seen], self.metric, device, temp_memory)) if len(seen) else None
+        if len(seen) == 0:
+            return None
+        return PartIndex(seen, FlatIndex(self.prototypes[seen], self.metric, device, temp_memory))
 
-    def _nearest_class(self, features: Tensor, index: Index | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Nearest class, trust in it and distance to it of every sample."""
-        if index is None:
+    def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
+        """Nearest class, trust in it and distance to it of every sample; none is rejected once a class is seen."""
+        if prototypes is None:
             nothing = torch.zeros(len(features), device=features.device)
-            return nothing.long() - 1, nothing, nothing + torch.inf
-        seen, prototypes = index
+            return PseudoLabels(nothing.long() - 1, nothing, nothing + torch.inf)
         # a class has no more than P prototypes, so the one after them is another's
-        distances, indices = prototypes.search(features, min(self.prototypes_per_class + 1, len(seen)))
-        classes = seen[indices] // self.prototypes_per_class
+        count = min(self.prototypes_per_class + 1, len(prototypes.numbers))
+        distances, indices = prototypes.rows.search(features, count)
+        classes = prototypes.numbers[indices] // self.prototypes_per_class
         is_other = classes != classes[:, :1]
         first, second = distances[:, 0], distances.gather(1, is_other.int().argmax(1, keepdim=True))[:, 0]
         ratio = torch.where(second > 0, first / second, 1.0).where(is_other.any(1), 0.0)
-        return classes[:, 0], (1 - ratio).clamp(0, 1), first
+        return PseudoLabels(classes[:, 0], (1 - ratio).clamp(0, 1), first)
 
 
 def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_floating, check_integers, check_shape, check_sizes
-from .faiss_search import FlatIndex
+from .faiss_search import FlatIndex, PartIndex
 
 
 class NeighbourMemory(nn.Module):
@@ -30,8 +30,8 @@ class NeighbourMemory(nn.Module):
         self.rows[sample_idx] = rows
         self.is_there[sample_idx] = True
 
-    def index(self, device: str, temp_memory: int | None) -> tuple[Tensor, FlatIndex] | None:
-        """Gives the samples that are there, int64, and their rows by squared Euclidean distance; None without any.
+    def index(self, device: str, temp_memory: int | None) -> PartIndex | None:
+        """Gives the rows of the samples that are there, by squared Euclidean distance; None without any.
 
         Unit rows have the same neighbours by that distance as by angle, and are searched without a copy once all are
         there.
@@ -43,7 +43,7 @@ class NeighbourMemory(nn.Module):
         if len(there) == 0:
             return None
         rows = self.rows if len(there) == len(self.rows) else self.rows[there]
-        return there, FlatIndex(rows, "l2", device, temp_memory)
+        return PartIndex(there, FlatIndex(rows, "l2", device, temp_memory))
 
 
 def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -10,25 +10,14 @@ from torch import Tensor
 
 from .checks import check_features, check_has_values, check_labels, check_sizes
 from .class_prototypes import present_sums
-from .faiss_search import DEVICES, FlatIndex
-from .nearest_prototypes import Index, NearestPrototypes, in_parts
+from .faiss_search import DEVICES, PartIndex
+from .nearest_prototypes import NearestPrototypes, in_parts
 from .neighbour_memory import NeighbourMemory, vote
 from .processes import is_shared, summed_over_processes
 from .pseudo_labels import PseudoLabels
 
 WORK = 64  # numbers, amply counted, that it takes to look at a label
 UNSEEN = -2  # label of a sample that a pass has not come to
-
-
-class Searched(NamedTuple):
-    """What is searched for labels.
-
-    prototypes: those that are set.
-    others: samples that are remembered and their rows ready to be searched; None without any.
-    """
-
-    prototypes: Index
-    others: tuple[Tensor, FlatIndex] | None
 
 
 class PrototypeLabeler(NearestPrototypes):
@@ -143,19 +132,18 @@ class PrototypeLabeler(NearestPrototypes):
         """
         sample_idx, guesses = self._checked_call(features, sample_idx, class_probs)
         self.to(features.device)
-        if self.memory is not None and sample_idx is not None:
+        if sample_idx is None:
+            return self._without_rejected(self._found(features, *self._searched()))
+        if self.memory is not None:
             self.memory.keep(self._rows(features), sample_idx)
-        nearest_class, trust, distances = self._label(features, self._searched())
-        if sample_idx is not None:
-            self._follow_trust(nearest_class, trust)
-        kept = self._is_kept(nearest_class, trust)
-        result = PseudoLabels(nearest_class.where(kept, -1), trust.where(kept, 0.0), distances)
-        if sample_idx is not None:
-            changed = self.labels[sample_idx] != result.labels
-            counts = torch.stack([nearest_class == guesses, changed, torch.ones_like(changed)]).sum(1).float()
-            self._note_shares(*summed_over_processes(counts)[0])
-            self.labels[sample_idx], self.weights[sample_idx] = result.labels.int(), result.weights
-        return result
+        found = self._found(features, *self._searched())
+        self._follow_trust(found)
+        kept = self._without_rejected(found)
+        changed = self.labels[sample_idx] != kept.labels
+        counts = torch.stack([found.labels == guesses, changed, torch.ones_like(changed)]).sum(1).float()
+        self._note_shares(*summed_over_processes(counts)[0])
+        self.labels[sample_idx], self.weights[sample_idx] = kept.labels.int(), kept.weights
+        return kept
 
     @torch.no_grad()
     def relabel(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Any]:
@@ -183,20 +171,17 @@ class PrototypeLabeler(NearestPrototypes):
             [-1, 1, -1, 0]
         """
         labels, weights = torch.full_like(self.labels, UNSEEN), torch.zeros_like(self.weights)
-        totals = torch.zeros((3, self.num_classes), device=labels.device)
-        searched = None
-        for features, sample_idx, guesses in self._of_pass(batches):
-            self.to(features.device)
-            labels, weights, totals = (tensor.to(features.device) for tensor in (labels, weights, totals))
-            searched = self._searched(is_pass=True) if searched is None else searched
-            for rows, numbers, guess in in_parts(
-                self.feature_dim * (1 + self.neighbours), features, sample_idx, guesses
-            ):
-                nearest_class, trust, _ = self._label(rows, searched)
-                labels[numbers], weights[numbers] = nearest_class.int(), trust
-                counted = torch.stack([trust, (nearest_class >= 0).float(), (nearest_class == guess).float()])
-                totals += torch.zeros_like(totals).index_add_(1, nearest_class.clamp(min=0), counted)
-        self._keep_pass(labels, weights, totals)
+        sums, searched = torch.zeros((3, self.num_classes), device=labels.device), None
+        for batch in self._of_pass(batches):
+            self.to(batch[0].device)
+            labels, weights, sums = (tensor.to(batch[0].device) for tensor in (labels, weights, sums))
+            searched = searched or self._searched(is_pass=True)
+            for features, sample_idx, guesses in in_parts(self.feature_dim * (1 + self.neighbours), *batch):
+                found = self._found(features, *searched)
+                labels[sample_idx], weights[sample_idx] = found.labels.int(), found.weights
+                counted = torch.stack([found.weights, (found.labels >= 0).float(), (found.labels == guesses).float()])
+                sums += torch.zeros_like(sums).index_add_(1, found.labels.clamp(min=0), counted)
+        self._keep_pass(labels, weights, sums)
         return self.diagnostics
 
     @property
@@ -259,41 +244,41 @@ class PrototypeLabeler(NearestPrototypes):
             raise ValueError("a pass needs sample_idx with every batch, got None")
         return batch[0], sample_idx, guesses
 
-    def _searched(self, is_pass: bool = False) -> Searched | None:
-        """What is searched; None before a class is seen."""
+    def _searched(self, is_pass: bool = False) -> tuple[PartIndex | None, PartIndex | None]:
+        """Prototypes and remembered samples, ready to be searched; None where there are none."""
         where = "auto" if self.device == "all" and not is_pass else self.device, self.temp_memory
-        prototypes = self._index(*where)
-        if prototypes is None:
-            return None
-        return Searched(prototypes, None if self.memory is None else self.memory.index(*where))
+        return self._index(*where), None if self.memory is None else self.memory.index(*where)
 
-    def _label(self, features: Tensor, searched: Searched | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Class, by the neighbours where they are asked, trust in it, and distance to the nearest of every sample."""
-        index, remembered = (None, None) if searched is None else searched
-        nearest_class, trust, distances = self._nearest_class(features, index)
-        if self.memory is None or remembered is None or len(features) == 0:
-            return nearest_class, trust, distances
-        there, others = remembered
-        _, indices = others.search(self._rows(features), min(self.neighbours, len(there)))
-        classes, trusts, _ = self._nearest_class(self.memory.rows[there[indices.flatten()]], index)
-        return *vote(classes.view_as(indices), trusts.view_as(indices)), distances
+    def _found(self, features: Tensor, prototypes: PartIndex | None, others: PartIndex | None) -> PseudoLabels:
+        """Class, by the neighbours where they are asked, and trust in it of every sample, before any is rejected."""
+        nearest = self._nearest_class(features, prototypes)
+        if self.memory is None or prototypes is None or others is None or len(features) == 0:
+            return nearest
+        _, indices = others.rows.search(self._rows(features), min(self.neighbours, len(others.numbers)))
+        voters = self._nearest_class(self.memory.rows[others.numbers[indices.flatten()]], prototypes)
+        return PseudoLabels(*vote(voters.labels.view_as(indices), voters.weights.view_as(indices)), nearest.distances)
+
+    def _without_rejected(self, found: PseudoLabels) -> PseudoLabels:
+        is_kept = self._is_kept(found.labels, found.weights)
+        return PseudoLabels(found.labels.where(is_kept, -1), found.weights.where(is_kept, 0.0), found.distances)
 
     def _is_kept(self, nearest_class: Tensor, trust: Tensor) -> Tensor:
         known = nearest_class.clamp(min=0)
         return (nearest_class >= 0) & (trust >= self.threshold * self.mean_trust[known])
 
-    def _follow_trust(self, labels: Tensor, trust: Tensor) -> None:
-        present, sums, mass = present_sums(trust[:, None], labels, torch.ones_like(trust), self.num_classes)
+    def _follow_trust(self, found: PseudoLabels) -> None:
+        trust = found.weights
+        present, sums, mass = present_sums(trust[:, None], found.labels, torch.ones_like(trust), self.num_classes)
         kept = torch.where(self.mean_trust[present] > 0, self.momentum, 0.0)
         self.mean_trust[present] = kept * self.mean_trust[present] + (1 - kept) * sums[:, 0] / mass
 
-    def _keep_pass(self, labels: Tensor, weights: Tensor, totals: Tensor) -> None:
+    def _keep_pass(self, labels: Tensor, weights: Tensor, sums: Tensor) -> None:
         """Rejects by the mean trust of a pass and keeps its labels.
 
-        totals: shape (3, K), sums over the samples of a nearest class: of trust, 1, and whether the classifier agrees.
+        sums: shape (3, K), over the samples of a nearest class: of trust, 1, and whether the classifier agrees.
         """
-        (totals,) = summed_over_processes(totals)
-        self.mean_trust.copy_((totals[0] / totals[1]).where(totals[1] > 0, self.mean_trust))
+        trust_sums, numbers, agreeing = summed_over_processes(sums)[0]
+        self.mean_trust.copy_((trust_sums / numbers).where(numbers > 0, self.mean_trust))
         counts = torch.zeros(2, device=labels.device)
         for new, trust, old in in_parts(WORK, labels, weights, self.labels):
             is_kept, is_labelled = self._is_kept(new, trust), new != UNSEEN
@@ -301,7 +286,7 @@ class PrototypeLabeler(NearestPrototypes):
             trust.copy_(trust.where(is_kept, 0.0))
             counts += torch.stack([is_labelled & (new != old), is_labelled]).sum(1)
         (counts,) = summed_over_processes(counts)
-        self._note_shares(totals[2].sum(), *counts)
+        self._note_shares(agreeing.sum(), *counts)
         if is_shared():
             for tensor in (labels, weights):
                 dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
