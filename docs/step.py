@@ -16,23 +16,23 @@ from dmsrl_adapt import (
     LevelFeaturesHook,
     MultiLevelBackbone,
     Recipe,
-    SourceSkillHook,
     dmsrl_components,
     keys,
 )
 from dmsrl_adapt.recipes import DEFAULT
 
-CLASSES, IMAGES, SIDE = 3, 4, 32
+CLASSES, IMAGES, SIDE = 3, 8, 32
 
 
 @dataclass
 class Call:
-    """What a hook did in a step: keys read and written, losses made, and the hooks that it called."""
+    """What a hook did: keys read and written, losses made, modules whose buffers it wrote to, hooks it called."""
 
     hook: BaseHook
     read: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
     inner: list["Call"] = field(default_factory=list)
 
     def every(self) -> Iterator["Call"]:
@@ -75,12 +75,14 @@ def noted(root: Call) -> Iterator[None]:
         now = Call(self)
         calls[-1].inner.append(now)
         calls.append(now)
+        before = times_written(inputs)
         try:
             result = usual(self, inputs, losses)
         finally:
             calls.pop()
         if isinstance(result, tuple):
             now.written, now.losses = list(result[0]), list(result[1])
+        now.updated = [key for key, times in times_written(inputs).items() if times != before[key]]
         return result
 
     # upstream's __call__ passes to `call` what this gives
@@ -92,28 +94,31 @@ def noted(root: Call) -> Iterator[None]:
         BaseHook.__call__, common_functions.map_keys = usual, usual_keys
 
 
+def times_written(context: dict[str, Any]) -> dict[str, list[int]]:
+    """Gives for the modules in a context how often each of their buffers was written to."""
+    modules = {key: module for key, module in context.items() if isinstance(module, nn.Module)}
+    return {key: [one._version for one in module.buffers()] for key, module in modules.items()}
+
+
 def training_step(
     recipe: Recipe = DEFAULT, pre: Sequence[BaseHook] = (), **more: torch.Tensor
 ) -> list[tuple[str, Call]]:
     """Runs one step of a recipe on noise, with more in the batch where that is given; gives its hooks by name, in the
-    order in which they ran."""
-    G = MultiLevelBackbone("resnet10t", local=None)
-    parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, recipe, total_steps=2)
-    models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
-    sgd = torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)
-    hook = DMSRLHook([sgd], recipe, pre=pre)
-    batch = {key: torch.rand(IMAGES, 3, SIDE, SIDE) for key in ("src_imgs", "target_imgs")}
-    batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES), **more}
-    root = Call(hook)
-    with noted(root):
-        hook({**models, **parts.misc, **batch})
+    order in which they ran, without those that left nothing, as there was nothing for them to do."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # some images in another style, as in nearly every step
+        G = MultiLevelBackbone("resnet10t", local=None)
+        parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, recipe, total_steps=2)
+        models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
+        sgd = torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)
+        hook = DMSRLHook([sgd], recipe, pre=pre)
+        batch = {key: torch.rand(IMAGES, 3, SIDE, SIDE) for key in ("src_imgs", "target_imgs")}
+        batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES), **more}
+        root = Call(hook)
+        with noted(root):
+            hook({**models, **parts.misc, **batch})
     chain = max((call for call in root.every() if isinstance(call.hook, ChainHook)), key=lambda call: len(call.inner))
-    return [(name_of(call.hook), call) for call in chain.inner if does_something(call)]
-
-
-def does_something(call: Call) -> bool:
-    """Whether a hook left something in the context, made a loss, or changed a module, as `SourceSkillHook` does."""
-    return bool(call.written or call.losses) or isinstance(call.hook, SourceSkillHook)
+    return [(name_of(call.hook), call) for call in chain.inner if call.written or call.losses or call.updated]
 
 
 def name_of(hook: BaseHook) -> str:
