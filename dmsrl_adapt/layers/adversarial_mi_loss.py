@@ -81,8 +81,7 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
         tensor(0.3466)
     """
     domains = check_told_domains(logits, domains, "NK")
-    check_floating(class_probs, "class_probs")
-    check_shape(class_probs, tuple(logits.shape[:2]), "class_probs")
+    check_floating(class_probs, "class_probs", *logits.shape[:2])
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
     (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in range(num_domains)]))
     weights = class_probs / (1 + mass)[domains] * num_processes()
@@ -157,7 +156,6 @@ class AdversarialMILoss(nn.Module):
             TypeError: features that are not floating point, domains that are not integers.
         """
         check_features(features, self.feature_dim)
-        domains = check_labels(domains, len(features), self.num_domains, name="domains")
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
@@ -166,8 +164,9 @@ class AdversarialMILoss(nn.Module):
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
             if self.balance is None:
                 logits = logits.view(-1, *of_domains)
+                loss = domain_cross_entropy(logits, domains)
                 self._note_accuracy(logits, domains, torch.full(domains.shape, strength, device=logits.device))
-                return domain_cross_entropy(logits, domains)
+                return loss
             if class_probs is None:
                 wanted = (len(features), self.num_classes)
                 raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")

@@ -18,11 +18,14 @@ def check_shares(**shares: float) -> None:
             raise ValueError(f"{name} must be in 0..1, got {value}")
 
 
-def check_floating(values: Tensor, name: str) -> None:
-    """Raises `TypeError` unless `values` is a floating point tensor."""
+def check_floating(values: Tensor, name: str, *shape: int | str) -> None:
+    """Raises `TypeError` unless `values` is a floating point tensor, `ValueError` where a shape is given, see
+    `check_shape`, and it has another."""
     if not isinstance(values, Tensor) or not values.is_floating_point():
         came = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    if shape:
+        check_shape(values, shape, name)
 
 
 def check_shape(tensor: Tensor, shape: tuple[int | str, ...], name: str) -> None:
@@ -34,15 +37,13 @@ def check_shape(tensor: Tensor, shape: tuple[int | str, ...], name: str) -> None
 
 def check_features(features: Tensor, feature_dim: int, name: str = "features") -> None:
     """Raises unless `features` is a finite floating point tensor of shape (N, feature_dim)."""
-    check_floating(features, name)
-    check_shape(features, ("N", feature_dim), name)
+    check_floating(features, name, "N", feature_dim)
     check_finite(features, name)
 
 
 def check_image_batch(images: Tensor) -> None:
     """Raises unless `images` is a floating point tensor of shape (N, C, H, W)."""
-    check_floating(images, "images")
-    check_shape(images, ("N", "C", "H", "W"), "images")
+    check_floating(images, "images", "N", "C", "H", "W")
 
 
 def check_has_values(tensor: Tensor, name: str) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .checks import check_class_probs, check_floating, check_labels, check_shape, check_shares, check_sizes
+from .checks import check_class_probs, check_floating, check_labels, check_shares, check_sizes
 from .processes import summed_over_processes
 
 
@@ -22,8 +22,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
         >>> class_balance(torch.tensor([[2.0, 2.0], [1.0, 3.0]]))
         tensor([0.2500, 0.4444])
     """
-    check_floating(class_mass, "class_mass")
-    check_shape(class_mass, ("M", "K"), "class_mass")
+    check_floating(class_mass, "class_mass", "M", "K")
     total = class_mass.sum(1, keepdim=True)
     shares = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
     ratio = shares.amin(0) / shares.amax(0).clamp(min=torch.finfo(class_mass.dtype).tiny)

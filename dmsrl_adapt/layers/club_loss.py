@@ -35,11 +35,9 @@ def standardised(values: Tensor, eps: float = 1e-5) -> Tensor:
 
 def check_gaussians(values: Tensor, means: Tensor, log_variances: Tensor) -> None:
     """Raises unless all three are floating point, of the same shape (N, D)."""
-    check_floating(values, "values")
-    check_shape(values, ("N", "D"), "values")
+    check_floating(values, "values", "N", "D")
     for name, tensor in (("means", means), ("log_variances", log_variances)):
-        check_floating(tensor, name)
-        check_shape(tensor, tuple(values.shape), name)
+        check_floating(tensor, name, *values.shape)
 
 
 def gaussian_negative_log_likelihood(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from pytorch_adapt.layers import MCCLoss
 from torch import Tensor
 
-from .checks import check_floating, check_has_values, check_shape
+from .checks import check_floating, check_has_values
 from .processes import is_shared, summed_over_processes
 
 LOWEST = 30.0  # e^-30 of a class is nothing beside another, and its square is no zero yet in float32
@@ -47,8 +47,7 @@ class ConfusionLoss(MCCLoss):
             ValueError: another shape, or a tensor without values (meta).
             TypeError: no floating point tensor.
         """
-        check_floating(x, "logits")
-        check_shape(x, ("N", "K"), "logits")
+        check_floating(x, "logits", "N", "K")
         check_has_values(x, "logits")
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_floating, check_labels, check_shape, check_sizes, check_weights
+from .checks import check_features, check_floating, check_labels, check_sizes, check_weights
 from .per_domain_mean import per_domain_mean
 
 
@@ -26,10 +26,8 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
         >>> cosine_margin_logits(torch.tensor([[3.0, 0.0]]), torch.eye(2), torch.tensor([0]), scale=8.0, margin=0.25)
         tensor([[6., 0.]])
     """
-    check_floating(features, "features")
-    check_shape(features, ("N", "D"), "features")
-    check_floating(prototypes, "prototypes")
-    check_shape(prototypes, ("K", features.shape[1]), "prototypes")
+    check_floating(features, "features", "N", "D")
+    check_floating(prototypes, "prototypes", "K", features.shape[1])
     labels = check_labels(labels, len(features), len(prototypes))
     check_scale_and_margin(scale, margin)
     cosines = F.normalize(features, dim=1) @ F.normalize(prototypes, dim=1).t()

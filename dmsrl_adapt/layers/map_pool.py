@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .checks import check_floating, check_shape
+from .checks import check_floating
 
 POOLS = ("avg", "max", "gem", "flatten")
 
@@ -28,8 +28,7 @@ def generalised_mean(maps: Tensor, power: float | Tensor, lowest: float = 1e-6) 
         >>> generalised_mean(torch.tensor([[[[1.0, 7.0]]]]), power=2.0)
         tensor([[5.]])
     """
-    check_floating(maps, "maps")
-    check_shape(maps, ("N", "C", "H", "W"), "maps")
+    check_floating(maps, "maps", "N", "C", "H", "W")
     if lowest <= 0 or (not isinstance(power, Tensor) and power <= 0):
         raise ValueError(f"power and lowest must be above 0, got {power} and {lowest}")
     return maps.clamp(min=lowest).pow(power).mean((2, 3)).pow(1 / power)

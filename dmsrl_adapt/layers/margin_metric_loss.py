@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .checks import check_features, check_floating, check_labels, check_shape, check_sizes, check_weights
+from .checks import check_features, check_floating, check_labels, check_sizes, check_weights
 from .per_domain_mean import per_domain_mean
 
 
@@ -26,9 +26,8 @@ def center_pull(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
         >>> center_pull(torch.tensor([[3.0, 4.0]]), centers=torch.zeros(2, 2), labels=torch.tensor([1]))
         tensor([12.5000])
     """
-    check_centers(centers, "centers")
-    check_floating(features, "features")
-    check_shape(features, ("N", centers.shape[1]), "features")
+    check_floating(centers, "centers", "K", "D")
+    check_floating(features, "features", "N", centers.shape[1])
     labels = check_labels(labels, len(features), len(centers))
     return 0.5 * (features - centers[labels]).square().sum(1)
 
@@ -51,7 +50,7 @@ def center_spread(centers: Tensor, margin: float) -> Tensor:
         >>> center_spread(torch.tensor([[0.0], [2.0]]), margin=5.0)
         tensor(3.)
     """
-    check_centers(centers, "centers")
+    check_floating(centers, "centers", "K", "D")
     count = len(centers)
     # sum over pairs of squared distances = K sum ||c||^2 - ||sum c||^2, without a K x K matrix
     pairs = count * centers.square().sum() - centers.sum(0).square().sum()
@@ -76,16 +75,9 @@ def center_gap(first: Tensor, second: Tensor) -> Tensor:
         >>> center_gap(torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [1.0]]))
         tensor(2.)
     """
-    check_centers(first, "first")
-    check_centers(second, "second")
-    check_shape(second, tuple(first.shape), "second")
+    check_floating(first, "first", "K", "D")
+    check_floating(second, "second", *first.shape)
     return (first - second).square().sum(1).mean()
-
-
-def check_centers(centers: Tensor, name: str) -> None:
-    """Raises unless centres are floating point, of shape (K, D)."""
-    check_floating(centers, name)
-    check_shape(centers, ("K", "D"), name)
 
 
 class MarginMetricLoss(nn.Module):
