@@ -5,7 +5,6 @@ Argument: folder. Writes losses and states of 2 and of 4 processes, and what une
 """
 
 import datetime
-import multiprocessing
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,8 @@ from torch import nn
 
 from dmsrl_adapt import DMSRL, Checkpoints, dmsrl_components
 from dmsrl_adapt.recipes import DEFAULT
+
+from .scripts import in_forks
 
 CLASSES, DIM, SIZE, NUM_TARGET, STEPS = 3, 5, 16, 32, 6
 EXCHANGED: list[int] = []  # numbers given to each sum over processes
@@ -113,13 +114,7 @@ def work(folder, number, processes, is_equal):
 def main(folder):
     for name, processes, is_equal in (("2", 2, True), ("4", 4, True), ("unequal", 2, False)):
         (folder / name).mkdir()
-        forks = multiprocessing.get_context("fork")
-        arguments = [(folder / name, number, processes, is_equal) for number in range(processes)]
-        started = [forks.Process(target=work, args=of_one) for of_one in arguments]
-        for process in started:
-            process.start()
-        for process in started:
-            process.join()
+        in_forks(work, [(folder / name, number, processes, is_equal) for number in range(processes)])
 
 
 if __name__ == "__main__":

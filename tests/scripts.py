@@ -1,13 +1,16 @@
 """Running Python in a process of its own."""
 
 import json
+import multiprocessing
 import os
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,6 +43,17 @@ def finish(process: subprocess.Popen[str], seconds: float = 600.0) -> str:
     if process.returncode != 0:
         raise AssertionError(f"exit status {process.returncode} of {process.args}:\n{out}\n{errors}")
     return out
+
+
+def in_forks(work: Callable[..., None], arguments: Iterable[tuple[Any, ...]]) -> list[int | None]:
+    """Runs `work` in forks of this process beside each other, one for each tuple; gives their exit statuses."""
+    forks = multiprocessing.get_context("fork")
+    started = [forks.Process(target=work, args=of_one) for of_one in arguments]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
 
 
 class Forks:

@@ -3,7 +3,6 @@
 Argument: folder. Writes the states at the end, or what is raised.
 """
 
-import multiprocessing
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .ddp_process import batches, make_adapter
+from .scripts import in_forks
 
 
 def train(adapter, number=0, processes=1, device="cpu"):
@@ -42,12 +42,7 @@ def work(folder, number, processes):
 
 def main(folder):
     for processes in (1, 2):
-        forks = multiprocessing.get_context("fork")
-        started = [forks.Process(target=work, args=(folder, number, processes)) for number in range(processes)]
-        for process in started:
-            process.start()
-        for process in started:
-            process.join()
+        in_forks(work, [(folder, number, processes) for number in range(processes)])
         (folder / "store").unlink(missing_ok=True)
 
 

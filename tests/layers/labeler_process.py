@@ -4,7 +4,6 @@ Arguments: folder, number of processes, step after which to be killed (0: none).
 """
 
 import copy
-import multiprocessing
 import os
 import signal
 import sys
@@ -14,6 +13,8 @@ import torch
 import torch.distributed as dist
 
 from dmsrl_adapt.layers import PrototypeLabeler
+
+from ..scripts import in_forks
 
 CLASSES, DIM, NUM_TARGET, SIZE = 3, 6, 60, 24
 STEPS, PASS_AFTER = 5, 2
@@ -93,15 +94,7 @@ def work(folder, number, processes, killed_after):
 
 
 def main(folder, processes, killed_after):
-    forks = multiprocessing.get_context("fork")
-    started = [
-        forks.Process(target=work, args=(folder, number, processes, killed_after)) for number in range(processes)
-    ]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join()
-        print(process.exitcode)
+    print(*in_forks(work, [(folder, number, processes, killed_after) for number in range(processes)]))
 
 
 if __name__ == "__main__":

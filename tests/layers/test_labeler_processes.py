@@ -10,7 +10,7 @@ from .labeler_process import CLASSES, DIM, NUM_TARGET, PASS_AFTER, STEPS, batch,
 def run(forks, folder, processes=1, killed_after=0):
     """Runs all processes to their end; gives their exit statuses."""
     arguments = map(str, (folder, processes, killed_after))
-    return [int(line) for line in forks.finish("-m", "tests.layers.labeler_process", *arguments).splitlines()]
+    return [int(status) for status in forks.finish("-m", "tests.layers.labeler_process", *arguments).split()]
 
 
 @pytest.mark.parametrize("processes", [2, 4])
