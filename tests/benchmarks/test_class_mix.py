@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from benchmarks.methods import Setup, get_method
@@ -21,11 +22,13 @@ def kept_and_right(labeler: PrototypeLabeler, truth: torch.Tensor) -> tuple[np.n
     return np.array(kept), np.array(right)
 
 
-def test_rare_classes_keep_samples_and_labels_are_no_worse(data_dir: Path) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_rare_classes_keep_samples_and_labels_are_no_worse(data_dir: Path, seed: int) -> None:
     task = load_task("mnist-usps-skewed", DataPlace(data_dir))
+    torch.manual_seed(seed)
     setup = Setup(tuple(task.source.inputs.shape[1:]), 10, len(task.target_train), steps=400)
     adapter = get_method("source_only").build(setup, {}).adapter
-    for _, batch in zip(range(150), batches(task, 64, False, seed=0), strict=False):
+    for _, batch in zip(range(150), batches(task, 64, False, seed), strict=False):
         adapter.training_step(batch)
     source, target = infer(adapter, task.source.inputs[:8000], 0), infer(adapter, task.target_train.inputs, 1)
     truth, idx = task.target_train.known_labels, torch.arange(len(task.target_train))
