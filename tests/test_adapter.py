@@ -1,4 +1,5 @@
 import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from torch.utils.data import TensorDataset
 from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components
 from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
 
+from .scripts import finish, start
 from .stand_ins import (
     CLASSES,
     DIM,
@@ -248,3 +250,26 @@ def test_length_that_was_given_is_left_as_it_is():
     adapter = make(total_steps=100)
     Ignite(adapter, with_pbars=False).run(dataloaders={"train": [make_batch()]}, max_epochs=2)
     assert adapter.misc["training_progress"]() == 0.02
+
+
+PRINT_LOSSES = """
+import json, torch
+from pytorch_adapt.containers import Misc, Models
+from dmsrl_adapt import DMSRL, dmsrl_components
+from tests.stand_ins import CLASSES, DIM, NUM_TARGET, make_batch, make_models
+
+losses = []
+for recipe in ("default", "published"):
+    models, parts = make_models(), dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe, total_steps=4)
+    models, misc = Models({**models, **parts.models}), Misc(parts.misc)
+    adapter = DMSRL(models=models, misc=misc, hook_kwargs={"recipe": recipe})
+    losses += [adapter.training_step(make_batch(number))["total_loss"] for number in range(4)]
+print(json.dumps(losses, sort_keys=True))
+"""
+
+
+def test_order_of_pythons_sets_does_not_count():
+    processes = [start("-W", "ignore", "-c", PRINT_LOSSES, PYTHONHASHSEED=str(seed)) for seed in (0, 1, 2)]
+    printed = [json.loads(finish(process)) for process in processes]
+    assert printed[0] == printed[1] == printed[2]
+    assert len(printed[0]) == 8

@@ -26,8 +26,16 @@ def test_what_a_hook_reads_comes_from_the_hook_that_wrote_it(calls):
     assert f'    {number["MIMinimizationHook"]}["<b>MIMinimizationHook</b><br/>mi_critic"]' in chart
 
 
+def test_a_hook_that_writes_to_a_module_alone_is_drawn_and_one_with_nothing_to_do_is_not(calls):
+    by_name = dict(calls)
+    assert by_name["SourceSkillHook"].updated == ["source_skill"]
+    assert not by_name["SourceSkillHook"].written and not by_name["SourceSkillHook"].losses
+    assert "TargetLabelsHook" not in by_name
+
+
 def test_hooks_are_left_as_they_were(calls):
     again = training_step()
     assert [(name, call.read, call.written) for name, call in again] == [
         (name, call.read, call.written) for name, call in calls
     ]
+    assert as_mermaid(again) == as_mermaid(calls)
