@@ -63,7 +63,7 @@ def dmsrl_components(
     models: dict[str, nn.Module] = {}
     misc: dict[str, nn.Module] = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps)}
     if recipe.follows_skill:
-        misc[keys.SOURCE_SKILL] = SourceSkill()
+        misc[keys.SOURCE_SKILL] = SourceSkill(num_classes)
     if recipe.margin == "cosine":
         margin_settings = {"scale": recipe.margin_scale, "margin": recipe.margin_size}
         models[keys.MARGIN_METRIC] = CosineMarginLoss(num_classes, feature_dim, **margin_settings)

@@ -172,14 +172,6 @@ def certainty(axes: Axes) -> None:
     name(axes, "probability of the first of two classes", "certainty", "1 - H(q) / log K")
 
 
-def faded_by_doubt(axes: Axes) -> None:
-    """Membership left of a class over its probability."""
-    p = torch.linspace(0, 1, POINTS)
-    curve(axes, p, layers.faded_by_doubt(two_classes(p))[:, 0], "faded")
-    curve(axes, p, p, "as it was")
-    name(axes, "probability of the first of two classes", "its membership", "q (1 - H(q) / log K)")
-
-
 def known_classes(axes: Axes) -> None:
     """Class over the probability of one of two classes, for several thresholds."""
     p = torch.linspace(0, 1, POINTS)
@@ -266,7 +258,6 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
     "class_domain_cross_entropy": class_domain_cross_entropy,
     "consistency_loss": consistency_loss,
     "domain_cross_entropy": domain_cross_entropy,
-    "faded_by_doubt": faded_by_doubt,
     "known_classes": known_classes,
     "labelled_cross_entropy": labelled_cross_entropy,
     "ramp": ramp,

@@ -180,7 +180,7 @@ def test_labeler_stays_as_it_was_after_an_error(data, size, method, per_class):
 @given(
     st.data(),
     st.sampled_from(
-        ["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
+        ["probs", "certainty", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
     ),
 )
 def test_functions_answer_or_raise_one_error(data, kind):
@@ -188,7 +188,7 @@ def test_functions_answer_or_raise_one_error(data, kind):
     as_images = values[:, :, None, None] if isinstance(values, Tensor) and values.ndim == 2 else values
     calls = {
         "probs": lambda: layers.class_probs(values),
-        "doubt": lambda: layers.faded_by_doubt(layers.class_probs(values)),
+        "certainty": lambda: layers.certainty(layers.class_probs(values)),
         "consistency": lambda: layers.consistency_loss(values, data.draw(probabilities())),
         "argmax": lambda: layers.ArgmaxLabeler()(values, class_probs=data.draw(probabilities())),
         "nearest": lambda: layers.nearest(
@@ -201,7 +201,7 @@ def test_functions_answer_or_raise_one_error(data, kind):
         "style": lambda: layers.RandomConvolution()(as_images),
         "pose": lambda: layers.RandomAffine()(as_images),
         "confusion": lambda: layers.ConfusionLoss()(values),
-        "skill": lambda: layers.SourceSkill().update(values, data.draw(numbers())),
+        "skill": lambda: layers.SourceSkill(K).update(values, data.draw(numbers())),
     }
     outcome(kind, calls[kind])
 

@@ -133,7 +133,7 @@ def with_skill(build: Build) -> Build:
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)
-        trainable.adapter.misc[keys.SOURCE_SKILL] = SourceSkill()
+        trainable.adapter.misc[keys.SOURCE_SKILL] = SourceSkill(setup.num_classes)
         return trainable
 
     return build_both

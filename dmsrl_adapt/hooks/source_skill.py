@@ -30,11 +30,11 @@ class SourceSkillHook(BaseHook):
     Examples:
         >>> import torch
         >>> from dmsrl_adapt.layers import SourceSkill
-        >>> skill = SourceSkill(momentum=0.5)
+        >>> skill = SourceSkill(num_classes=2, momentum=0.5)
         >>> batch = {"src_imgs_features_logits": torch.eye(2), "src_labels": torch.tensor([0, 1])}
         >>> outputs, losses = SourceSkillHook()({"source_skill": skill, "src_imgs_features": torch.eye(2), **batch})
         >>> skill()
-        tensor(0.5000)
+        tensor(1.)
     """
 
     def __init__(self, **kwargs: Any) -> None:

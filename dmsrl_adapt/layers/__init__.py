@@ -3,7 +3,7 @@
 from .adversarial_mi_loss import AdversarialMILoss, class_domain_cross_entropy, domain_cross_entropy
 from .argmax_labeler import ArgmaxLabeler
 from .class_balance import ClassBalance, class_balance
-from .class_probs import certainty, class_probs, faded_by_doubt, known_classes
+from .class_probs import certainty, class_probs, known_classes
 from .club_loss import CLUBLoss, CLUBLosses, club_bound, gaussian_negative_log_likelihood
 from .collapse_watch import CollapseWatch
 from .confusion_loss import ConfusionLoss
@@ -62,7 +62,6 @@ __all__ = [
     "consistency_loss",
     "cosine_margin_logits",
     "domain_cross_entropy",
-    "faded_by_doubt",
     "gaussian_negative_log_likelihood",
     "generalised_mean",
     "known_classes",

@@ -6,7 +6,7 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
-from .checks import check_features, check_floating, check_labels, check_shape, check_shares, check_sizes
+from .checks import check_features, check_floating, check_labels, check_shape, check_shares, check_sizes, check_weights
 from .class_balance import ClassBalance
 from .processes import num_processes, summed_over_processes
 
@@ -140,7 +140,12 @@ class AdversarialMILoss(nn.Module):
         self.register_buffer("accuracy", torch.zeros(()), persistent=False)
 
     def forward(
-        self, features: Tensor, domains: Tensor, class_probs: Tensor | None = None, strength: float = 1.0
+        self,
+        features: Tensor,
+        domains: Tensor,
+        class_probs: Tensor | None = None,
+        strength: float = 1.0,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Gives the critic's cross entropy in nats, a scalar; 0 with a gradient on an empty batch.
 
@@ -150,12 +155,17 @@ class AdversarialMILoss(nn.Module):
             class_probs: shape (N, K), 0..1, needed by the conditional form, ignored by the marginal one; no gradient
                 flows into it.
             strength: factor >= 0 on the reversed gradient that reaches the features.
+            weights: shape (N,), 0..1, how much a sample's class membership counts in the conditional form; None counts
+                every sample in full. The class balance follows the class probabilities without them, because it
+                measures how frequent classes are, not how certain samples are.
 
         Raises:
             ValueError: wrong shape, value out of range, NaN or infinite feature, missing class_probs.
-            TypeError: features that are not floating point, domains that are not integers.
+            TypeError: features or weights that are not floating point, domains that are not integers.
         """
         check_features(features, self.feature_dim)
+        if weights is not None:
+            check_weights(weights, len(features))
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
@@ -172,7 +182,8 @@ class AdversarialMILoss(nn.Module):
                 raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")
             check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
             probs = class_probs.detach().float()
-            balanced = probs * self.balance(probs, domains)
+            counted = probs if weights is None else probs * weights.detach().float()[:, None]
+            balanced = counted * self.balance(probs, domains)
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], strength * balanced)
             return class_domain_cross_entropy(logits, domains, balanced)

@@ -81,17 +81,3 @@ def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
     check_shape(probs, ("N", "K"), "probs")
     check_shares(least_certainty=least_certainty)
     return probs.argmax(1).masked_fill(certainty(probs) < least_certainty, -1)
-
-
-def faded_by_doubt(probs: Tensor) -> Tensor:
-    """Probabilities times their certainty, q (1 - H(q) / log K): a sample that may be anything counts as nothing.
-
-    Args:
-        probs: q, shape (N, K), 0..1, rows that sum to 1. With one class there is no doubt.
-
-    Examples:
-        >>> faded_by_doubt(torch.tensor([[1.0, 0.0], [0.5, 0.5]]))
-        tensor([[1., 0.],
-                [0., 0.]])
-    """
-    return probs * certainty(probs)[:, None]

@@ -1,65 +1,76 @@
-"""How well the source is learned, followed over batches."""
+"""Accuracy on the source above chance, followed over batches."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_features, check_labels, check_shares
+from .checks import check_features, check_labels, check_shares, check_sizes
 from .processes import summed_over_processes
 
 
 class SourceSkill(nn.Module):
-    r"""Follows the share of source samples that the network tells right, above chance. Call it for that skill, 0..1.
+    r"""Follows how far the network's accuracy on the source is above chance. Call it for Cohen's kappa, 0..1.
 
-    $$ s \leftarrow \mu s + (1 - \mu) \max(0, \frac{a - 1/K}{1 - 1/K}) $$
+    $$ \kappa = \frac{a - e}{1 - e}, \quad e = \sum_k p_k q_k $$
 
-    for the accuracy a of a batch, whose excess over even chance is Cohen's kappa. It starts at 0, as an untrained
-    network does. A buffer without parameters: it belongs in `misc`, and checkpoints save it. In a process group the
-    accuracy is that over all processes.
+    a is the accuracy, and e the accuracy of guesses that are independent of the labels, for labels with class
+    frequencies p and predictions with class frequencies q. A network that always predicts the most frequent class
+    therefore has 0, however frequent that class is. Values below 0 count as 0. All three are taken over the samples of
+    the last batches, weighted by momentum^age. The value is 0 before the first batch, and 1 where there is one class.
+    The state is one buffer: the module belongs in `misc`. In a process group the samples of all processes count.
 
     Args:
-        momentum: share of the old skill kept at a batch, 0..1.
+        num_classes: K, at least 1.
+        momentum: factor on the weight of older batches at each batch, 0..1; 0 for the last batch alone.
 
     Reference:
         Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement, 1960.
 
     Examples:
-        >>> skill = SourceSkill(momentum=0.5)
-        >>> skill.update(torch.eye(2), torch.tensor([0, 1]))
+        >>> skill = SourceSkill(num_classes=2)
+        >>> skill.update(torch.eye(2)[[0, 1, 1, 1]], torch.tensor([0, 0, 1, 1]))
         >>> skill()
         tensor(0.5000)
     """
 
-    skill: Tensor
+    counts: Tensor
 
-    def __init__(self, momentum: float = 0.9) -> None:
+    def __init__(self, num_classes: int, momentum: float = 0.9) -> None:
         super().__init__()
+        check_sizes(num_classes=num_classes)
         check_shares(momentum=momentum)
-        self.momentum = momentum
-        self.register_buffer("skill", torch.zeros(()))
+        self.num_classes, self.momentum = num_classes, momentum
+        # weighted numbers of samples a class: predicted correctly, with this label, with this prediction
+        self.register_buffer("counts", torch.zeros(3, num_classes))
 
     def forward(self) -> Tensor:
-        """Gives the skill, a scalar, 0..1."""
-        return self.skill
+        """Returns Cohen's kappa over the last batches, a scalar, 0..1."""
+        correct, labelled, predicted = self.counts
+        if self.num_classes == 1:
+            return labelled[0].sign()
+        total = labelled.sum().clamp(min=torch.finfo(labelled.dtype).tiny)
+        accuracy, chance = correct.sum() / total, (labelled / total) @ (predicted / total)
+        return torch.where(chance < 1, (accuracy - chance) / (1 - chance), 0.0).clamp(0, 1)
 
     @torch.no_grad()
     def update(self, class_probs: Tensor, labels: Tensor) -> None:
-        """Takes in a batch; an empty one leaves the skill as it is.
+        """Takes in a batch; an empty one changes nothing.
 
         Args:
-            class_probs: shape (N, K), or logits, of which the largest of a row is what the network says.
+            class_probs: shape (N, K), class probabilities or logits; the largest of a row is the prediction.
             labels: shape (N,), integer, 0..K-1.
 
         Raises:
             ValueError: wrong shape, NaN or infinite value, label out of range.
             TypeError: probabilities that are not floating point, labels that are not integers.
         """
-        shape = tuple(class_probs.shape) if isinstance(class_probs, Tensor) else ()
-        if len(shape) == 2 and shape[1] < 1:
-            raise ValueError(f"class_probs must have a column for each class, got shape {shape}")
-        check_features(class_probs, shape[-1] if shape else 0, name="class_probs")
-        labels = check_labels(labels, len(class_probs), class_probs.shape[1])
-        right = (class_probs.argmax(1) == labels).sum().float()
-        right, count = summed_over_processes(right, right.new_tensor(float(len(labels))))
-        chance = 1 / class_probs.shape[1]
-        kappa = ((right / count - chance) / (1 - chance)).clamp(0, 1) if chance < 1 else right / count
-        self.skill.copy_(torch.where(count > 0, self.skill.lerp(kappa.to(self.skill), 1 - self.momentum), self.skill))
+        check_features(class_probs, self.num_classes, name="class_probs")
+        labels = check_labels(labels, len(class_probs), self.num_classes)
+        labelled, predicted = (F.one_hot(one, self.num_classes) for one in (labels, class_probs.argmax(1)))
+        counts = torch.stack([(labelled * predicted).sum(0), labelled.sum(0), predicted.sum(0)]).to(self.counts)
+        (counts,) = summed_over_processes(counts)
+        decayed = self.momentum * self.counts + counts
+        self.counts.copy_(torch.where(counts.sum() > 0, decayed, self.counts))
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, momentum={self.momentum}"

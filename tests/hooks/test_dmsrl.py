@@ -126,12 +126,15 @@ class PlainTwin:
             else:
                 certain = F.one_hot(forward.batch["src_labels"], CLASSES)
                 target = forward.logits("target").detach().softmax(1)
-                target = references.faded_by_doubt(target) if recipe.mi_fades_doubt else target
+                weights = references.certainty(target) if recipe.mi_fades_doubt else torch.ones(SIZE)
+                weights = torch.cat([torch.ones(SIZE), weights])
                 for row, label in enumerate(known):
                     if label >= 0:
                         target[row] = F.one_hot(torch.tensor(label), CLASSES)
+                        weights[SIZE + row] = 1.0
                 probs = torch.cat([certain, target])
-                balanced = references.balanced_class_probs(self.models["mi_critic"].balance.class_mass, domains, probs)
+                mass = self.models["mi_critic"].balance.class_mass
+                balanced = references.balanced_class_probs(mass, domains, probs, weights)
                 loss = references.class_domain_cross_entropy(logits, domains, balanced)
             losses["mi_loss"] = recipe.mi_weight * loss
         if recipe.confusion_weight > 0:

@@ -91,9 +91,8 @@ def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(hos
 def test_whole_method_has_levels_of_images_in_its_styles_and_learns_as_without_them():
     models, batch = make(), make_images()
     parts = dmsrl_components(models["G"].feature_dim, CLASSES, NUM_TARGET)
-    parts.misc["source_skill"].skill.fill_(
-        1.0
-    )  # as a network that has learned the source, which now is shown in styles
+    # as of a network that has learned the source, which now is shown in styles
+    parts.misc["source_skill"].update(torch.eye(CLASSES), torch.arange(CLASSES))
     models = {**models, **parts.models}
     twins, misc = copy.deepcopy(models), copy.deepcopy(parts.misc)
     frozen = copy.deepcopy(models["G"])

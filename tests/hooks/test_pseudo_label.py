@@ -202,7 +202,7 @@ def logged(hook):
 def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
     models = make_models()
     hook = DMSRLHook(make_opts(models), recipe=replace(DEFAULT, margin=None, mi=None))
-    context = {**make_context(**models), "training_progress": TrainingProgress(), "source_skill": SourceSkill()}
+    context = {**make_context(**models), "training_progress": TrainingProgress(), "source_skill": SourceSkill(CLASSES)}
     for number in range(2):
         _, losses = hook({**context, **make_batch(number)})
     labeler = context["pseudo_labeler"]

@@ -30,8 +30,9 @@ def test_that_share_of_the_images_changes_and_it_says_which(domain, probability)
 
 @pytest.mark.parametrize(("skill", "share"), [(0.0, 0.0), (0.5, 0.4), (1.0, 0.8)])
 def test_the_share_follows_the_skill(skill, share):
-    source_skill = SourceSkill()
-    source_skill.skill.fill_(skill)
+    source_skill = SourceSkill(2)
+    # two classes, equally frequent in labels and predictions
+    source_skill.counts.copy_(torch.tensor([[1 + skill] * 2, [2.0, 2.0], [2.0, 2.0]]))
     hook = RandomStyleHook(probability=0.8, by_skill=True)
     outputs, _ = hook({**make_images(400), "source_skill": source_skill})
     assert outputs["src_imgs_is_styled"].float().mean().item() == pytest.approx(share, abs=0.08)

@@ -9,7 +9,7 @@ from dmsrl_adapt.layers import SourceSkill
 def make_context(said, labels=(0, 1, 2)):
     logits = torch.eye(3)[list(said)]
     batch = {"src_imgs_features": logits, "src_imgs_features_logits": logits, "src_labels": torch.tensor(labels)}
-    return {"source_skill": SourceSkill(momentum=0.0), **batch}
+    return {"source_skill": SourceSkill(num_classes=3, momentum=0.0), **batch}
 
 
 def test_follows_what_the_classifier_says_of_the_source():
@@ -46,7 +46,7 @@ def test_computes_what_is_missing_and_declares_it():
         "src_imgs": torch.eye(3, requires_grad=True),
         "src_labels": labels,
     }
-    outputs, _ = hook({**context, "source_skill": SourceSkill()})
+    outputs, _ = hook({**context, "source_skill": SourceSkill(3)})
     assert outputs.keys() == set(hook.out_keys) == {"src_imgs_features", "src_imgs_features_logits"}
     assert hook.loss_keys == []
 

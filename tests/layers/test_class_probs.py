@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from dmsrl_adapt.layers import certainty, class_probs, faded_by_doubt, known_classes
+from dmsrl_adapt.layers import certainty, class_probs, known_classes
 from dmsrl_adapt.layers.class_probs import with_known_classes
 
 from .. import references
@@ -39,25 +39,19 @@ def test_bad_logits_are_refused(logits, came):
         class_probs(logits)
 
 
-def test_doubt_by_hand():
-    faded = faded_by_doubt(torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0]]))
-    expected = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.0, 0.0]])
-    torch.testing.assert_close(faded, expected)
-
-
-def test_doubt_equals_a_slow_loop():
+def test_certainty_equals_a_slow_loop():
     probs = torch.randn(20, 7).mul(3).softmax(1)
-    torch.testing.assert_close(faded_by_doubt(probs), references.faded_by_doubt(probs))
+    torch.testing.assert_close(certainty(probs), references.certainty(probs))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (4, 1)])
-def test_no_sample_and_one_class_have_no_doubt(shape):
-    assert torch.equal(faded_by_doubt(torch.ones(shape)), torch.ones(shape))
+def test_no_sample_and_one_class_are_certain(shape):
+    assert torch.equal(certainty(torch.ones(shape)[:, :1]), torch.ones(shape[0]))
 
 
 def test_rounding_never_leaves_the_range():
     probs = torch.full((3, 1000), 1 / 1000)
-    assert (faded_by_doubt(probs) >= 0).all()
+    assert (certainty(probs) >= 0).all()
 
 
 def test_certainty_by_hand():
