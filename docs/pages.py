@@ -22,6 +22,7 @@ WRITTEN = {
     "benchmarks/results/README.md": "benchmarks/results/README.md",
 }
 FIRST = ("two_folders.md", "results.md", "recipe.md", "choosing.md")  # in this order, the others by name
+ROOMS = ("losses", "labelers", "backbones", "augment", "training", "hooks")
 WHOLE_STEP = {"DMSRLHook", "AttachedHook", "DMSRL", "attach_dmsrl"}
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
@@ -98,15 +99,14 @@ def main() -> None:
     charts = drawn_hooks()
     with mkdocs_gen_files.open("step.md", "w") as file:
         file.write(f"# One training step\n\n{as_mermaid(training_step())}\n")
-    layers, hooks = dmsrl_adapt.layers.__all__, dmsrl_adapt.hooks.__all__
-    whole = [name for name in dmsrl_adapt.__all__ if name not in (*layers, *hooks, "__version__")]
+    rooms = [getattr(dmsrl_adapt, room) for room in ROOMS]
+    inside = {name for room in rooms for name in room.__all__}
+    whole = [name for name in dmsrl_adapt.__all__ if name not in {*inside, "__version__"}]
     lines = [f"- [{title}]({page})\n" for page, title in titles().items()]
     lines.append("- Reference\n")
     for title, module, names in (
         ("The whole", "dmsrl_adapt", whole),
-        ("Layers", "dmsrl_adapt.layers", [name for name in layers if is_class(dmsrl_adapt.layers, name)]),
-        ("Formulas", "dmsrl_adapt.layers", [name for name in layers if not is_class(dmsrl_adapt.layers, name)]),
-        ("Hooks", "dmsrl_adapt.hooks", hooks),
+        *((room.title(), f"dmsrl_adapt.{room}", getattr(dmsrl_adapt, room).__all__) for room in ROOMS),
     ):
         lines += [f"    - {title}\n", *write_reference(module, names, charts)]
     lines += [

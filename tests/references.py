@@ -206,7 +206,7 @@ class SlowPrototypes:
 
     def __init__(self, num_classes: int, metric: str = "cosine", momentum: float = 0.9, threshold: float = 0.5) -> None:
         self.prototypes: list[list[float] | None] = [None] * num_classes
-        self.mean_trust = [0.0] * num_classes
+        self.mean_confidence = [0.0] * num_classes
         self.metric, self.momentum, self.threshold = metric, momentum, threshold
 
     def update(self, features: Tensor, labels: Sequence[int], weights: Sequence[float] | None = None) -> None:
@@ -229,12 +229,12 @@ class SlowPrototypes:
         """Label (-1 where it is rejected) and trust of every sample; `follow` moves the mean trust of the classes."""
         found = [self._nearest(row) for row in features.detach().double()]
         if follow:
-            for k, old in enumerate(self.mean_trust):
+            for k, old in enumerate(self.mean_confidence):
                 trusts = [trust for label, trust in found if label == k]
                 if trusts:
                     mean = sum(trusts) / len(trusts)
-                    self.mean_trust[k] = self.momentum * old + (1 - self.momentum) * mean if old > 0 else mean
-        kept = [label != -1 and trust >= self.threshold * self.mean_trust[label] for label, trust in found]
+                    self.mean_confidence[k] = self.momentum * old + (1 - self.momentum) * mean if old > 0 else mean
+        kept = [label != -1 and trust >= self.threshold * self.mean_confidence[label] for label, trust in found]
         labels = [label if keep else -1 for (label, _), keep in zip(found, kept, strict=True)]
         return labels, [trust if keep else 0.0 for (_, trust), keep in zip(found, kept, strict=True)]
 

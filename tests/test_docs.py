@@ -15,6 +15,7 @@ from .scripts import ROOT
 SCRIPTS = ("own_hook", "own_models", "pseudo_labels")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
 HOOKS_OF_OTHERS = {"AttachedHook", "CollapseHook", "DMSRLHook", "FixedNetworksHook"}
+ROOMS = [getattr(dmsrl_adapt, room) for room in ("losses", "labelers", "backbones", "augment", "training", "hooks")]
 
 
 def blocks(path):
@@ -59,7 +60,11 @@ def test_links_of_a_page_lead_to_files_that_are_there(path):
     for linked in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
         target = (path.parent / linked).resolve().relative_to(ROOT)
         # a page of the reference is made of its class or function
-        is_there = hasattr(dmsrl_adapt.layers, target.stem) if "reference" in target.parts else (ROOT / target).exists()
+        is_there = (
+            any(hasattr(room, target.stem) for room in ROOMS)
+            if "reference" in target.parts
+            else (ROOT / target).exists()
+        )
         assert is_there, linked
 
 
@@ -84,8 +89,8 @@ def test_trials_are_compared_where_they_differ_in_one_setting_alone(tmp_path, mo
 
 
 def test_every_layer_with_a_curve_has_a_picture(tmp_path):
-    assert set(pictures.PICTURES) <= set(dmsrl_adapt.layers.__all__)
-    losses = {name for name in dmsrl_adapt.layers.__all__ if re.search("Loss$|_loss$|cross_entropy$", name)}
+    assert set(pictures.PICTURES) <= {name for room in ROOMS for name in room.__all__}
+    losses = {name for room in ROOMS for name in room.__all__ if re.search("Loss$|_loss$|cross_entropy$", name)}
     assert losses <= set(pictures.PICTURES)
     for name in ("CosineMarginLoss", "ramp"):
         assert pictures.draw(name, tmp_path / f"{name}.png").stat().st_size > 8000
@@ -96,4 +101,7 @@ def test_every_hook_that_runs_in_our_step_is_drawn():
     assert set(dmsrl_adapt.hooks.__all__) - set(drawn) == HOOKS_OF_OTHERS
     assert '    hook == "mi_loss<br/>mi_estimator_loss<br/>mi_branch_loss" ==> step' in drawn["TwoBranchMIHook"]
     assert '    hook -- "target_pseudo_labels<br/>target_pseudo_weights" --> after' in drawn["PseudoLabelHook"]
-    assert "<b>TargetLabelsHook</b>" in drawn["TargetLabelsHook"] and "target_labels" in drawn["TargetLabelsHook"]
+    assert (
+        "<b>KnownTargetLabelsHook</b>" in drawn["KnownTargetLabelsHook"]
+        and "target_labels" in drawn["KnownTargetLabelsHook"]
+    )

@@ -9,12 +9,12 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor, nn
 
 from .. import keys
-from ..layers.checks import check_labels
-from ..layers.class_probs import certainty, class_probs, with_known_classes
+from ..checks import check_labels
+from ..losses.class_probs import certainty, class_probs, with_known_classes
 from .context import read, read_strength
 from .domains import domain_numbers, num_domains
+from .known_target_labels import read_target_labels
 from .level_parts import check_level_weights, read_parts
-from .target_labels import read_target_labels
 
 
 class MIMinimizationHook(BaseHook):
@@ -33,7 +33,7 @@ class MIMinimizationHook(BaseHook):
         conditional: lower I(feature; domain | class), with a critic made with `num_classes`; False for the published
             I(feature; domain).
         strength: factor >= 0 on the gradient that reaches the features.
-        fades_doubt: in the conditional form count a target sample by how certain its class is, see `certainty`.
+        entropy_conditioning: in the conditional form count a target sample by how certain its class is, see `certainty`.
             Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
         images_only: train the critic on any input, but let its gradient reach the features only where G is given images
             (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
@@ -47,7 +47,7 @@ class MIMinimizationHook(BaseHook):
         ValueError: no level or a negative weight; from the layer, on wrong shapes, labels out of range, NaN features.
 
     Examples:
-        >>> from dmsrl_adapt.layers import AdversarialMILoss
+        >>> from dmsrl_adapt.losses import AdversarialMILoss
         >>> batch = {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}
         >>> hook = MIMinimizationHook(conditional=False)
         >>> outputs, losses = hook({"mi_critic": AdversarialMILoss(feature_dim=2), **batch})
@@ -60,7 +60,7 @@ class MIMinimizationHook(BaseHook):
         conditional: bool = True,
         strength: float = 1.0,
         ramp: bool = True,
-        fades_doubt: bool = True,
+        entropy_conditioning: bool = True,
         images_only: bool = False,
         levels: Mapping[str, float] | None = None,
         **kwargs: Any,
@@ -69,7 +69,7 @@ class MIMinimizationHook(BaseHook):
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         self.conditional, self.strength, self.ramp = conditional, strength, ramp
-        self.fades_doubt, self.images_only = fades_doubt, images_only
+        self.entropy_conditioning, self.images_only = entropy_conditioning, images_only
         self.levels = check_level_weights(levels)
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
         self.f_hook = f_hook(domains=list(keys.DOMAINS))
@@ -103,7 +103,7 @@ class MIMinimizationHook(BaseHook):
         probs = torch.cat([target.new_zeros(num_source, num_classes), target])
         labels = torch.cat([labels, known])
         weights = torch.ones_like(probs[:, 0])
-        if self.fades_doubt:
+        if self.entropy_conditioning:
             weights[num_source:] = certainty(target)
         return with_known_classes(probs, labels), weights.masked_fill(labels >= 0, 1.0)
 
