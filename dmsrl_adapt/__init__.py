@@ -2,16 +2,14 @@
 
 from .adapter import DMSRL
 from .attach import attach_dmsrl
-from .backbones import MultiLevelBackbone
-from .backbones.face_landmarks import align_faces, face_landmarks
-from .backbones.frozen_maps import FrozenMaps, frozen_maps
+from .attached_hook import AttachedHook
+from .backbones import FrozenMaps, MultiLevelBackbone, align_faces, face_landmarks, frozen_maps
 from .components import dmsrl_components
+from .dmsrl_hook import DMSRLHook
 from .hooks import (
-    AttachedHook,
     AugmentHook,
     BackboneHook,
     ConsistencyHook,
-    DMSRLHook,
     KnownTargetLabelsHook,
     LevelFeaturesHook,
     MarginMetricHook,
@@ -19,17 +17,20 @@ from .hooks import (
     ProgressHook,
     PseudoLabelHook,
     SourceAccuracyHook,
+    TargetClassificationHook,
     TwoBranchMIHook,
     WarmUpHook,
 )
 from .labelers import PrototypeLabeler
 from .losses import MarginMetricLoss
-from .recipe import Recipe
-from .training.checkpoints import Checkpoints
+from .recipe import DEFAULT, PUBLISHED, Recipe
+from .training import Checkpoints
 from .version import __version__
 
 __all__ = [
+    "DEFAULT",
     "DMSRL",
+    "PUBLISHED",
     "AttachedHook",
     "AugmentHook",
     "BackboneHook",
@@ -48,6 +49,7 @@ __all__ = [
     "PseudoLabelHook",
     "Recipe",
     "SourceAccuracyHook",
+    "TargetClassificationHook",
     "TwoBranchMIHook",
     "WarmUpHook",
     "__version__",

@@ -1,5 +1,7 @@
 """Argument checks shared by the layers: one error that says what was wanted and what came."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -11,11 +13,32 @@ def check_sizes(**sizes: int | None) -> None:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def check_fractions(**shares: float) -> None:
-    """Raises `ValueError` for a share out of 0..1."""
-    for name, value in shares.items():
+def check_fractions(**fractions: float) -> None:
+    """Raises `ValueError` for a number out of 0..1, NaN among them."""
+    for name, value in fractions.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be in 0..1, got {value}")
+
+
+def check_positive_fractions(**fractions: float) -> None:
+    """Raises `ValueError` for a number that is not above 0 and at most 1."""
+    for name, value in fractions.items():
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
+
+
+def check_at_least(lowest: float, **numbers: float) -> None:
+    """Raises `ValueError` for a number below `lowest`, NaN or infinite."""
+    for name, value in numbers.items():
+        if not lowest <= value < math.inf:
+            raise ValueError(f"{name} must be finite and at least {lowest}, got {value}")
+
+
+def check_positive(**numbers: float) -> None:
+    """Raises `ValueError` for a number that is not above 0, NaN or infinite."""
+    for name, value in numbers.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be finite and above 0, got {value}")
 
 
 def check_floating(values: Tensor, name: str, *shape: int | str) -> None:

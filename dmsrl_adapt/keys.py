@@ -9,6 +9,7 @@ DOMAINS = (SRC, TARGET)
 
 SRC_LABELS = "src_labels"
 TARGET_LABELS = "target_labels"
+TARGET_KNOWN_LABELS = "target_known_labels"
 TARGET_SAMPLE_IDX = "target_sample_idx"
 TARGET_PSEUDO_LABELS = "target_pseudo_labels"
 TARGET_PSEUDO_WEIGHTS = "target_pseudo_weights"
@@ -30,7 +31,7 @@ MI_ESTIMATOR_LOSS = "mi_estimator_loss"
 MI_BRANCH_LOSS = "mi_branch_loss"
 CLASSIFICATION_LOSS = "src_c_loss"
 TARGET_CLASSIFICATION_LOSS = "target_c_loss"
-CONFUSION_LOSS = "mcc_loss"
+MCC_LOSS = "mcc_loss"
 CONSISTENCY_LOSS = "consistency_loss"
 
 
@@ -50,22 +51,22 @@ def logits(domain: str) -> str:
 
 
 def augmented(domain: str) -> str:
-    """`src` -> `src_imgs_augmented`, the images in another style, where the batch brings them."""
+    """`src` -> `src_imgs_augmented`, augmented copies of the images, where the batch brings them."""
     return f"{domain}_imgs_augmented"
 
 
 def network_input(domain: str) -> str:
-    """`src` -> `src_imgs_input`, what G is to see instead of the images."""
+    """`src` -> `src_imgs_input`, what G sees: the images, some of them augmented."""
     return f"{domain}_imgs_input"
 
 
 def is_augmented(domain: str) -> str:
-    """`src` -> `src_imgs_is_augmented`, which of them are in another style and pose."""
+    """`src` -> `src_imgs_is_augmented`, which images are augmented."""
     return f"{domain}_imgs_is_augmented"
 
 
 def domain_id(domain: str) -> str:
-    """`src` -> `src_domain`, numbers of the domains that samples are from."""
+    """`src` -> `src_domain`, the domain number of each sample."""
     return f"{domain}_domain"
 
 
@@ -75,7 +76,7 @@ def landmarks(domain: str) -> str:
 
 
 def affine(domain: str) -> str:
-    """`src` -> `src_imgs_affine`, how what G is to see was moved."""
+    """`src` -> `src_imgs_affine`, affine matrices by which the images are resampled."""
     return f"{domain}_imgs_affine"
 
 

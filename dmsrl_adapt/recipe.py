@@ -1,200 +1,237 @@
-"""Recipes: which parts the method is made of, and how much each counts."""
+"""Recipes: which parts a method is made of, and how much each counts."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from dataclasses import replace as replace_fields
+from typing import Any
+
+import torch
+from torch import nn
 
 from . import keys
-from .checks import check_fractions
+from .parts import (
+    ArgmaxLabels,
+    CenterMargin,
+    ConditionalMI,
+    CosineMargin,
+    MarginalMI,
+    MinimumClassConfusion,
+    Part,
+    PrototypeLabels,
+    SourceAugmentation,
+    SourceClassification,
+    TargetConsistency,
+)
+from .parts.part import KINDS, OptimizerChoice, Sizes
+from .training import WarmUp
 
-PARTS = ("margin", "mi", "prototypes", "style", "view", "confusion")
+ADAM: OptimizerChoice = (torch.optim.Adam, {"lr": 1e-3, "weight_decay": 5e-4})
+Kind = str | type[Part]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of DMSRL as a whole. Frozen: make a variant with `dataclasses.replace` or `without`.
+class Recipe(tuple[Part, ...]):
+    """A method as a tuple of parts. Their hooks run, and their losses are added, in this order.
+
+    Make a variant by `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
 
     Args:
-        label_smoothing: share of a source label spread over all classes in the classification loss, 0..1.
-        margin: "cosine" for `CosineMarginLoss`, "centers" for `MarginMetricLoss`, None for no metric learning.
-        margin_weight: weight of `margin_metric_loss`.
-        margin_size: m of `CosineMarginLoss`, 0..2 in units of cosine; M of `MarginMetricLoss`, squared feature units.
-        margin_scale: s of `CosineMarginLoss`; `MarginMetricLoss` has none.
-        margin_ramp: let that weight rise with training.
-        mi: "conditional" on the class or "marginal", both by a critic behind gradient reversal; "two_branch" for a
-            bound on what features and a domain-sensitive branch share; None for no mutual information term.
-        mi_weight: weight of `mi_loss`, for critic and features alike; branch and estimator learn with weight 1.
-        mi_ramp: let the gradient that reaches the features rise with training.
-        mi_entropy_conditioning: in the conditional form, count target samples by how certain their class is.
-        mi_images_only: leave features of inputs that are not images as they are.
-        labeler: "prototypes" for `PrototypeLabeler`, "argmax" for the classifier's own labels, None for none.
-        label_threshold: share of a class's mean trust below which `PrototypeLabeler` rejects a sample.
-        label_ramp: let the trust in these labels rise with training.
-        confusion_weight: weight of upstream's minimum class confusion on the target, 0 for none.
-        confusion_temperature: its softmax temperature.
-        confusion_ramp: let that weight rise with training.
-        style_probability: share of the source images shown in a random style, 0 for none.
-        style_by_skill: let that share rise with how well the network tells source images as they are.
-        affine_strength: how far those images, and those of `view_probability`, are also turned, scaled, sheared and
-            shifted, 0 for not at all; at 1 by up to 15 degrees and a factor of 1.2, see `RandomAffine`.
-        view_weight: weight of the agreement of target images in a random style with the same images as they are, 0 for
-            none; then the target is seen as it is.
-        view_ramp: let that weight rise with training.
-        view_probability: share of the target images shown in a random style. Each takes a forward pass without a
-            gradient more.
+        *parts: at most one of a kind, each after those whose results it reads.
+
+    Raises:
+        TypeError: something that is not a part.
+        ValueError: two parts of a kind, a part before one whose results it reads, or without one that it requires.
+
+    Examples:
+        >>> from dmsrl_adapt.parts import CosineMargin, PrototypeLabels, SourceClassification
+        >>> recipe = Recipe(PrototypeLabels(), CosineMargin(weight=0.2), SourceClassification())
+        >>> recipe.replace("margin", scale=16.0).get("margin").scale
+        16.0
+        >>> recipe.without("margin").kinds
+        ('pseudo_labels', 'classification')
     """
 
-    label_smoothing: float
-    margin: str | None
-    margin_weight: float
-    margin_size: float
-    margin_scale: float
-    margin_ramp: bool
-    mi: str | None
-    mi_weight: float
-    mi_ramp: bool
-    mi_entropy_conditioning: bool
-    mi_images_only: bool
-    labeler: str | None
-    label_threshold: float
-    label_ramp: bool
-    confusion_weight: float
-    confusion_temperature: float
-    confusion_ramp: bool
-    style_probability: float
-    style_by_skill: bool
-    affine_strength: float
-    view_weight: float
-    view_ramp: bool
-    view_probability: float
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        margins, labelers = ("cosine", "centers"), ("prototypes", "argmax")
-        kinds = ("conditional", "marginal", "two_branch")
-        for name, allowed in (("margin", margins), ("mi", kinds), ("labeler", labelers)):
-            if getattr(self, name) not in (*allowed, None):
-                raise ValueError(f"{name} must be one of {allowed} or None, got {getattr(self, name)!r}")
-        weights = ("margin_weight", "mi_weight", "confusion_weight", "view_weight")
-        for name in (*weights, "margin_size", "label_threshold", "affine_strength"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("margin_scale", "confusion_temperature"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        shares = ("label_smoothing", "style_probability", "view_probability")
-        check_fractions(**{name: getattr(self, name) for name in shares})
+    def __new__(cls, *parts: Part) -> "Recipe":
+        """Returns the recipe of these parts."""
+        for part in parts:
+            if not isinstance(part, Part):
+                raise TypeError(f"a recipe is made of parts, got {part!r}")
+        check_together(parts)
+        return super().__new__(cls, parts)
 
-    def without(self, part: str) -> "Recipe":
-        """Gives the recipe with one of `PARTS` taken out, for ablations."""
-        taken_out: dict[str, Callable[[], Recipe]] = {
-            "margin": lambda: replace(self, margin=None),
-            "mi": lambda: replace(self, mi=None),
-            "prototypes": lambda: replace(self, labeler=None),
-            "style": lambda: replace(self, style_probability=0.0),
-            "view": lambda: replace(self, view_weight=0.0),
-            "confusion": lambda: replace(self, confusion_weight=0.0),
-        }
-        if part not in taken_out:
-            raise ValueError(f"part must be one of {PARTS}, got {part!r}")
-        return taken_out[part]()
+    def __getnewargs__(self) -> tuple[Part, ...]:
+        """Returns what `__new__` takes, for copies and pickles."""
+        return tuple(self)
 
     @property
-    def parts(self) -> list[str]:
-        """Those of `PARTS` that the recipe has."""
-        return [part for part in PARTS if self.without(part) != self]
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the parts, in their order."""
+        return tuple(part.kind for part in self)
+
+    def get(self, kind: Kind) -> Part | None:
+        """Returns the part of that kind, given by its name or a class; None where there is none."""
+        return next((part for part in self if part.kind == name_of(kind)), None)
+
+    def without(self, *kinds: Kind) -> "Recipe":
+        """Returns the recipe without the parts of some kinds. Raises `ValueError` for a kind that it does not have."""
+        names = [self._known(kind) for kind in kinds]
+        return Recipe(*(part for part in self if part.kind not in names))
+
+    def replace(self, kind: Kind | Part, **settings: Any) -> "Recipe":
+        """Returns the recipe with other settings of one part; or with another part, which takes the place of the one of
+        its kind.
+
+        Raises `ValueError` for a kind that it does not have, `TypeError` for a setting that the part does not have.
+        """
+        name = self._known(kind.kind if isinstance(kind, Part) else kind)
+        new = kind if isinstance(kind, Part) else self.get(name)
+        return Recipe(*(replace_fields(new, **settings) if part.kind == name else part for part in self))
+
+    def ablated(self, kind: Kind) -> "Recipe":
+        """Returns the recipe for an ablation: without that part, or with weight 0 where its modules draw random numbers
+        that the rest of the run is to keep."""
+        name = self._known(kind)
+        stand_ins = ((part.ablated() if part.kind == name else part) for part in self)
+        return Recipe(*(part for part in stand_ins if part is not None))
+
+    def _known(self, kind: Kind) -> str:
+        name = name_of(kind)
+        if name not in self.kinds:
+            raise ValueError(f"the recipe has no part {name!r}, it has {', '.join(self.kinds)}")
+        return name
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Weight of every loss that the recipe makes, by loss key."""
-        weights = {keys.CLASSIFICATION_LOSS: 1.0}
-        if self.margin is not None:
-            weights[keys.MARGIN_METRIC_LOSS] = self.margin_weight
-        if self.mi is not None:
-            weights[keys.MI_LOSS] = self.mi_weight
-        if self.mi == "two_branch":
-            weights |= {keys.MI_ESTIMATOR_LOSS: 1.0, keys.MI_BRANCH_LOSS: 1.0}
-        if self.confusion_weight > 0:
-            weights[keys.CONFUSION_LOSS] = self.confusion_weight
-        if self.view_weight > 0:
-            weights[keys.CONSISTENCY_LOSS] = self.view_weight
-        return weights
+        """Weight of every loss, by loss key."""
+        return {key: weight for part in self for key, weight in part.loss_weights.items()}
 
     @property
     def model_keys(self) -> list[str]:
-        """Keys of the trained modules the recipe needs besides G and C."""
-        of_mi = {None: [], "two_branch": [keys.MI_BRANCH, keys.MI_ESTIMATOR]}.get(self.mi, [keys.MI_CRITIC])
-        return [*([keys.MARGIN_METRIC] if self.margin is not None else []), *of_mi]
+        """Context keys of the trained modules that it needs besides G and C."""
+        return [key for part in self for key in part.model_keys]
 
     @property
     def misc_keys(self) -> list[str]:
-        """Keys of the modules without trained parameters the recipe needs."""
-        labeler = [keys.PSEUDO_LABELER] if self.labeler is not None else []
-        return [keys.TRAINING_PROGRESS, *([keys.SOURCE_ACCURACY] if self.follows_skill else []), *labeler]
+        """Context keys of the modules without trained parameters that it needs."""
+        return [keys.TRAINING_PROGRESS, *(key for part in self for key in part.misc_keys)]
+
+    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+        """Returns new trained modules for `model_keys`."""
+        return {key: module for part in self for key, module in part.models(sizes).items()}
+
+    def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
+        """Returns new modules for `misc_keys`, but for the training progress."""
+        return {key: module for part in self for key, module in part.misc(sizes).items()}
 
     @property
-    def follows_skill(self) -> bool:
-        """Whether a part depends on how well the source is learned."""
-        return self.style_by_skill and self.style_probability > 0
+    def usual_optimizer(self) -> OptimizerChoice:
+        """Class and arguments of the optimizer of G, C and all modules whose part says nothing else."""
+        return next((part.usual_optimizer for part in self if part.usual_optimizer is not None), ADAM)
+
+    @property
+    def optimizers(self) -> dict[str, OptimizerChoice]:
+        """Class and arguments of an optimizer for G, C and every trained module, by key."""
+        usual = self.usual_optimizer
+        own = {key: choice for part in self for key, choice in part.optimizers(usual).items()}
+        return {**dict.fromkeys((keys.G, keys.C, *self.model_keys), usual), **own}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All parts and their settings as plain values: `{"margin": "CosineMargin", "margin.weight": 0.2, ...}`."""
+        values: dict[str, Any] = {}
+        for part in self:
+            values[part.kind] = type(part).__name__
+            values |= {f"{part.kind}.{name}": value for name, value in part.settings.items()}
+        return values
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":
+        """Returns the recipe that `settings` describes. Keys that name no part are ignored, so are parts of None.
+
+        Raises:
+            ValueError: an unknown class of part, or wrong settings of one.
+        """
+        classes = {kind: KINDS[name] for kind, name in settings.items() if "." not in kind and is_part(kind, name)}
+        return cls(*(kind(**own_settings(kind, settings)) for kind in classes.values()))
+
+    def __repr__(self) -> str:
+        return f"Recipe({', '.join(map(repr, self))})"
 
 
-PUBLISHED = Recipe(
-    label_smoothing=0.0,
-    margin="centers",
-    margin_weight=0.01,
-    margin_size=100.0,
-    margin_scale=1.0,
-    margin_ramp=True,
-    mi="marginal",
-    mi_weight=0.01,
-    mi_ramp=False,
-    mi_entropy_conditioning=False,
-    mi_images_only=False,
-    labeler="argmax",
-    label_threshold=0.0,
-    label_ramp=False,
-    confusion_weight=0.0,
-    confusion_temperature=1.0,
-    confusion_ramp=False,
-    style_probability=0.0,
-    style_by_skill=False,
-    affine_strength=0.0,
-    view_weight=0.0,
-    view_ramp=False,
-    view_probability=0.0,
-)
+def name_of(kind: Kind) -> str:
+    """Returns the name of a kind of part, which is given by it or by a class."""
+    return kind if isinstance(kind, str) else kind.kind
+
+
+def is_part(kind: str, name: Any) -> bool:
+    """Whether a setting names a class of parts of that kind."""
+    return isinstance(name, str) and name in KINDS and KINDS[name].kind == kind
+
+
+def own_settings(part: type[Part], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of one part out of those of a recipe."""
+    names = [one.name for one in fields(part)]
+    return {name: settings[f"{part.kind}.{name}"] for name in names if f"{part.kind}.{name}" in settings}
+
+
+def check_together(parts: Iterable[Part]) -> None:
+    """Raises `ValueError` where parts contradict each other, are in an order in which they cannot work, or one lacks
+    what it requires."""
+    parts = list(parts)
+    places = {part.kind: place for place, part in enumerate(parts)}
+    twice = [kind for kind, number in Counter(part.kind for part in parts).items() if number > 1]
+    if twice:
+        named = [type(part).__name__ for part in parts if part.kind in twice]
+        raise ValueError(f"a recipe has one part of a kind, got {' and '.join(named)}")
+    for place, part in enumerate(parts):
+        name = type(part).__name__
+        missing = [kind for kind in part.requires if kind not in places]
+        if missing:
+            raise ValueError(f"{name} requires a part of kind {missing[0]!r}, the recipe has {list(places)}")
+        late = [kind for kind in (*part.requires, *part.after) if places.get(kind, -1) > place]
+        if late:
+            first = type(parts[places[late[0]]]).__name__
+            raise ValueError(f"{first} must come before {name}, which reads what it writes")
+
 
 DEFAULT = Recipe(
-    label_smoothing=0.05,
-    margin="cosine",
-    margin_weight=0.2,
-    margin_size=0.2,
-    margin_scale=8.0,
-    margin_ramp=False,
-    mi="conditional",
-    mi_weight=0.3,
-    mi_ramp=True,
-    mi_entropy_conditioning=True,
-    mi_images_only=True,
-    labeler="prototypes",
-    label_threshold=0.5,
-    label_ramp=True,
-    confusion_weight=1.0,
-    confusion_temperature=2.5,
-    confusion_ramp=True,
-    style_probability=0.5,
-    style_by_skill=True,
-    affine_strength=1.0,
-    view_weight=1.0,
-    view_ramp=True,
-    view_probability=0.5,
+    PrototypeLabels(threshold=0.5),
+    CosineMargin(weight=0.2, margin=0.2, scale=8.0),
+    ConditionalMI(weight=0.3, warmup=WarmUp.LINEAR),
+    MinimumClassConfusion(weight=1.0, temperature=2.5, warmup=WarmUp.SIGMOID),
+    SourceAugmentation(probability=0.5),
+    TargetConsistency(weight=1.0, probability=0.5, warmup=WarmUp.SIGMOID),
+    SourceClassification(label_smoothing=0.05),
+)
+
+PUBLISHED = Recipe(
+    ArgmaxLabels(),
+    CenterMargin(weight=0.01, margin=100.0, warmup=WarmUp.SIGMOID),
+    MarginalMI(weight=0.01),
+    SourceClassification(label_smoothing=0.0),
 )
 
 RECIPES = {"default": DEFAULT, "published": PUBLISHED}
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
-    """Gives the recipe of that name, or the recipe itself. Raises `ValueError` for an unknown name."""
+    """Returns the recipe of that name, or the recipe itself.
+
+    Raises:
+        ValueError: an unknown name.
+        TypeError: something else.
+    """
     if isinstance(recipe, Recipe):
         return recipe
+    if not isinstance(recipe, str):
+        raise TypeError(f"recipe must be one of {tuple(RECIPES)} or a Recipe, got {type(recipe).__name__}")
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {tuple(RECIPES)} or a Recipe, got {recipe!r}")
     return RECIPES[recipe]
+
+
+def described(recipe: Recipe) -> str:
+    """Returns the name of a recipe for messages: that by which it can be had, or all of its parts."""
+    return next((repr(name) for name, known in RECIPES.items() if known == recipe), repr(recipe))

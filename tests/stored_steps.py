@@ -67,10 +67,10 @@ def make_adapter(host, recipe, inputs):
     parts = dmsrl_components(DIM, CLASSES, TARGETS, recipe=recipe, total_steps=30)
     if host == "DMSRL":
         models = Models({"G": G, "C": C, **parts.models})
-        return DMSRL(models=models, misc=Misc(parts.misc), hook_kwargs={"recipe": recipe})
+        return DMSRL(models=models, misc=Misc(parts.misc))
     if host == "DANN":
-        return attach_dmsrl(DANN(models=Models({"G": G, "C": C, "D": Discriminator(DIM, 16)})), parts, recipe)
-    return attach_dmsrl(MCD(models=Models({"G": G, "C": MultipleModels(C, nn.Linear(DIM, CLASSES))})), parts, recipe)
+        return attach_dmsrl(DANN(models=Models({"G": G, "C": C, "D": Discriminator(DIM, 16)})), parts)
+    return attach_dmsrl(MCD(models=Models({"G": G, "C": MultipleModels(C, nn.Linear(DIM, CLASSES))})), parts)
 
 
 def weights_of(module):

@@ -1,11 +1,9 @@
 """The wiring: hooks read keys, call one layer, write keys."""
 
-from .attached import AttachedHook
 from .augment import AugmentHook
 from .backbone import BackboneHook
 from .collapse import CollapseHook
 from .consistency import ConsistencyHook
-from .dmsrl import DMSRLHook
 from .fixed_networks import FixedNetworksHook
 from .known_target_labels import KnownTargetLabelsHook
 from .level_features import LevelFeaturesHook
@@ -14,16 +12,15 @@ from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
 from .source_accuracy import SourceAccuracyHook
+from .target_classification import TargetClassificationHook
 from .two_branch_mi import TwoBranchMIHook
-from .warm_up import WarmUpHook
+from .warm_up import WarmUpHook, warmed_up
 
 __all__ = [
-    "AttachedHook",
     "AugmentHook",
     "BackboneHook",
     "CollapseHook",
     "ConsistencyHook",
-    "DMSRLHook",
     "FixedNetworksHook",
     "KnownTargetLabelsHook",
     "LevelFeaturesHook",
@@ -32,6 +29,8 @@ __all__ = [
     "ProgressHook",
     "PseudoLabelHook",
     "SourceAccuracyHook",
+    "TargetClassificationHook",
     "TwoBranchMIHook",
     "WarmUpHook",
+    "warmed_up",
 ]

@@ -1,6 +1,8 @@
 """Check of a whole batch before a network sees it."""
 
+import warnings
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -10,10 +12,11 @@ from .. import keys
 from ..checks import check_images, check_labels
 from .context import read, read_augmented, read_progress
 from .domains import num_domains
-from .known_target_labels import read_target_labels
 
 
-def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> Tensor:
+def check_batch(
+    hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module], uses_target_labels: bool
+) -> Tensor:
     """Gives the source's labels as int64, once nothing is left for which the batch would be refused.
 
     A forward pass moves batch statistics, and a labeller learns, so that an error in the middle of a step would leave
@@ -27,6 +30,8 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
             and `src_domain` and `target_domain` where they tell more than two domains apart.
         layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
             have no upper end.
+        uses_target_labels: whether the recipe has `KnownTargetLabels`; without it the key is ignored, and a warning
+            says so once.
 
     Raises:
         KeyError: a key is missing.
@@ -50,8 +55,18 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
         key = keys.domain_id(domain)
         check_labels(read(hook, inputs, key), len(images[domain]), told_apart, name=key)
     num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
-    read_target_labels(inputs, len(target), target.device, num_classes)
+    if uses_target_labels and keys.TARGET_LABELS in inputs:
+        check_labels(inputs[keys.TARGET_LABELS], len(target), num_classes, lowest=-1, name=keys.TARGET_LABELS)
+    elif keys.TARGET_LABELS in inputs:
+        warn_ignored()
     return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
+
+
+@cache
+def warn_ignored() -> None:
+    """Says once that target labels train nothing."""
+    told = "target_labels are ignored, as for labels that are for scoring only; add KnownTargetLabels() to the recipe"
+    warnings.warn(f"{told} to train with them", stacklevel=2)
 
 
 def smallest_num_classes(modules: Iterable[nn.Module]) -> int:

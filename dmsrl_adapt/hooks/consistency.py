@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import keys
 from ..losses import class_probs, consistency_loss
 from ..processes import is_shared
+from .backbone import run_backbone_on_rows
 from .context import read
 
 
@@ -50,19 +51,20 @@ class ConsistencyHook(BaseHook):
             raise ValueError(f"{keys.is_augmented(keys.TARGET)} must have shape {wanted}, got {came}")
         outputs = self.f_hook(inputs, losses)[0]
         logits = (inputs | outputs)[keys.logits(keys.TARGET)]
+        every = torch.arange(len(images), device=is_augmented.device)
         rows = is_augmented.nonzero()[:, 0]
         rows = rows if len(rows) > 1 else rows[:0]
         seen = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]
         # in a process group all processes make the same passes, of which some exchange statistics
         passes = len(rows) or is_shared()
-        probs = self._class_probs(inputs, images[rows] if len(rows) else images)[: len(rows)] if passes else seen[0]
+        probs = self._class_probs(inputs, rows if len(rows) else every)[: len(rows)] if passes else seen[0]
         return outputs, {keys.CONSISTENCY_LOSS: consistency_loss(seen, probs)}
 
-    def _class_probs(self, inputs: dict[str, Any], images: Tensor) -> Tensor:
-        """Class probabilities of images as they are; shape (N, K)."""
-        backbone, classifier = (read(self, inputs, key) for key in (keys.G, keys.C))
+    def _class_probs(self, inputs: dict[str, Any], rows: Tensor) -> Tensor:
+        """Class probabilities of some of the images, not augmented; shape (N, K)."""
+        classifier = read(self, inputs, keys.C)
         with torch.no_grad():
-            return class_probs(classifier(backbone(images)))
+            return class_probs(classifier(run_backbone_on_rows(self, inputs, keys.TARGET, rows)))
 
     def _loss_keys(self) -> list[str]:
         return [keys.CONSISTENCY_LOSS]

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import keys
+from ..training import WarmUp
 
 
 def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
@@ -23,9 +24,9 @@ def read_progress(inputs: Mapping[str, Any]) -> float:
     return progress
 
 
-def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, images_only: bool) -> float:
-    """Gives the share, 0..1, of its gradient that a hook lets through at this progress and for this kind of input."""
-    share = read_progress(inputs) if is_ramped else 1.0
+def read_strength(hook: object, inputs: Mapping[str, Any], warmup: WarmUp, images_only: bool) -> float:
+    """Returns the factor, 0..1, on a gradient at this progress and for this kind of input."""
+    share = warmup(read_progress(inputs))
     return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share
 
 

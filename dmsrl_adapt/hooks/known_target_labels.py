@@ -1,52 +1,42 @@
-"""Hook: classification of target samples whose class is known; and how other hooks read such labels."""
+"""Hook: the labels of target samples that the other hooks may use."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
-from pytorch_adapt.hooks import FeaturesAndLogitsHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
 from ..checks import check_labels
-from ..losses import OverClassifiers, labelled_cross_entropy
 
 MOST = torch.iinfo(torch.int64).max
 
 
 class KnownTargetLabelsHook(BaseHook):
-    """Classifies the target samples whose class is known, for semi-supervised adaptation.
+    """Lets the hooks after it use the target labels of a batch, for semi-supervised adaptation. Belongs in `pre=[...]`.
 
-    A batch without `target_labels`, which is the usual one, passes through: no loss, no forward pass, no key. Labels
-    that are for scoring only do not belong in a training batch.
+    No hook of this package reads `target_labels`, which a data set may carry for scoring only. This one passes them on
+    as `target_known_labels`, which the others do read. A batch without `target_labels` passes through unchanged.
 
-    Modules: `G`, `C`. Reads: `target_labels`, int (N,), 0..K-1 or -1 where nobody knows the class, as upstream's
-    `TargetDataset(..., supervised=True)` gives them; `target_imgs_features_logits`, computed where they are missing.
-    Writes: the features and logits it had to compute. Loss: `target_c_loss` in nats, the mean over the samples with a
-    label, and over classifiers where there are several; 0 with a gradient where a batch with the key has none.
+    Modules: none. Reads: `target_labels`, int (N,), 0..K-1 or -1 where the class is not known, as upstream's
+    `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No losses.
 
     Args:
-        label_smoothing: share of a label spread over all classes, 0..1.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
-        KeyError: a module or key is missing.
-        ValueError: labels of the wrong shape or out of range.
+        ValueError: labels that are not one a target image, or below -1.
         TypeError: labels that are not integers.
 
     Examples:
-        >>> logits = {"target_imgs_features": torch.zeros(3, 4), "target_imgs_features_logits": torch.zeros(3, 2)}
-        >>> outputs, losses = KnownTargetLabelsHook()({**logits, "target_labels": torch.tensor([-1, 1, -1])})
-        >>> losses["target_c_loss"]
-        tensor(0.6931)
+        >>> batch = {"target_imgs": torch.zeros(3, 4), "target_labels": torch.tensor([-1, 1, -1])}
+        >>> KnownTargetLabelsHook()(batch)[0]
+        {'target_known_labels': tensor([-1,  1, -1])}
     """
 
-    def __init__(self, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.label_smoothing = label_smoothing
-        self.f_hook = FeaturesAndLogitsHook(domains=[keys.TARGET])
         # of the last batch: upstream asks for the keys once more after a call, and wants each of them to be there
         self.has_labels = True
 
@@ -54,30 +44,30 @@ class KnownTargetLabelsHook(BaseHook):
         self.has_labels = keys.TARGET_LABELS in inputs
         if not self.has_labels:
             return {}, {}
-        outputs = self.f_hook(inputs, losses)[0]
-        logits = (inputs | outputs)[keys.logits(keys.TARGET)]
-        labels = inputs[keys.TARGET_LABELS]
-        loss_fn = partial(labelled_cross_entropy, labels=labels, label_smoothing=self.label_smoothing)
-        return outputs, {keys.TARGET_CLASSIFICATION_LOSS: OverClassifiers(loss_fn)(logits)}
+        size = len(inputs[keys.imgs(keys.TARGET)])
+        labels = check_labels(inputs[keys.TARGET_LABELS], size, MOST, lowest=-1, name=keys.TARGET_LABELS)
+        return {keys.TARGET_KNOWN_LABELS: labels}, {}
 
     def _loss_keys(self) -> list[str]:
-        return [keys.TARGET_CLASSIFICATION_LOSS] if self.has_labels else []
+        return []
 
     def _out_keys(self) -> list[str]:
-        return list(self.f_hook.out_keys) if self.has_labels else []
+        return [keys.TARGET_KNOWN_LABELS] if self.has_labels else []
 
 
-def read_target_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:
-    """Gives the known classes of the target batch, int64 (N,), -1 where nobody knows: everywhere without the key.
+def read_known_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:
+    """Returns the known classes of the target batch, int64 (N,), -1 where the class is not known: everywhere without
+    the key.
 
     Raises as `check_labels` does unless they are integers of shape (size,), -1..num_classes-1.
     """
-    if keys.TARGET_LABELS not in inputs:
+    if keys.TARGET_KNOWN_LABELS not in inputs:
         return torch.full((size,), -1, device=device)
-    return check_labels(inputs[keys.TARGET_LABELS], size, num_classes, lowest=-1, name=keys.TARGET_LABELS)
+    name = keys.TARGET_LABELS  # where the user finds them
+    return check_labels(inputs[keys.TARGET_KNOWN_LABELS], size, num_classes, lowest=-1, name=name)
 
 
 def with_known(known: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Gives labels and weights, shape (N,), with those of samples whose class is known, -1 elsewhere, put right."""
+    """Returns labels and weights, shape (N,), in which samples of known class, -1 elsewhere, have it with weight 1."""
     is_known = known >= 0
     return known.where(is_known, labels), weights.masked_fill(is_known, 1.0)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from .. import keys
 from ..checks import check_labels
 from ..losses.class_probs import certainty, class_probs, with_known_classes
+from ..training import WarmUp
 from .context import read, read_strength
 from .domains import domain_numbers, num_domains
-from .known_target_labels import read_target_labels
+from .known_target_labels import read_known_labels
 from .level_parts import check_level_weights, read_parts
 
 
@@ -24,7 +25,7 @@ class MIMinimizationHook(BaseHook):
     `AdversarialMILoss`, for several sources made with their number and one more as `num_domains`); with levels, for
     each of them one such as `mi_critic_level_global`. Reads: `src_imgs_features`, `target_imgs_features`; `src_domain`
     and `target_domain` for several sources; in the conditional form `src_labels` and `target_imgs_features_logits`, and
-    `target_labels` where present; `progress` where ramped; with levels, for each of them keys such as
+    `target_known_labels` and `progress` where present; with levels, for each of them keys such as
     `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute.
     Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
     `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
@@ -37,7 +38,7 @@ class MIMinimizationHook(BaseHook):
             Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
         images_only: train the critic on any input, but let its gradient reach the features only where G is given images
             (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
-        ramp: multiply the strength by the training progress.
+        warmup: of the strength.
         levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. The
             classes of target samples are those of the fused feature in either case.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -59,7 +60,7 @@ class MIMinimizationHook(BaseHook):
         self,
         conditional: bool = True,
         strength: float = 1.0,
-        ramp: bool = True,
+        warmup: WarmUp | str = WarmUp.LINEAR,
         entropy_conditioning: bool = True,
         images_only: bool = False,
         levels: Mapping[str, float] | None = None,
@@ -68,7 +69,7 @@ class MIMinimizationHook(BaseHook):
         super().__init__(**kwargs)
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
-        self.conditional, self.strength, self.ramp = conditional, strength, ramp
+        self.conditional, self.strength, self.warmup = conditional, strength, WarmUp(warmup)
         self.entropy_conditioning, self.images_only = entropy_conditioning, images_only
         self.levels = check_level_weights(levels)
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
@@ -79,7 +80,7 @@ class MIMinimizationHook(BaseHook):
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
         probs, weights = self._class_probs(context) if self.conditional else (None, None)
-        strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
+        strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
         loss = sum(
             part.weight
             * part.layer(part.features(context), self._domains(context, part.layer), probs, strength, weights)
@@ -99,7 +100,7 @@ class MIMinimizationHook(BaseHook):
         target = class_probs(context[keys.logits(keys.TARGET)])
         num_source, num_classes = len(context[keys.features(keys.SRC)]), target.shape[1]
         labels = check_labels(read(self, context, keys.SRC_LABELS), num_source, num_classes, name=keys.SRC_LABELS)
-        known = read_target_labels(context, len(target), target.device, num_classes)
+        known = read_known_labels(context, len(target), target.device, num_classes)
         probs = torch.cat([target.new_zeros(num_source, num_classes), target])
         labels = torch.cat([labels, known])
         weights = torch.ones_like(probs[:, 0])

@@ -4,27 +4,25 @@ from typing import Any
 
 from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
 
-from ..training import ramp
+from ..training import WarmUp
 from .context import read_progress
 
 
 class WarmUpHook(BaseWrapperHook):
-    """Runs another hook and multiplies its losses by 2 / (1 + exp(-10 p)) - 1 of the training progress p.
+    """Runs another hook and multiplies its losses by a warm-up factor.
 
-    For losses that believe what the network says of the target: at first it says what the source has taught it.
+    For losses that rely on predictions for the target, which are poor at first.
 
     Reads: `progress` where present, else the losses stay as they are, and what the other hook reads. Writes and losses:
     those of the other hook.
 
     Args:
-        hook: the other hook, for one upstream's `MCCHook`.
+        hook: the other hook, for example upstream's `MCCHook`.
+        warmup: see `WarmUp`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
-        ValueError: progress out of 0..1.
-
-    Reference:
-        Ganin et al., JMLR 2016, arXiv 1505.07818, for the ramp.
+        ValueError: an unknown warm-up; progress out of 0..1.
 
     Examples:
         >>> import torch
@@ -35,11 +33,16 @@ class WarmUpHook(BaseWrapperHook):
         tensor(0.)
     """
 
-    def __init__(self, hook: BaseHook, **kwargs: Any) -> None:
+    def __init__(self, hook: BaseHook, warmup: WarmUp | str = WarmUp.SIGMOID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.hook = hook
+        self.hook, self.warmup = hook, WarmUp(warmup)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        weight = ramp(read_progress(inputs))
+        factor = self.warmup(read_progress(inputs))
         outputs, own = self.hook(inputs, losses)
-        return outputs, {key: weight * loss for key, loss in own.items()}
+        return outputs, {key: factor * loss for key, loss in own.items()}
+
+
+def warmed_up(hook: BaseHook, warmup: WarmUp) -> BaseHook:
+    """Returns the hook with this warm-up of its losses; the hook itself for `WarmUp.NONE`."""
+    return hook if warmup is WarmUp.NONE else WarmUpHook(hook, warmup)

@@ -3,12 +3,13 @@
 from .checkpoints import Checkpoints
 from .collapse_watch import CollapseWatch
 from .source_accuracy import SourceAccuracy
-from .training_progress import TrainingProgress, ramp
+from .training_progress import TrainingProgress
+from .warm_up import WarmUp
 
 __all__ = [
     "Checkpoints",
     "CollapseWatch",
     "SourceAccuracy",
     "TrainingProgress",
-    "ramp",
+    "WarmUp",
 ]

@@ -8,20 +8,6 @@ from ..checks import check_sizes
 DEFAULT_TOTAL_STEPS = 1000
 
 
-def ramp(progress: float, steepness: float = 10.0) -> float:
-    """Smooth rise from 0 to 1 over training, 2 / (1 + exp(-10 p)) - 1 (Ganin et al., JMLR 2016, arXiv 1505.07818).
-
-    Args:
-        progress: p, 0..1.
-        steepness: 10 in the paper; larger rises sooner.
-
-    Examples:
-        >>> ramp(0.0), round(ramp(0.5), 4)
-        (0.0, 0.9866)
-    """
-    return float(2 * torch.sigmoid(torch.tensor(steepness * progress, dtype=torch.float64)) - 1)
-
-
 class TrainingProgress(nn.Module):
     """Counts finished training steps in a buffer and gives the progress 0..1. Call it for the progress.
 
