@@ -16,7 +16,6 @@ from tqdm import tqdm
 from dmsrl_adapt import FrozenMaps
 from dmsrl_adapt.augment import RandomAffine, RandomConvolution
 from dmsrl_adapt.backbones import NamedLayers, frozen_maps
-from dmsrl_adapt.recipe import DEFAULT
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
@@ -51,7 +50,7 @@ def frozen_features(images: Tensor) -> Tensor:
 def restyled_features(images: Tensor) -> Tensor:
     """Gives features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
     `AugmentHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
-    style, pose = RandomConvolution(), RandomAffine(DEFAULT.affine_strength)
+    style, pose = RandomConvolution(), RandomAffine()
 
     def compute(part: Tensor) -> Tensor:
         copies = [style(pose(part.float() / 127.5 - 1)) * 127.5 + 127.5 for _ in range(COPIES)]

@@ -153,8 +153,13 @@ class Recipe(tuple[Part, ...]):
         Raises:
             ValueError: an unknown class of part, or wrong settings of one.
         """
-        classes = {kind: KINDS[name] for kind, name in settings.items() if "." not in kind and is_part(kind, name)}
-        return cls(*(kind(**own_settings(kind, settings)) for kind in classes.values()))
+        return cls(
+            *(
+                class_of(kind, name)(**own_settings(class_of(kind, name), settings))
+                for kind, name in settings.items()
+                if name is not None and kind in {part.kind for part in KINDS.values()}
+            )
+        )
 
     def __repr__(self) -> str:
         return f"Recipe({', '.join(map(repr, self))})"
@@ -165,9 +170,12 @@ def name_of(kind: Kind) -> str:
     return kind if isinstance(kind, str) else kind.kind
 
 
-def is_part(kind: str, name: Any) -> bool:
-    """Whether a setting names a class of parts of that kind."""
-    return isinstance(name, str) and name in KINDS and KINDS[name].kind == kind
+def class_of(kind: str, name: str) -> type[Part]:
+    """Returns the class of parts of that name. Raises `ValueError` unless there is one of that kind."""
+    known = [of_kind for of_kind, part in KINDS.items() if part.kind == kind]
+    if name not in known:
+        raise ValueError(f"{kind} must be one of {', '.join(known)} or None, got {name!r}")
+    return KINDS[name]
 
 
 def own_settings(part: type[Part], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pytorch_adapt.adapters import SymNets
 from pytorch_adapt.layers import MultipleModels
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.training import ramp
+from dmsrl_adapt.training import WarmUp
 
 from .method import Method, Setup, Trainable
 
@@ -24,7 +24,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     adapter = SymNets(**setup.containers(models), hook_kwargs=hook_kwargs)
 
     def on_progress(progress: float) -> None:
-        weight = settings["weight"] * ramp(progress)
+        weight = settings["weight"] * WarmUp.SIGMOID(progress)
         weighter.weights.update({key: share * weight for key, share in CONFUSION.items()})
 
     return Trainable(adapter, on_progress)
