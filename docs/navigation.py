@@ -21,7 +21,13 @@ GROUPS: dict[str, dict[str, str]] = {
         "CONTRIBUTING.md": "",
         "CHANGELOG.md": "",
     },
-    "Guides": {"choosing.md": "", "pseudo_labels.md": "", "backbones.md": "Backbones", "hosts.md": "", "own_hook.md": ""},
+    "Guides": {
+        "choosing.md": "",
+        "pseudo_labels.md": "",
+        "backbones.md": "Backbones",
+        "hosts.md": "",
+        "own_hook.md": "",
+    },
     "Results": {
         "results.md": "",
         "recipe.md": "",

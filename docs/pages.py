@@ -24,8 +24,8 @@ PICTURE = re.compile(r"!\[[^\]]*\]\(([^)#:]+)\)")
 STEP = """# One training step
 
 A step of the default recipe, drawn by running it. Boxes are hooks in the order in which they run, with the modules that
-they use; a dashed module is one whose buffers the hook updates. Thin arrows are keys of the context, blue for the source,
-orange for the target; thick arrows are losses.
+they use; a dashed module is one whose buffers the hook updates. Thin arrows are keys of the context, blue for the
+source, orange for the target; thick arrows are losses.
 
 """
 

@@ -50,7 +50,9 @@ def rooms() -> dict[str, list[Name]]:
     in that room alone."""
     found: dict[str, list[Name]] = {}
     for title, module in ROOMS:
-        elsewhere = {name for _, other in ROOMS if other.startswith(f"{module}.") for name in import_module(other).__all__}
+        elsewhere = {
+            name for _, other in ROOMS if other.startswith(f"{module}.") for name in import_module(other).__all__
+        }
         names = [Name(name, module) for name in import_module(module).__all__ if name not in elsewhere]
         shown = [name for name in names if not name.name.startswith("__")]
         found[title] = sorted(shown, key=lambda one: (not isinstance(one.value, type), one.name.lower()))
