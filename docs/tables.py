@@ -3,7 +3,7 @@
 import html
 import re
 
-LONGEST = 26  # characters
+LONGEST = 28  # characters
 CELL = re.compile(r"<t([dh])((?: style=\"[^\"]*\")?)>(.*?)</t\1>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 
