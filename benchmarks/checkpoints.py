@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_adapt.adapters import BaseAdapter
 
 from dmsrl_adapt import Checkpoints
-from dmsrl_adapt.checkpoints import stateful
+from dmsrl_adapt.training.checkpoints import stateful
 
 
 @dataclass

@@ -13,9 +13,10 @@ from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dmsrl_adapt import FrozenMaps, frozen_maps
-from dmsrl_adapt.layers import NamedLayers, RandomAffine, RandomConvolution
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import FrozenMaps
+from dmsrl_adapt.augment import RandomAffine, RandomConvolution
+from dmsrl_adapt.backbones import NamedLayers, frozen_maps
+from dmsrl_adapt.recipe import DEFAULT
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
@@ -49,7 +50,7 @@ def frozen_features(images: Tensor) -> Tensor:
 
 def restyled_features(images: Tensor) -> Tensor:
     """Gives features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
-    `RandomStyleHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
+    `AugmentHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
     style, pose = RandomConvolution(), RandomAffine(DEFAULT.affine_strength)
 
     def compute(part: Tensor) -> Tensor:

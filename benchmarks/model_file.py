@@ -7,7 +7,7 @@ from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
 from dmsrl_adapt import keys
-from dmsrl_adapt.checkpoints import read_archive, write
+from dmsrl_adapt.training.checkpoints import read_archive, write
 
 from .frozen_features import NETWORK, frozen_features
 from .grid import OwnTask

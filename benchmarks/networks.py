@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone
-from dmsrl_adapt.layers import StoredMaps
+from dmsrl_adapt.backbones import StoredMaps
 
 FEATURE_DIM = 256
 SMALL_POOLS = {"small": "flatten", "pooled": "avg"}  # by the name of a network: what is made of its map

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.recipe import DEFAULT
 
 from .comparison import OURS, paired_gaps
 from .figures import plain, save

@@ -95,11 +95,11 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: i
 
 def restyled_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict[str, Tensor]:
     """Gives one of the other styles of each sample, chosen at random, where the split has any."""
-    if split.restyled is None:
+    if split.augmented is None:
         return {}
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(split.restyled.shape[1], (len(rows),), generator=generator)
-    return {keys.restyled(domain): to_inputs(split.restyled[rows, chosen])}
+    chosen = torch.randint(split.augmented.shape[1], (len(rows),), generator=generator)
+    return {keys.augmented(domain): to_inputs(split.augmented[rows, chosen])}
 
 
 @torch.no_grad()

@@ -2,36 +2,42 @@
 
 from .adapter import DMSRL
 from .attach import attach_dmsrl
-from .checkpoints import Checkpoints
+from .backbones import MultiLevelBackbone
+from .backbones.face_landmarks import align_faces, face_landmarks
+from .backbones.frozen_maps import FrozenMaps, frozen_maps
 from .components import dmsrl_components
-from .face_landmarks import align_faces, face_landmarks
-from .frozen_maps import FrozenMaps, frozen_maps
 from .hooks import (
     AttachedHook,
+    AugmentHook,
+    BackboneHook,
+    ConsistencyHook,
     DMSRLHook,
+    KnownTargetLabelsHook,
     LevelFeaturesHook,
     MarginMetricHook,
     MIMinimizationHook,
     ProgressHook,
     PseudoLabelHook,
-    RampHook,
-    RandomStyleHook,
-    SourceSkillHook,
-    StyledFeaturesHook,
-    TargetLabelsHook,
+    SourceAccuracyHook,
     TwoBranchMIHook,
-    ViewConsistencyHook,
+    WarmUpHook,
 )
-from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
-from .recipes import Recipe
+from .labelers import PrototypeLabeler
+from .losses import MarginMetricLoss
+from .recipe import Recipe
+from .training.checkpoints import Checkpoints
 from .version import __version__
 
 __all__ = [
     "DMSRL",
     "AttachedHook",
+    "AugmentHook",
+    "BackboneHook",
     "Checkpoints",
+    "ConsistencyHook",
     "DMSRLHook",
     "FrozenMaps",
+    "KnownTargetLabelsHook",
     "LevelFeaturesHook",
     "MIMinimizationHook",
     "MarginMetricHook",
@@ -40,14 +46,10 @@ __all__ = [
     "ProgressHook",
     "PrototypeLabeler",
     "PseudoLabelHook",
-    "RampHook",
-    "RandomStyleHook",
     "Recipe",
-    "SourceSkillHook",
-    "StyledFeaturesHook",
-    "TargetLabelsHook",
+    "SourceAccuracyHook",
     "TwoBranchMIHook",
-    "ViewConsistencyHook",
+    "WarmUpHook",
     "__version__",
     "align_faces",
     "attach_dmsrl",

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from .layers.faiss_search import load_faiss
+from .labelers.faiss_search import load_faiss
 from .version import __version__
 
 PACKAGES = ("torch", "pytorch-adapt", "timm", "torchvision", "numpy", "pytorch-ignite", "lightning", "accelerate")

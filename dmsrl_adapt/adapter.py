@@ -8,11 +8,11 @@ from pytorch_adapt.adapters.utils import with_opt
 from pytorch_adapt.containers import KeyEnforcer, MultipleContainers, Optimizers
 
 from . import keys
-from .checkpoints import allow_upstream_checkpoints
 from .hooks import DMSRLHook
-from .layers import TrainingProgress
-from .layers.processes import is_shared, of_all_processes
-from .recipes import Recipe, get_recipe
+from .processes import is_shared, of_all_processes
+from .recipe import Recipe, get_recipe
+from .training import TrainingProgress
+from .training.checkpoints import allow_upstream_checkpoints
 
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
 

@@ -11,11 +11,11 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from . import keys
 from .adapter import check_lengths, default_optimizers, tell_length
-from .checkpoints import allow_upstream_checkpoints
 from .components import Components
 from .hooks import AttachedHook
 from .hooks.attached import fitting_recipe
-from .recipes import Recipe
+from .recipe import Recipe
+from .training.checkpoints import allow_upstream_checkpoints
 
 Adapter = TypeVar("Adapter", bound=BaseAdapter)
 Opts = Sequence[torch.optim.Optimizer] | Sequence[str]
@@ -87,7 +87,7 @@ def attach_dmsrl(
         >>> images = {"src_imgs": torch.ones(2, 4), "target_imgs": torch.ones(2, 4)}
         >>> labels = {"src_labels": torch.tensor([0, 1]), "target_sample_idx": torch.tensor([5, 7])}
         >>> sorted(adapter.training_step({**images, **labels})["x_loss"])[:3]
-        ['margin_metric_loss', 'mcc_loss', 'mi_loss']
+        ['consistency_loss', 'margin_metric_loss', 'mcc_loss']
     """
     if isinstance(host, BaseHook):
         if parts is not None:

@@ -5,18 +5,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from . import keys
-from .layers import (
-    AdversarialMILoss,
-    ArgmaxLabeler,
-    CLUBLoss,
-    CosineMarginLoss,
-    DomainBranch,
-    MarginMetricLoss,
-    PrototypeLabeler,
-    SourceSkill,
-    TrainingProgress,
-)
-from .recipes import Recipe, get_recipe
+from .labelers import ArgmaxLabeler, PrototypeLabeler
+from .losses import AdversarialMILoss, CLUBLoss, CosineMarginLoss, DomainBranch, MarginMetricLoss
+from .recipe import Recipe, get_recipe
+from .training import SourceAccuracy, TrainingProgress
 
 
 @dataclass(frozen=True)
@@ -57,13 +49,13 @@ def dmsrl_components(
     Examples:
         >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
         >>> sorted(parts.models), sorted(parts.misc)
-        (['margin_metric', 'mi_critic'], ['pseudo_labeler', 'source_skill', 'training_progress'])
+        (['margin_metric', 'mi_critic'], ['pseudo_labeler', 'source_accuracy', 'training_progress'])
     """
     recipe = get_recipe(recipe)
     models: dict[str, nn.Module] = {}
     misc: dict[str, nn.Module] = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps)}
     if recipe.follows_skill:
-        misc[keys.SOURCE_SKILL] = SourceSkill()
+        misc[keys.SOURCE_ACCURACY] = SourceAccuracy(num_classes)
     if recipe.margin == "cosine":
         margin_settings = {"scale": recipe.margin_scale, "margin": recipe.margin_size}
         models[keys.MARGIN_METRIC] = CosineMarginLoss(num_classes, feature_dim, **margin_settings)

@@ -21,7 +21,7 @@ MI_CRITIC = "mi_critic"
 MI_BRANCH = "mi_branch"
 MI_ESTIMATOR = "mi_estimator"
 PSEUDO_LABELER = "pseudo_labeler"
-SOURCE_SKILL = "source_skill"
+SOURCE_ACCURACY = "source_accuracy"
 TRAINING_PROGRESS = "training_progress"
 
 MARGIN_METRIC_LOSS = "margin_metric_loss"
@@ -31,7 +31,7 @@ MI_BRANCH_LOSS = "mi_branch_loss"
 CLASSIFICATION_LOSS = "src_c_loss"
 TARGET_CLASSIFICATION_LOSS = "target_c_loss"
 CONFUSION_LOSS = "mcc_loss"
-VIEW_CONSISTENCY_LOSS = "view_consistency_loss"
+CONSISTENCY_LOSS = "consistency_loss"
 
 
 def imgs(domain: str) -> str:
@@ -49,19 +49,19 @@ def logits(domain: str) -> str:
     return f"{domain}_imgs_features_logits"
 
 
-def restyled(domain: str) -> str:
-    """`src` -> `src_imgs_restyled`, the images in another style, where the batch brings them."""
-    return f"{domain}_imgs_restyled"
+def augmented(domain: str) -> str:
+    """`src` -> `src_imgs_augmented`, the images in another style, where the batch brings them."""
+    return f"{domain}_imgs_augmented"
 
 
-def styled(domain: str) -> str:
-    """`src` -> `src_imgs_styled`, what G is to see instead of the images."""
-    return f"{domain}_imgs_styled"
+def network_input(domain: str) -> str:
+    """`src` -> `src_imgs_input`, what G is to see instead of the images."""
+    return f"{domain}_imgs_input"
 
 
-def is_styled(domain: str) -> str:
-    """`src` -> `src_imgs_is_styled`, which of them are in another style and pose."""
-    return f"{domain}_imgs_is_styled"
+def is_augmented(domain: str) -> str:
+    """`src` -> `src_imgs_is_augmented`, which of them are in another style and pose."""
+    return f"{domain}_imgs_is_augmented"
 
 
 def domain_id(domain: str) -> str:
@@ -74,9 +74,9 @@ def landmarks(domain: str) -> str:
     return f"{domain}_imgs_landmarks"
 
 
-def pose(domain: str) -> str:
-    """`src` -> `src_imgs_pose`, how what G is to see was moved."""
-    return f"{domain}_imgs_pose"
+def affine(domain: str) -> str:
+    """`src` -> `src_imgs_affine`, how what G is to see was moved."""
+    return f"{domain}_imgs_affine"
 
 
 def level(domain: str, name: str) -> str:

@@ -10,7 +10,11 @@ from typing import Any
 ROOMS = (
     ("The whole method", "dmsrl_adapt"),
     ("Hooks", "dmsrl_adapt.hooks"),
-    ("Layers", "dmsrl_adapt.layers"),
+    ("Losses", "dmsrl_adapt.losses"),
+    ("Labelers", "dmsrl_adapt.labelers"),
+    ("Backbones", "dmsrl_adapt.backbones"),
+    ("Augmentation", "dmsrl_adapt.augment"),
+    ("Training", "dmsrl_adapt.training"),
 )
 
 
@@ -62,8 +66,9 @@ def rooms() -> dict[str, list[Name]]:
 def index() -> str:
     """Returns the page that lists all names, a table a room."""
     lines = ["# All names", ""]
+    about = {title: inspect.getdoc(import_module(module)) or "" for title, module in ROOMS}
     for title, names in rooms().items():
-        lines += [f"## {title}", "", "| name | what it is |", "|---|---|"]
+        lines += [f"## {title}", "", about[title], "", "| name | what it is |", "|---|---|"]
         lines += [f"| [`{one.name}`]({one.page.removeprefix('reference/')}) | {one.about} |" for one in names]
         lines.append("")
     return "\n".join(lines)

@@ -11,15 +11,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.utils import common_functions
 from torch import nn
 
-from dmsrl_adapt import (
-    DMSRLHook,
-    LevelFeaturesHook,
-    MultiLevelBackbone,
-    Recipe,
-    dmsrl_components,
-    keys,
-)
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
+from dmsrl_adapt.recipe import DEFAULT
 
 CLASSES, IMAGES, SIDE = 3, 8, 32
 
@@ -125,7 +118,7 @@ def name_of(hook: BaseHook) -> str:
     """Gives the class of a hook, for a ramp with that of the hook inside."""
     inner = getattr(hook, "hook", None)
     name = type(hook).__name__
-    return f"{name}: {type(inner).__name__}" if name == "RampHook" else name
+    return f"{name}: {type(inner).__name__}" if name == "WarmUpHook" else name
 
 
 @dataclass(frozen=True)

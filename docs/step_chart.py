@@ -50,7 +50,7 @@ def draw_step(calls: Calls, links: Mapping[str, str] | None = None) -> str:
 
 
 def boxes_of(calls: Calls, links: Mapping[str, str]) -> list[HookBox]:
-    """Returns the boxes of the hooks of a step; the link of a ramp is that of the hook inside."""
+    """Returns the boxes of the hooks of a step; the link of a warm-up is that of the hook inside."""
     return [
         HookBox(name, used, call.updated, links.get(name.split()[-1], ""))
         for (name, call), used in zip(calls, modules(calls), strict=True)

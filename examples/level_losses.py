@@ -21,8 +21,8 @@ from dmsrl_adapt import (
     MultiLevelBackbone,
     dmsrl_components,
 )
-from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
+from dmsrl_adapt.recipe import DEFAULT
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 torch.manual_seed(0)

@@ -15,7 +15,7 @@ from pytorch_adapt.containers import Misc, Models
 from torch import nn
 
 from dmsrl_adapt import DMSRL, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.recipe import DEFAULT
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 torch.manual_seed(0)

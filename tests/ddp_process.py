@@ -16,7 +16,7 @@ from pytorch_adapt.frameworks.ignite import Ignite
 from torch import nn
 
 from dmsrl_adapt import DMSRL, Checkpoints, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.recipe import DEFAULT
 
 from .scripts import in_forks
 

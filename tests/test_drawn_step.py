@@ -16,7 +16,7 @@ def calls():
 
 def test_every_loss_of_the_default_recipe_is_drawn(calls):
     made = [key for _, call in calls for key in call.losses]
-    losses = ["margin_metric_loss", "mi_loss", "mcc_loss", "view_consistency_loss", "src_c_loss"]
+    losses = ["margin_metric_loss", "mi_loss", "mcc_loss", "consistency_loss", "src_c_loss"]
     assert made == losses
     chart = draw_step(calls)
     assert [key for key in re.findall(r'<text class="key start"[^>]*>([^<]*)<', chart) if key in losses] == losses
@@ -28,7 +28,7 @@ def test_what_a_hook_reads_comes_from_the_hook_that_wrote_it(calls):
     flow, used = arrows(calls), modules(calls)
     for key in ("target_pseudo_labels", "target_pseudo_weights"):
         assert Arrow(number["PseudoLabelHook"], number["MarginMetricHook"], key) in flow
-    assert Arrow(number["ProgressHook"], number["RampHook: MCCHook"], "progress") in flow
+    assert Arrow(number["ProgressHook"], number["WarmUpHook: MCCHook"], "progress") in flow
     assert Arrow(-1, number["MarginMetricHook"], "src_labels") in flow
     assert used[number["MIMinimizationHook"]] == ["mi_critic"]
 
@@ -55,17 +55,17 @@ def test_a_lane_holds_one_key_at_a_time():
 
 def test_names_of_hooks_lead_to_pages(calls):
     chart = draw_step(calls, {"MCCHook": "mcc.html", "PseudoLabelHook": "labels.html"})
-    assert re.search(r'<a href="mcc.html"><text[^>]*>RampHook: MCCHook<', chart)
+    assert re.search(r'<a href="mcc.html"><text[^>]*>WarmUpHook: MCCHook<', chart)
     assert re.search(r'<a href="labels.html"><text[^>]*>PseudoLabelHook<', chart) and chart.count("<a ") == 2
 
 
 def test_a_hook_that_writes_to_a_module_alone_is_drawn_and_one_with_nothing_to_do_is_not(calls):
     by_name = dict(calls)
-    assert by_name["SourceSkillHook"].updated == ["source_skill"]
-    assert not by_name["SourceSkillHook"].written and not by_name["SourceSkillHook"].losses
-    assert "TargetLabelsHook" not in by_name
-    assert '<rect class="module updated"' in draw_hook("SourceSkillHook", by_name["SourceSkillHook"])
-    assert '<rect class="module"' not in draw_hook("SourceSkillHook", by_name["SourceSkillHook"])
+    assert by_name["SourceAccuracyHook"].updated == ["source_accuracy"]
+    assert not by_name["SourceAccuracyHook"].written and not by_name["SourceAccuracyHook"].losses
+    assert "KnownTargetLabelsHook" not in by_name
+    assert '<rect class="module updated"' in draw_hook("SourceAccuracyHook", by_name["SourceAccuracyHook"])
+    assert '<rect class="module"' not in draw_hook("SourceAccuracyHook", by_name["SourceAccuracyHook"])
 
 
 def test_hooks_are_left_as_they_were(calls):
@@ -84,4 +84,4 @@ def test_one_hook_is_drawn_with_what_it_takes_and_leaves():
     assert "leaves target_pseudo_labels, target_pseudo_weights" in labels
     # a hook that takes nothing has nothing before it, one that leaves nothing has nothing after it
     assert ">before<" not in draw_hook("ProgressHook", running["ProgressHook"])
-    assert ">after<" not in draw_hook("SourceSkillHook", running["SourceSkillHook"])
+    assert ">after<" not in draw_hook("SourceAccuracyHook", running["SourceAccuracyHook"])

@@ -4,7 +4,7 @@ import pytest
 from pytorch_adapt import hooks
 
 import dmsrl_adapt
-from dmsrl_adapt.recipes import PARTS
+from dmsrl_adapt.recipe import PARTS
 
 from .scripts import ROOT
 

@@ -9,7 +9,7 @@ from pytorch_adapt.layers import RandomizedDotProduct
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import ramp
 
 from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 

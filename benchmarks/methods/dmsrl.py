@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from dmsrl_adapt import DMSRL, Recipe, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED
+from dmsrl_adapt.recipe import DEFAULT, PARTS, PUBLISHED
 
 from .method import Method, Setup, Space, Trainable
 

@@ -8,8 +8,8 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.checkpoints import modules_in
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import ramp
+from dmsrl_adapt.training.checkpoints import modules_in
 
 from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 

@@ -11,9 +11,9 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import RandomStyleHook, SourceSkillHook, StyledFeaturesHook, attach_dmsrl, dmsrl_components, keys
-from dmsrl_adapt.layers import SourceSkill
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import AugmentHook, BackboneHook, SourceAccuracyHook, attach_dmsrl, dmsrl_components, keys
+from dmsrl_adapt.recipe import DEFAULT
+from dmsrl_adapt.training import SourceAccuracy
 
 from ..networks import FeatureExtractor, feature_extractor
 
@@ -53,8 +53,8 @@ class Setup:
         if "style_probability" not in settings:
             return []
         share, strength = settings["style_probability"], settings["affine_strength"]
-        style = RandomStyleHook(probability=share, affine_strength=strength, by_skill=settings["style_by_skill"])
-        return [style, StyledFeaturesHook([keys.SRC]), SourceSkillHook()]
+        style = AugmentHook(probability=share, affine_strength=strength, accuracy_gate=settings["style_by_skill"])
+        return [style, BackboneHook([keys.SRC]), SourceAccuracyHook()]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
@@ -133,7 +133,7 @@ def with_skill(build: Build) -> Build:
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)
-        trainable.adapter.misc[keys.SOURCE_SKILL] = SourceSkill()
+        trainable.adapter.misc[keys.SOURCE_ACCURACY] = SourceAccuracy(setup.num_classes)
         return trainable
 
     return build_both

@@ -8,7 +8,7 @@ from pytorch_adapt.adapters import SymNets
 from pytorch_adapt.layers import MultipleModels
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import ramp
 
 from .method import Method, Setup, Trainable
 

@@ -131,8 +131,8 @@ def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, 
     parts = [numbered[start : start + AT_ONCE] for start in range(0, len(numbered), AT_ONCE)]
     images = (to_images(np.stack([decode(path, str(path), SIZE) for path, _ in part])) for part in parts)
     computed = [(frozen_features(of_part), restyled_features(of_part)) for of_part in images]
-    features, restyled = (torch.cat(of_parts) for of_parts in zip(*computed, strict=True))
-    return Split(features, torch.as_tensor([number for _, number in numbered]), restyled), set(names)
+    features, augmented = (torch.cat(of_parts) for of_parts in zip(*computed, strict=True))
+    return Split(features, torch.as_tensor([number for _, number in numbered]), augmented), set(names)
 
 
 def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:

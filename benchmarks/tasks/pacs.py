@@ -5,7 +5,7 @@ from itertools import permutations
 
 import torch
 
-from dmsrl_adapt.frozen_maps import Shape
+from dmsrl_adapt.backbones.frozen_maps import Shape
 
 from ..frozen_features import kept_maps
 from .images import count_labels, encoded_images, read_arrays, to_images

@@ -18,13 +18,13 @@ class Split:
 
     inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D), or maps in rows, float16 (N, D).
     labels: int64 (N,), 0..K-1, or None where nobody knows them.
-    restyled: inputs in other styles, some of each, float16 (N, copies, D); None where a method can make them itself,
+    augmented: inputs in other styles, some of each, float16 (N, copies, D); None where a method can make them itself,
         from images, or nobody has made them.
     """
 
     inputs: Tensor
     labels: Tensor | None
-    restyled: Tensor | None = None
+    augmented: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -38,7 +38,7 @@ class Split:
 
     def take(self, rows: Tensor) -> "Split":
         """Gives the samples at `rows`, int64 or bool."""
-        parts = (None if part is None else part[rows] for part in (self.labels, self.restyled))
+        parts = (None if part is None else part[rows] for part in (self.labels, self.augmented))
         return Split(self.inputs[rows], *parts)
 
 

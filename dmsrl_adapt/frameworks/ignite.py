@@ -14,7 +14,7 @@ except ImportError as error:
         "dmsrl_adapt.frameworks.ignite needs pytorch-ignite: pip install 'dmsrl-adapt[ignite]'"
     ) from error
 
-from ..checkpoints import Checkpoints, held_by_hooks
+from ..training.checkpoints import Checkpoints, held_by_hooks
 
 
 class ResumableCheckpointFn(CheckpointFnCreator):

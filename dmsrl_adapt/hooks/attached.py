@@ -18,7 +18,8 @@ from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
 from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
 
 from .. import keys
-from ..recipes import DEFAULT, PARTS, Recipe, get_recipe
+from ..recipe import DEFAULT, PARTS, Recipe, get_recipe
+from .backbone import BackboneHook
 from .batch_check import check_batch
 from .collapse import CollapseHook
 from .context import read
@@ -26,7 +27,6 @@ from .dmsrl import check_opts, recipe_hooks, style_hooks
 from .fixed_networks import FixedNetworksHook
 from .host_weighter import HostWeighter
 from .progress import ProgressHook
-from .styled_features import StyledFeaturesHook
 
 # names of the step that trains G, with the source's labels where several do
 STEPS = ("total_loss", "g_loss", "x_loss")
@@ -35,8 +35,8 @@ TRACES = {
     "margin": keys.MARGIN_METRIC_LOSS,
     "mi": keys.MI_LOSS,
     "prototypes": keys.TARGET_PSEUDO_LABELS,
-    "style": keys.styled(keys.SRC),
-    "view": keys.VIEW_CONSISTENCY_LOSS,
+    "style": keys.network_input(keys.SRC),
+    "view": keys.CONSISTENCY_LOSS,
     "confusion": keys.CONFUSION_LOSS,
 }
 FIXED_G = "it keeps G fixed, and this part is for a G that learns"
@@ -101,7 +101,7 @@ class AttachedHook(BaseWrapperHook):
         >>> batch |= {"target_imgs": torch.ones(2, 4), "target_sample_idx": torch.tensor([5, 7])}
         >>> outputs, losses = AttachedHook(ClassifierHook([optimizer]))({**models, **parts.misc, **batch})
         >>> sorted(losses["total_loss"])[:3]
-        ['margin_metric_loss', 'mcc_loss', 'mi_loss']
+        ['consistency_loss', 'margin_metric_loss', 'mcc_loss']
     """
 
     def __init__(
@@ -196,7 +196,7 @@ def pre_hooks(host: BaseHook, recipe: Recipe, pre: Sequence[BaseHook]) -> list[B
     if pre and fixed_networks(host):
         raise ValueError(f"pre must be empty for {type(host).__name__}, which computes features with a fixed network")
     styles = style_hooks(recipe)
-    styled = [StyledFeaturesHook([hook.domain for hook in styles])] if styles else []
+    styled = [BackboneHook([hook.domain for hook in styles])] if styles else []
     return [ProgressHook(advance=False), *styles, *pre, *styled]
 
 

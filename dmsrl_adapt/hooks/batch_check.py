@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import keys
-from ..layers.checks import check_images, check_labels
-from .context import read, read_progress, read_restyled
+from ..checks import check_images, check_labels
+from .context import read, read_augmented, read_progress
 from .domains import num_domains
-from .target_labels import read_target_labels
+from .known_target_labels import read_target_labels
 
 
 def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> Tensor:
@@ -22,7 +22,7 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
 
     Args:
         hook: named in errors.
-        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_restyled`, `target_imgs_restyled`,
+        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_augmented`, `target_imgs_augmented`,
             `target_labels` and `progress` where present, `target_sample_idx` where the layers have a `pseudo_labeler`,
             and `src_domain` and `target_domain` where they tell more than two domains apart.
         layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
@@ -40,9 +40,9 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
     read_progress(inputs)
     for domain, of_domain in images.items():
         check_images(of_domain, keys.imgs(domain))
-        restyled = read_restyled(inputs, domain, of_domain)
-        if restyled is not None:
-            check_images(restyled, keys.restyled(domain))
+        augmented = read_augmented(inputs, domain, of_domain)
+        if augmented is not None:
+            check_images(augmented, keys.augmented(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
     told_apart = max(map(num_domains, layers.values()), default=2)

@@ -7,7 +7,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers import AdversarialMILoss, CollapseWatch, class_probs
+from ..losses import AdversarialMILoss, class_probs
+from ..training import CollapseWatch
 
 
 class CollapseHook(BaseHook):

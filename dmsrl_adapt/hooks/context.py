@@ -29,17 +29,17 @@ def read_strength(hook: object, inputs: Mapping[str, Any], is_ramped: bool, imag
     return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share
 
 
-def read_restyled(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:
+def read_augmented(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:
     """Gives the images in another style, where the context has them. Raises `TypeError` or `ValueError` where they are
     not of the images' type and shape."""
-    key = keys.restyled(domain)
-    restyled: Tensor | None = inputs.get(key)
-    if restyled is None:
+    key = keys.augmented(domain)
+    augmented: Tensor | None = inputs.get(key)
+    if augmented is None:
         return None
-    if not isinstance(restyled, Tensor) or restyled.dtype != images.dtype:
-        came = restyled.dtype if isinstance(restyled, Tensor) else type(restyled).__name__
+    if not isinstance(augmented, Tensor) or augmented.dtype != images.dtype:
+        came = augmented.dtype if isinstance(augmented, Tensor) else type(augmented).__name__
         raise TypeError(f"{key!r} must be a tensor of {images.dtype} as {keys.imgs(domain)!r} is, got {came}")
-    if restyled.shape != images.shape:
-        shapes = f"{tuple(images.shape)}, got {tuple(restyled.shape)}"
+    if augmented.shape != images.shape:
+        shapes = f"{tuple(images.shape)}, got {tuple(augmented.shape)}"
         raise ValueError(f"{key!r} must have the shape of {keys.imgs(domain)!r}, {shapes}")
-    return restyled
+    return augmented

@@ -16,30 +16,30 @@ from pytorch_adapt.weighters import BaseWeighter, SumWeighter
 from torch import nn
 
 from .. import keys
-from ..layers import ConfusionLoss, OverClassifiers
-from ..recipes import Recipe, get_recipe
+from ..losses import MinimumClassConfusionLoss, OverClassifiers
+from ..recipe import Recipe, get_recipe
+from .augment import AugmentHook
+from .backbone import BackboneHook
 from .batch_check import check_batch
 from .collapse import CollapseHook
+from .consistency import ConsistencyHook
 from .context import read
+from .known_target_labels import KnownTargetLabelsHook
 from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
-from .ramp import RampHook
-from .random_style import RandomStyleHook
-from .source_skill import SourceSkillHook
-from .styled_features import StyledFeaturesHook
-from .target_labels import TargetLabelsHook
+from .source_accuracy import SourceAccuracyHook
 from .two_branch_mi import TwoBranchMIHook
-from .view_consistency import ViewConsistencyHook
+from .warm_up import WarmUpHook
 
 
 class DMSRLHook(BaseWrapperHook):
     """One training step of DMSRL, optimizer included: classification, category margin, mutual information.
 
     Modules: `G`, `C`, and those that `dmsrl_components` gives for the recipe. Reads: `src_imgs`, `src_labels`,
-    `target_imgs`, `target_sample_idx`; `src_imgs_restyled` and `target_imgs_restyled` where the batch brings another
-    style, see `RandomStyleHook`; `target_labels` where some are known, see `TargetLabelsHook`; `progress` where a loop
+    `target_imgs`, `target_sample_idx`; `src_imgs_augmented` and `target_imgs_augmented` where the batch brings another
+    style, see `AugmentHook`; `target_labels` where some are known, see `KnownTargetLabelsHook`; `progress` where a loop
     gives its own. Writes: features and logits of both domains, `progress`, and pseudo labels where the recipe has a
     labeller. Loss: `total_loss`, a dict of the weighted parts and their `total`. The step is counted in
     `training_progress` once the optimizers have stepped.
@@ -74,7 +74,7 @@ class DMSRLHook(BaseWrapperHook):
         >>> batch |= {"target_imgs": torch.ones(2, 4), "target_sample_idx": torch.tensor([5, 7])}
         >>> outputs, losses = DMSRLHook([optimizer])({**models, **parts.misc, **batch})
         >>> sorted(losses["total_loss"])[:3]
-        ['margin_metric_loss', 'mcc_loss', 'mi_loss']
+        ['consistency_loss', 'margin_metric_loss', 'mcc_loss']
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class DMSRLHook(BaseWrapperHook):
             ProgressHook(advance=False),
             *style_hooks(self.recipe),
             *pre,
-            StyledFeaturesHook(),
+            BackboneHook(),
             FeaturesAndLogitsHook(),
         ]
         parts = [*first, *recipe_hooks(self.recipe), CLossHook(source_loss(self.recipe))]
@@ -139,8 +139,8 @@ def style_hooks(recipe: Recipe) -> list[BaseHook]:
     target = recipe.view_probability if recipe.view_weight > 0 else 0.0
     shares = ((keys.SRC, recipe.style_probability, recipe.style_by_skill), (keys.TARGET, target, False))
     return [
-        RandomStyleHook(domain, share, affine_strength=recipe.affine_strength, by_skill=by_skill)
-        for domain, share, by_skill in shares
+        AugmentHook(domain, share, affine_strength=recipe.affine_strength, accuracy_gate=accuracy_gate)
+        for domain, share, accuracy_gate in shares
         if share > 0
     ]
 
@@ -155,18 +155,21 @@ def recipe_hooks(recipe: Recipe) -> list[BaseHook]:
     if recipe.mi == "two_branch":
         hooks.append(TwoBranchMIHook(ramp=recipe.mi_ramp, images_only=recipe.mi_images_only))
     elif recipe.mi is not None:
-        settings: dict[str, Any] = {"fades_doubt": recipe.mi_fades_doubt, "images_only": recipe.mi_images_only}
+        settings: dict[str, Any] = {
+            "entropy_conditioning": recipe.mi_entropy_conditioning,
+            "images_only": recipe.mi_images_only,
+        }
         hooks.append(MIMinimizationHook(recipe.mi == "conditional", ramp=recipe.mi_ramp, **settings))
     if recipe.confusion_weight > 0:
-        confusion = OverClassifiers(ConfusionLoss(T=recipe.confusion_temperature))
+        confusion = OverClassifiers(MinimumClassConfusionLoss(T=recipe.confusion_temperature))
         hooks.append(ramped(MCCHook(loss_fn=confusion), recipe.confusion_ramp))
     if recipe.view_weight > 0:
-        hooks.append(ramped(ViewConsistencyHook(), recipe.view_ramp))
+        hooks.append(ramped(ConsistencyHook(), recipe.view_ramp))
     if recipe.follows_skill:
-        hooks.append(SourceSkillHook())  # after those that refuse features which are not finite
-    return [*hooks, TargetLabelsHook(recipe.label_smoothing)]
+        hooks.append(SourceAccuracyHook())  # after those that refuse features which are not finite
+    return [*hooks, KnownTargetLabelsHook(recipe.label_smoothing)]
 
 
 def ramped(hook: BaseHook, is_ramped: bool) -> BaseHook:
     """Gives the hook, its losses rising with training where they are to."""
-    return RampHook(hook) if is_ramped else hook
+    return WarmUpHook(hook) if is_ramped else hook

@@ -7,22 +7,22 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers.local_windows import CORNERS, check_landmarks
-from ..layers.random_affine import moved_points
+from ..augment.random_affine import moved_points
+from ..backbones.local_windows import CORNERS, check_landmarks
+from .backbone import run_backbone
 from .context import read
-from .styled_features import run_backbone
 
 
 class LevelFeaturesHook(BaseHook):
     """Writes the fused feature and every level of a `MultiLevelBackbone`, with one forward pass for each domain.
 
     It belongs into `pre=[...]`, so that the hooks after it find the features. Upstream's own features hook computes the
-    fused feature alone; with this one the levels come for free. After a `RandomStyleHook` features and levels are
+    fused feature alone; with this one the levels come for free. After a `AugmentHook` features and levels are
     those of the styled images; `DMSRLHook` has such before its `pre` where the recipe has a style.
 
     Modules: `G` (models; a `MultiLevelBackbone`, wrapped for distributed training or not). Reads: `src_imgs`,
     `target_imgs`; where present `src_imgs_landmarks`, `target_imgs_landmarks`, see `LocalWindows`, and what a
-    `RandomStyleHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
+    `AugmentHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
     `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
 
     Args:
@@ -63,7 +63,7 @@ class LevelFeaturesHook(BaseHook):
 
     def _landmarks(self, inputs: Mapping[str, Any], domain: str) -> dict[str, Tensor]:
         """The domain's landmarks, where G is to see them, as an argument of G, where there are any."""
-        images, key, pose = read(self, inputs, keys.imgs(domain)), keys.landmarks(domain), keys.pose(domain)
+        images, key, pose = read(self, inputs, keys.imgs(domain)), keys.landmarks(domain), keys.affine(domain)
         if key not in inputs:
             return {}
         check_landmarks(inputs[key], len(images), name=key)

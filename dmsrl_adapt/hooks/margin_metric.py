@@ -10,13 +10,13 @@ from torch import Tensor
 
 from .. import keys
 from .context import read
+from .known_target_labels import read_target_labels, with_known
 from .level_parts import check_level_weights, read_parts
-from .target_labels import read_target_labels, with_known
 
 
 class MarginMetricHook(BaseHook):
     """Enlarges the category margin with the source's labels and, where a hook before it has left them, the target's
-    pseudo labels. Known classes of the target, see `TargetLabelsHook`, take the place of these with weight 1.
+    pseudo labels. Known classes of the target, see `KnownTargetLabelsHook`, take the place of these with weight 1.
 
     Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`);
     with levels, for each of them one such as `margin_metric_level_global`.
@@ -36,7 +36,7 @@ class MarginMetricHook(BaseHook):
             features.
 
     Examples:
-        >>> from dmsrl_adapt.layers import CosineMarginLoss
+        >>> from dmsrl_adapt.losses import CosineMarginLoss
         >>> batch = {"src_imgs_features": torch.eye(2), "src_labels": torch.tensor([0, 1])}
         >>> batch |= {"target_imgs_features": torch.eye(2), "target_pseudo_labels": torch.tensor([1, -1])}
         >>> outputs, losses = MarginMetricHook()({"margin_metric": CosineMarginLoss(2, 2), **batch})

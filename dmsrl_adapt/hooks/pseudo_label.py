@@ -7,10 +7,10 @@ from pytorch_adapt.hooks import FeaturesAndLogitsHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from ..layers import class_probs
-from ..layers.checks import check_features, check_labels
+from ..checks import check_features, check_labels
+from ..losses import class_probs
 from .context import read, read_progress
-from .target_labels import read_target_labels, with_known
+from .known_target_labels import read_target_labels, with_known
 
 
 class PseudoLabelHook(BaseHook):
@@ -19,7 +19,7 @@ class PseudoLabelHook(BaseHook):
 
     So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
     that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
-    is not weighted so. A target sample whose class is known, see `TargetLabelsHook`, has that label with weight 1, and
+    is not weighted so. A target sample whose class is known, see `KnownTargetLabelsHook`, has that label with weight 1, and
     the labeller learns from it as from a labelled one of the source. What the labels are like is no loss: a
     `PrototypeLabeler` tells it in its `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs.
 
@@ -39,7 +39,7 @@ class PseudoLabelHook(BaseHook):
 
     Examples:
         >>> import torch
-        >>> from dmsrl_adapt.layers import PrototypeLabeler
+        >>> from dmsrl_adapt.labelers import PrototypeLabeler
         >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)
         >>> labeler.update(torch.eye(2), torch.tensor([0, 1]))
         >>> batch = {"src_labels": torch.tensor([0, 1]), "target_sample_idx": torch.tensor([7, 3])}

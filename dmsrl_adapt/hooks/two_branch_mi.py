@@ -43,7 +43,7 @@ class TwoBranchMIHook(BaseHook):
         2020, arXiv 2006.12013, for the bound.
 
     Examples:
-        >>> from dmsrl_adapt.layers import CLUBLoss, DomainBranch
+        >>> from dmsrl_adapt.losses import CLUBLoss, DomainBranch
         >>> branch = DomainBranch(feature_dim=2)
         >>> context = {"mi_branch": branch, "mi_estimator": CLUBLoss(2, branch.branch_dim)}
         >>> context |= {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}

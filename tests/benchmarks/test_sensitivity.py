@@ -8,7 +8,7 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.methods import get_method
 from benchmarks.sensitivity import changes, methods, moves, rows
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.recipe import DEFAULT
 
 TASKS = {"a": 0.5, "b": 0.7}
 

@@ -11,7 +11,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from dmsrl_adapt import align_faces, face_landmarks
+from dmsrl_adapt import align_faces
+from dmsrl_adapt.backbones import face_landmarks
 
 from ...frozen_features import cache_folder
 from ..faces import person_disjoint
