@@ -69,7 +69,7 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
 
 
 def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
-    """Gives a backward pass with a scaled loss; where the scaled gradients overflow the step does nothing."""
+    """Returns a backward pass with a scaled loss; where the scaled gradients overflow the step does nothing."""
     scaler = torch.amp.GradScaler("cpu")
 
     def backward(loss: Tensor) -> None:
@@ -85,12 +85,12 @@ def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
 
 
 def growth(mib: list[float]) -> float | None:
-    """Gives how much larger the largest is than the first, as a share of it; None without any."""
+    """Returns how much larger the largest is than the first, as a share of it; None without any."""
     return max(mib) / mib[0] - 1 if mib else None
 
 
 def open_things() -> dict[str, int]:
-    """Gives the numbers of Python's threads, of all threads, and of open files."""
+    """Returns the numbers of Python's threads, of all threads, and of open files."""
     tasks, files = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
     return {"python_threads": threading.active_count(), "threads": tasks, "files": files}
 

@@ -31,7 +31,7 @@ MOST_NUMBERS = 15  # classes up to which a confusion matrix has its numbers writ
 
 
 def colours(methods: list[str]) -> dict[str, str]:
-    """Gives every method a colour, the same in all pictures of a report."""
+    """Returns every method a colour, the same in all pictures of a report."""
     others = [name for name in sorted(methods) if name not in COLOURS]
     return {**COLOURS, **{name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}}
 
@@ -170,7 +170,7 @@ def confusion(task: str, methods: Runs, path: Path) -> Path:
 
 
 def tsne(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Gives places in the plane, (N, 2), of source and then target features."""
+    """Returns places in the plane, (N, 2), of source and then target features."""
     features = np.concatenate([arrays["source_features"], arrays["target_features"]]).astype(np.float32)
     # one thread: several wait for each other, for minutes where the machine has other work
     with threadpool_limits(1):
@@ -248,13 +248,13 @@ def pictures_of_task(task: str, methods: Runs, sources: Sequence[Path], folder: 
 
 
 def best_peer(methods: Runs) -> str | None:
-    """Gives the best method that is neither ours nor a yardstick."""
+    """Returns the best method that is neither ours nor a yardstick."""
     peers = [name for name in methods if not name.startswith("dmsrl") and name not in (FLOOR, CEILING)]
     return max(peers, key=lambda name: headline(methods[name]), default=None)
 
 
 def embedding_panels(task: str, methods: Runs, sources: Sequence[Path], ours: str | None) -> list[Panel]:
-    """Gives the features kept from source-only training ("before") and from our method ("after")."""
+    """Returns the features kept from source-only training ("before") and from our method ("after")."""
     panels = []
     for name, moment in ((FLOOR, "before: "), (ours, "after: ")):
         for run in methods.get(name or "", []):

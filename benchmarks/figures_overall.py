@@ -41,7 +41,7 @@ def critical_difference(found: Ranking, path: Path) -> Path:
 
 
 def shared(tasks: Tasks, names: list[str]) -> dict[str, Mapping[str, list[Result]]]:
-    """Gives the tasks on which all of `names` were run and scored."""
+    """Returns the tasks on which all of `names` were run and scored."""
     return {task: of for task, of in tasks.items() if all(by_seed(of.get(name, [])) for name in names)}
 
 

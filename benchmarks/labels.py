@@ -31,12 +31,12 @@ LABELERS: dict[str, dict[str, Any]] = {
 
 
 def trained(task: Task, seed: int, steps: int) -> BaseAdapter:
-    """Gives a method's adapter after so many steps, the same for the same seed."""
+    """Returns a method's adapter after so many steps, the same for the same seed."""
     return train(task, get_method(METHOD), seed, Plan(steps=steps, scorings=1)).adapter
 
 
 def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
-    """Gives by labeller the share of right labels with none rejected (`all`), the share that the default threshold
+    """Returns by labeller the share of right labels with none rejected (`all`), the share that the default threshold
     keeps (`kept`), and that of right ones among these (`right_of_kept`)."""
     adapter = trained(task, seed, steps)
     source, target = (infer(adapter, part.inputs, n) for n, part in enumerate((task.source, task.target_train)))
@@ -70,7 +70,7 @@ def write_labels(
 
 
 def rows(runs: list[dict[str, Any]]) -> list[list[str]]:
-    """Gives a table of the right labels, none rejected, in %, means over seeds, a row a task."""
+    """Returns a table of the right labels, none rejected, in %, means over seeds, a row a task."""
     tasks, names = list(dict.fromkeys(run["task"] for run in runs)), [CLASSIFIER, *LABELERS]
     table = [["right labels, %", *names]]
     for task in tasks:

@@ -38,7 +38,7 @@ FeatureExtractor = Bottleneck | MultiLevelBackbone
 def feature_extractor(
     shape: tuple[int, ...], network: str, local: str | None, map_shapes: Sequence[tuple[int, int, int]] = ()
 ) -> FeatureExtractor:
-    """Gives a fresh G, with `feature_dim`, for inputs of `shape`, (C, H, W) or (D,).
+    """Returns a fresh G, with `feature_dim`, for inputs of `shape`, (C, H, W) or (D,).
 
     Args:
         shape: of one sample.

@@ -21,7 +21,7 @@ HEAD = ["method", "seed", "known, right", "AUROC", *(f"rejected / kept at {least
 
 
 def open_task(task: Task) -> Task:
-    """Gives a task of digits whose source holds none of UNKNOWN, the last classes; the target is as it is."""
+    """Returns a task of digits whose source holds none of UNKNOWN, the last classes; the target is as it is."""
     kept = ~torch.isin(task.source.known_labels, torch.tensor(UNKNOWN))
     known = task.classes[: len(task.classes) - len(UNKNOWN)]
     return replace(task, source=task.source.take(kept), classes=known)

@@ -94,7 +94,7 @@ def write_report(*folders: Path, out: Path | None = None) -> Path:
 
 
 def chapters(results: list[Result], folders: Sequence[Path], out: Path) -> list[Chapter]:
-    """Gives what the report tells: of all, of all tasks together, and of every task. Draws into a folder in `out`."""
+    """Returns what the report tells: of all, of all tasks together, and of every task. Draws into a folder in `out`."""
     tasks, figures = by_task_and_method(results), out / "figures"
     drawn = pictures(results, folders, figures)
     name = "All tasks" if len(tasks) > 1 else "Overview"
@@ -120,7 +120,7 @@ def chapters(results: list[Result], folders: Sequence[Path], out: Path) -> list[
 
 
 def details(methods: Mapping[str, list[Result]]) -> Rows:
-    """Gives a table beside the usual one, in the same order; "-" for what results of before do not tell."""
+    """Returns a table beside the usual one, in the same order; "-" for what results of before do not tell."""
     head, *rows = table(dict(methods))
     metric, floor = head[1], methods.get(FLOOR, [])
     told = [[head[0], f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
@@ -149,7 +149,7 @@ def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
 
 
 def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
-    """Gives a row a method and a column a task, best mean first; methods that lack a task come after the others."""
+    """Returns a row a method and a column a task, best mean first; methods that lack a task come after the others."""
     names = list(dict.fromkeys(name for methods in tasks.values() for name in methods))
     scores = {name: {task: headline(of[name]) for task, of in tasks.items() if name in of} for name in names}
     best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
@@ -174,7 +174,7 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
 
 
 def as_markdown(parts: list[Chapter], out: Path) -> str:
-    """Gives the report as markdown, with pictures beside it in `out`."""
+    """Returns the report as markdown, with pictures beside it in `out`."""
     lines = []
     for number, part in enumerate(parts):
         lines += ["#" * min(number + 1, 2) + f" {part.title}\n", *(f"{text}\n" for text in part.texts)]
@@ -192,12 +192,12 @@ def is_wide(path: Path) -> bool:
 
 
 def inlined(path: Path) -> str:
-    """Gives a picture as an address that holds it."""
+    """Returns a picture as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def notes(methods: dict[str, list[Result]]) -> str:
-    """Gives what the table's numbers were made with, and a warning where that differs between them."""
+    """Returns what the table's numbers were made with, and a warning where that differs between them."""
     runs = [run for of_method in methods.values() for run in of_method]
     titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
     values = {title: sorted({str(run[key]) for run in runs}) for key, title in titles.items()}
@@ -211,6 +211,6 @@ def notes(methods: dict[str, list[Result]]) -> str:
 
 
 def differing_settings(runs: list[Result]) -> list[str]:
-    """Gives the keys of the settings that are not the same in all runs; those of methods differ between methods."""
+    """Returns the keys of the settings that are not the same in all runs; those of methods differ between methods."""
     keys = dict.fromkeys(key for run in runs for key in run["settings"])
     return [key for key in keys if len({json.dumps(run["settings"].get(key), sort_keys=True) for run in runs}) > 1]

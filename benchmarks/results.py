@@ -31,7 +31,7 @@ def run_path(folder: Path, task: str, method: str, seed: int) -> Path:
 def make_result(
     task: Task, method: Method, seed: int, plan: Plan, outcome: Outcome, data: Mapping[str, Any] | None = None
 ) -> Result:
-    """Gives everything that a result file says; benchmarks/README.md describes the fields."""
+    """Returns everything that a result file says; benchmarks/README.md describes the fields."""
     return {
         "task": task.name,
         "method": method.name,
@@ -119,18 +119,18 @@ def chosen(method: Method, plan: Plan, data: Mapping[str, Any] | None) -> dict[s
 def checkpoint_of(
     folder: Path, task: str, method: Method, seed: int, plan: Plan, data: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Gives the checkpoint of a run, in a folder beside where its result is going to be."""
+    """Returns the checkpoint of a run, in a folder beside where its result is going to be."""
     run = {**chosen(method, plan, data), "versions": versions(), "commit": commit()}
     return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".checkpoints"), run)
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Gives the result files in a folder, without those in folders below it, by task, method and seed."""
+    """Returns the result files in a folder, without those in folders below it, by task, method and seed."""
     return sorted(folder.glob("*__*__seed*.json"))
 
 
 def read_results(*folders: Path) -> list[Result]:
-    """Gives the results in folders, one folder after the other.
+    """Returns the results in folders, one folder after the other.
 
     Raises `ValueError` for a damaged file, and where two folders hold the same task, method and seed.
     """
@@ -147,7 +147,7 @@ def read_results(*folders: Path) -> list[Result]:
 
 
 def by_task_and_method(results: Iterable[Result]) -> dict[str, dict[str, list[Result]]]:
-    """Gives the results of all seeds by task and method."""
+    """Returns the results of all seeds by task and method."""
     grouped: dict[str, dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         grouped[result["task"]][result["method"]].append(result)
@@ -155,7 +155,7 @@ def by_task_and_method(results: Iterable[Result]) -> dict[str, dict[str, list[Re
 
 
 def by_seed(runs: Iterable[Result]) -> dict[int, float]:
-    """Gives the headline scores of the last step by seed, in per cent; without runs that have no labels."""
+    """Returns the headline scores of the last step by seed, in per cent; without runs that have no labels."""
     return {run["seed"]: 100 * run[run["metric"]]["last"] for run in runs if run[run["metric"]]["last"] is not None}
 
 
@@ -176,7 +176,7 @@ def percent(results: list[Result], metric: str, point: str = "last") -> str:
 
 
 def table(methods: dict[str, list[Result]]) -> list[list[str]]:
-    """Gives the rows of a task's table, headline first, a row a method in the order of the last step's accuracy."""
+    """Returns the rows of a task's table, headline first, a row a method in the order of the last step's accuracy."""
     first = next(iter(methods.values()))[0]
     metric, other = first["metric"], "balanced_accuracy" if first["metric"] == "accuracy" else "accuracy"
     # a ratio to DANN's step, because absolute times mean nothing on another machine
@@ -196,7 +196,7 @@ def table(methods: dict[str, list[Result]]) -> list[list[str]]:
 
 
 def as_text(rows: list[list[str]], is_markdown: bool = False) -> str:
-    """Gives a table with aligned columns, or a markdown table."""
+    """Returns a table with aligned columns, or a markdown table."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     edge, gap = ("| ", " | ") if is_markdown else ("", "  ")
     lines = [edge + gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

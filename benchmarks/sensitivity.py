@@ -17,18 +17,18 @@ FACTORS = (0.5, 2.0)
 
 
 def changes() -> dict[tuple[str, float], str]:
-    """Gives the method for every number of the default recipe and every factor, as `get_method` reads it."""
+    """Returns the method for every number of the default recipe and every factor, as `get_method` reads it."""
     numbers = {key: value for key, value in asdict(DEFAULT).items() if isinstance(value, float)}
     return {(key, factor): f"{OURS}[{key}={numbers[key] * factor:g}]" for key in numbers for factor in FACTORS}
 
 
 def methods() -> list[str]:
-    """Gives the default recipe and all of its changes."""
+    """Returns the default recipe and all of its changes."""
     return [OURS, *changes().values()]
 
 
 def moves(results: list[Result]) -> dict[tuple[str, float], np.ndarray]:
-    """Gives by how many points of the headline score every task moves, a mean over the seeds that both have.
+    """Returns by how many points of the headline score every task moves, a mean over the seeds that both have.
 
     Raises `ValueError` where a change was not run on a task on which the default was.
     """
@@ -42,7 +42,7 @@ def moves(results: list[Result]) -> dict[tuple[str, float], np.ndarray]:
 
 
 def rows(moved: dict[tuple[str, float], np.ndarray]) -> list[list[str]]:
-    """Gives a table: every number, how far the mean over tasks moves by each factor, and the task that moves most."""
+    """Returns a table: every number, how far the mean over tasks moves by each factor, and the task that moves most."""
     table = [["setting", "default", *(f"x {factor:g}, {what}" for factor in FACTORS for what in ("mean", "most"))]]
     for key in dict.fromkeys(key for key, _ in moved):
         row = [key, f"{asdict(DEFAULT)[key]:g}"]

@@ -35,7 +35,7 @@ Steps = Mapping[str, Callable[[], object]]
 
 
 def method_steps(network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[str]) -> Steps:
-    """Gives a training step of the methods, on random images (batch_size, 3, size, size) of each domain."""
+    """Returns a training step of the methods, on random images (batch_size, 3, size, size) of each domain."""
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
@@ -58,7 +58,7 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
 
 
 def backbone_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:
-    """Gives a forward and backward pass of the bare network and of each kind of wrapper around it, on noise."""
+    """Returns a forward and backward pass of the bare network and of each kind of wrapper around it, on noise."""
     images = torch.randn(batch_size, 3, size, size, device=device)
 
     def step_of(net: nn.Module) -> Callable[[], object]:
@@ -76,7 +76,7 @@ def backbone_steps(network: str, size: int, batch_size: int, device: torch.devic
 
 
 def step_times(steps: Steps, rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Gives seconds of every counted call by name; one of each a round, after some that do not count."""
+    """Returns seconds of every counted call by name; one of each a round, after some that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(WARM_UP + rounds):
         for name, step in steps.items():
@@ -90,7 +90,7 @@ def step_times(steps: Steps, rounds: int, device: torch.device) -> dict[str, lis
 
 
 def ratios(seconds: dict[str, list[float]], baseline: str) -> dict[str, float]:
-    """Gives a name's median over rounds of its time divided by the baseline's of the same round."""
+    """Returns a name's median over rounds of its time divided by the baseline's of the same round."""
     base = seconds[baseline]
     return {name: statistics.median(a / b for a, b in zip(own, base, strict=True)) for name, own in seconds.items()}
 

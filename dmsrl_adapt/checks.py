@@ -103,7 +103,7 @@ def check_integers(values: Tensor, name: str) -> None:
 
 
 def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> Tensor:
-    """Gives `labels` as int64; raises unless they are integers of shape (size,) with values lowest..num_classes-1."""
+    """Returns `labels` as int64; raises unless they are integers of shape (size,) with values lowest..num_classes-1."""
     check_integers(labels, name)
     labels = labels.long()  # torch counts, compares and indexes otherwise with the smaller types
     check_range(labels, size, lowest, num_classes - 1, name)
@@ -117,7 +117,7 @@ def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
 
 
 def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tensor:
-    """Gives `class_probs` in float32, without a gradient; raises unless they have shape (size, num_classes) and values
+    """Returns `class_probs` in float32, without a gradient; raises unless they have shape (size, num_classes) and values
     0..1, give or take what rounding does."""
     check_shape(class_probs, (size, num_classes), "class_probs")
     probs = class_probs.detach().float()

@@ -11,7 +11,7 @@ def is_shared() -> bool:
 
 
 def summed_over_processes(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Gives the sums of float32 tensors over all processes, in one exchange; the tensors themselves where one is."""
+    """Returns the sums of float32 tensors over all processes, in one exchange; the tensors themselves where one is."""
     if not is_shared():
         return tensors
     packed = torch.cat([tensor.flatten() for tensor in tensors])
@@ -26,7 +26,7 @@ def num_processes() -> int:
 
 
 def of_all_processes(tensor: Tensor) -> Tensor:
-    """Gives the tensors of all processes, of the same shape (N, ...), one after the other: shape (processes N, ...)."""
+    """Returns the tensors of all processes, of the same shape (N, ...), one after the other: shape (processes N, ...)."""
     if not is_shared():
         return tensor
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]

@@ -27,7 +27,7 @@ Scores = dict[tuple[str, str], float]
 
 
 def trials() -> dict[frozenset[tuple[str, str]], Scores]:
-    """Gives the accuracy by task and seed of every group of settings."""
+    """Returns the accuracy by task and seed of every group of settings."""
     found: dict[frozenset[tuple[str, str]], Scores] = defaultdict(dict)
     with TRIALS.open() as file:
         for row in csv.DictReader(file):
@@ -38,7 +38,7 @@ def trials() -> dict[frozenset[tuple[str, str]], Scores]:
 
 
 def differences(key: str, before: str | None, after: str | None) -> dict[str, list[float]]:
-    """Gives by task how much accuracy rises, in points, for every seed with which two groups of settings were run that
+    """Returns by task how much accuracy rises, in points, for every seed with which two groups of settings were run that
     differ in this one alone."""
     gaps: dict[str, list[float]] = defaultdict(list)
     for (first, of_first), (second, of_second) in permutations(trials().items(), 2):
@@ -50,7 +50,7 @@ def differences(key: str, before: str | None, after: str | None) -> dict[str, li
 
 
 def table() -> str:
-    """Gives the differences of `COMPARED` as a markdown table."""
+    """Returns the differences of `COMPARED` as a markdown table."""
     lines = ["| change, all else the same | runs | mean | most on | least on |", "|---|---|---|---|---|"]
     for key, before, after, told in COMPARED:
         of_task = differences(key, before, after)

@@ -188,12 +188,12 @@ def known_classes(axes: Axes) -> None:
     name(axes, "probability of class 0", "class", "the doubtful are unknown")
 
 
-def ramp(axes: Axes) -> None:
-    """The rise over training."""
+def warm_up(axes: Axes) -> None:
+    """Factor over the training progress, for every warm-up."""
     progress = torch.linspace(0, 1, POINTS)
-    for steepness in (5.0, 10.0, 20.0):
-        curve(axes, progress, [torch.tensor(training.ramp(float(p), steepness)) for p in progress], f"{steepness:g}")
-    name(axes, "training progress", "share of the weight", "by steepness; 10 in the paper")
+    for one in training.WarmUp:
+        curve(axes, progress, torch.tensor([one(float(p)) for p in progress]), one.value)
+    name(axes, "training progress p", "factor", "warm-up of a weight")
 
 
 def prototype_labeler(axes: Axes) -> None:
@@ -267,7 +267,7 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
     "domain_cross_entropy": domain_cross_entropy,
     "known_classes": known_classes,
     "labelled_cross_entropy": labelled_cross_entropy,
-    "ramp": ramp,
+    "WarmUp": warm_up,
 }
 
 

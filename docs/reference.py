@@ -9,6 +9,7 @@ from typing import Any
 # a room a line: its title, and the module whose `__all__` says what is in it
 ROOMS = (
     ("The whole method", "dmsrl_adapt"),
+    ("Parts", "dmsrl_adapt.parts"),
     ("Hooks", "dmsrl_adapt.hooks"),
     ("Losses", "dmsrl_adapt.losses"),
     ("Labelers", "dmsrl_adapt.labelers"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,8 +11,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.utils import common_functions
 from torch import nn
 
-from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
-from dmsrl_adapt.recipe import DEFAULT
+from dmsrl_adapt import DEFAULT, DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
+from dmsrl_adapt.parts import KnownTargetLabels, TwoBranchMI
 
 CLASSES, IMAGES, SIDE = 3, 8, 32
 
@@ -29,7 +29,7 @@ class Call:
     inner: list["Call"] = field(default_factory=list)
 
     def every(self) -> Iterator["Call"]:
-        """Gives the call and all below it."""
+        """Returns the call and all below it."""
         yield self
         for call in self.inner:
             yield from call.every()
@@ -88,7 +88,7 @@ def noted(root: Call) -> Iterator[None]:
 
 
 def times_written(context: dict[str, Any]) -> dict[str, list[int]]:
-    """Gives for the modules in a context how often each of their buffers was written to."""
+    """Returns for the modules in a context how often each of their buffers was written to."""
     modules = {key: module for key, module in context.items() if isinstance(module, nn.Module)}
     return {key: [one._version for one in module.buffers()] for key, module in modules.items()}
 
@@ -104,7 +104,7 @@ def training_step(
         parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, recipe, total_steps=2)
         models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
         sgd = torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)
-        hook = DMSRLHook([sgd], recipe, pre=pre)
+        hook = DMSRLHook([sgd], pre=pre)
         batch = {key: torch.rand(IMAGES, 3, SIDE, SIDE) for key in ("src_imgs", "target_imgs")}
         batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES), **more}
         root = Call(hook)
@@ -115,7 +115,7 @@ def training_step(
 
 
 def name_of(hook: BaseHook) -> str:
-    """Gives the class of a hook, for a ramp with that of the hook inside."""
+    """Returns the class of a hook, for a warm-up with that of the hook inside."""
     inner = getattr(hook, "hook", None)
     name = type(hook).__name__
     return f"{name}: {type(inner).__name__}" if name == "WarmUpHook" else name
@@ -148,8 +148,8 @@ def modules(calls: list[tuple[str, Call]]) -> list[list[str]]:
 
 def running_hooks() -> dict[str, Call]:
     """Returns a call of every hook that runs in a step of the default recipe or of one of its options, by its class."""
-    options = [*training_step(replace(DEFAULT, mi="two_branch"), [LevelFeaturesHook(["global"])])]
-    options += training_step(target_labels=torch.arange(IMAGES) % CLASSES)
+    options = [*training_step(DEFAULT.replace(TwoBranchMI(weight=0.3)), [LevelFeaturesHook(["global"])])]
+    options += training_step(Recipe(*DEFAULT, KnownTargetLabels()), target_labels=torch.arange(IMAGES) % CLASSES)
     every = [one for _, call in [*options, *training_step()] for one in call.every()]
     return {type(one.hook).__name__: one for one in every}
 

@@ -60,7 +60,7 @@ def counted(numbers, collective):
 
 
 def train(number=0, processes=1, count=STEPS, checkpoints=None):
-    """Gives losses of every step and the states at the end, of the modules inside of their wrappers."""
+    """Returns losses of every step and the states at the end, of the modules inside of their wrappers."""
     adapter, losses = make_adapter(), []
     step = adapter.hook
 

@@ -44,7 +44,7 @@ REFUSALS = (ValueError, TypeError, KeyError, OSError)
 
 
 def outcome(name, call, modules=(), refusals=REFUSALS):
-    """Gives what a call gives, or None where it was refused: by one error that says why, everything as it was."""
+    """Returns what a call gives, or None where it was refused: by one error that says why, everything as it was."""
     before = [copy.deepcopy(module.state_dict()) for module in modules]
     try:
         result = call()

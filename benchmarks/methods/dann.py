@@ -15,7 +15,7 @@ from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
+    """Returns upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
     reversal = GradientReversalHook(weight=0.0, apply_to=["src_imgs_features", "target_imgs_features"])

@@ -17,7 +17,7 @@ BRIDGES = [f"{model}_{domain}_bridge_loss" for model in "gd" for domain in ("src
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
+    """Returns upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(setup.num_classes, CRITIC_WIDTH)}
     domains = {"src_domain_loss": 0.5, "target_domain_loss": 0.5}

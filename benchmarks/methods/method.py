@@ -40,11 +40,11 @@ class Setup:
     map_shapes: tuple[tuple[int, int, int], ...] = ()
 
     def feature_extractor(self, settings: Mapping[str, Any]) -> FeatureExtractor:
-        """Gives a fresh G, with local features where a method's settings say so."""
+        """Returns a fresh G, with local features where a method's settings say so."""
         return feature_extractor(self.shape, self.network, settings.get("local"), self.map_shapes)
 
     def classifier(self, G: FeatureExtractor) -> nn.Module:
-        """Gives a fresh C for G."""
+        """Returns a fresh C for G."""
         return nn.Linear(G.feature_dim, self.num_classes)
 
     def pre_hooks(self, settings: Mapping[str, Any]) -> list[BaseHook]:
@@ -56,7 +56,7 @@ class Setup:
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """Gives the containers of an adapter: Adam and a cosine schedule for every model but those in `own`, which keep
+        """Returns the containers of an adapter: Adam and a cosine schedule for every model but those in `own`, which keep
         the optimizer that the method brings."""
         shared = [key for key in models if key not in own]
         adam = (torch.optim.Adam, {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY})
@@ -147,7 +147,7 @@ def with_source_accuracy(build: Build) -> Build:
 
 
 def attached(build: Build) -> Build:
-    """Gives what builds the same method with parts of DMSRL in it, their modules trained as all others are."""
+    """Returns what builds the same method with parts of DMSRL in it, their modules trained as all others are."""
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)

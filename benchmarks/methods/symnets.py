@@ -16,7 +16,7 @@ CONFUSION = {"g_symnets_target_domain_loss_0": 0.5, "g_symnets_target_domain_los
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; what confuses the domains rises by the authors' schedule, DANN's, to `weight`."""
+    """Returns upstream's adapter; what confuses the domains rises by the authors' schedule, DANN's, to `weight`."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": MultipleModels(setup.classifier(G), setup.classifier(G))}
     weighter = SumWeighter(weights=dict.fromkeys(CONFUSION, 0.0))

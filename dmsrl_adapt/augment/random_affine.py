@@ -86,7 +86,7 @@ class RandomAffine(nn.Module):
         self.strength = strength
 
     def draw(self, images: Tensor) -> Tensor:
-        """Gives maps for images of shape (N, C, H, W), on their device; shape (N, 2, 3), see `affine_maps`."""
+        """Returns maps for images of shape (N, C, H, W), on their device; shape (N, 2, 3), see `affine_maps`."""
 
         def evenly(reach: float, *shape: int) -> Tensor:
             return (2 * torch.rand((len(images), *shape), device=images.device) - 1) * reach * self.strength
@@ -102,7 +102,7 @@ class RandomAffine(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Gives the images, each in another pose.
+        """Returns the images, each in another pose.
 
         Args:
             images: shape (N, C, H, W), floating point.

@@ -53,7 +53,7 @@ class RandomConvolution(nn.Module):
         self.kernel_sizes = tuple(kernel_sizes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Gives the images, each in another style.
+        """Returns the images, each in another style.
 
         Args:
             images: shape (N, C, H, W), floating point, centred around 0 for the contrast to be inverted around it.

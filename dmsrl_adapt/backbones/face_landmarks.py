@@ -21,7 +21,7 @@ Points = list[list[float]]
 def face_landmarks(
     images: Iterable[Tensor], folder: str | Path, device: str | torch.device = "cpu", shows_progress: bool = True
 ) -> Tensor:
-    """Gives five landmarks of the largest face in each image, from a file in `folder` or found by MTCNN and kept there.
+    """Returns five landmarks of the largest face in each image, from a file in `folder` or found by MTCNN and kept there.
 
     They are what `LocalWindows` and, as `src_imgs_landmarks`, `LevelFeaturesHook` take: an image without a face is
     taken for an aligned crop there. The file is told by an image's pixels which landmarks are its own, so images may
@@ -62,7 +62,7 @@ def face_landmarks(
 
 
 def align_faces(images: Iterable[Tensor], landmarks: Tensor, size: int) -> Tensor:
-    """Gives faces turned, scaled and cut so that their landmarks lie, as nearly as possible, where ArcFace has them.
+    """Returns faces turned, scaled and cut so that their landmarks lie, as nearly as possible, where ArcFace has them.
 
     Windows around landmarks need no landmarks for such crops. An image without a face is resized as a whole. What is
     outside of an image is black.
@@ -91,7 +91,7 @@ def align_faces(images: Iterable[Tensor], landmarks: Tensor, size: int) -> Tenso
 
 
 def aligned(image: Tensor, points: Tensor, size: int) -> Tensor:
-    """Gives one crop, uint8 (3, size, size), of an image (3, H, W) with landmarks (5, 2)."""
+    """Returns one crop, uint8 (3, size, size), of an image (3, H, W) with landmarks (5, 2)."""
     pixels = image[None].float()
     if points.isnan().any():
         whole = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
@@ -110,7 +110,7 @@ def aligned(image: Tensor, points: Tensor, size: int) -> Tensor:
 
 
 def similarity(sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Gives the complex a and b of z -> a z + b, a turn, a scale and a shift, by least squares from points to points.
+    """Returns the complex a and b of z -> a z + b, a turn, a scale and a shift, by least squares from points to points.
 
     Args:
         sources: shape (N, 2), x and y.
@@ -123,7 +123,7 @@ def similarity(sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mtcnn(device: str | torch.device) -> Callable[[Tensor], Points | None]:
-    """Gives what finds the landmarks of the largest face in an image (3, H, W), None where there is no face."""
+    """Returns what finds the landmarks of the largest face in an image (3, H, W), None where there is no face."""
     try:
         from facenet_pytorch import MTCNN
     except ImportError as error:
@@ -143,7 +143,7 @@ def mtcnn(device: str | torch.device) -> Callable[[Tensor], Points | None]:
 
 
 def read_known(path: Path) -> dict[str, Points | None]:
-    """Gives the landmarks in a file by their images' fingerprints; a line that was cut off counts for nothing."""
+    """Returns the landmarks in a file by their images' fingerprints; a line that was cut off counts for nothing."""
     known = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
@@ -155,7 +155,7 @@ def read_known(path: Path) -> dict[str, Points | None]:
 
 
 def fingerprint(image: Tensor) -> str:
-    """Gives a text that depends on every pixel."""
+    """Returns a text that depends on every pixel."""
     data = f"{tuple(image.shape)}".encode() + image.cpu().contiguous().numpy().tobytes()
     return hashlib.sha256(data).hexdigest()[:24]
 

@@ -29,7 +29,7 @@ class FrozenMaps(NamedTuple):
 def frozen_maps(
     images: Tensor, network: nn.Module, folder: str | Path, batch_size: int = 64, shows_progress: bool = True
 ) -> FrozenMaps:
-    """Gives the maps of images by a frozen network, from a file in `folder` or computed and kept there.
+    """Returns the maps of images by a frozen network, from a file in `folder` or computed and kept there.
 
     The name of the file depends on the images and on the network, its structure as it is printed and its state; where
     any of them changes, another file is made, and the old one is of no more use. An interrupted computation goes on
@@ -68,7 +68,7 @@ def frozen_maps(
 
 
 def fingerprint(images: Tensor, network: nn.Module) -> str:
-    """Gives a text that depends on every pixel and every weight."""
+    """Returns a text that depends on every pixel and every weight."""
     digest = hashlib.sha256(f"{network}|{images.shape}|{images.dtype}".encode())
     for name, value in [*network.state_dict().items(), ("images", images)]:
         digest.update(f"{name}|{value.shape}|{value.dtype}".encode())
@@ -88,7 +88,7 @@ class Progress(NamedTuple):
 
 
 def read_progress(path: Path) -> Progress | None:
-    """Gives how much of a file is filled; None where it has not been begun."""
+    """Returns how much of a file is filled; None where it has not been begun."""
     note = path.with_suffix(".json")
     if not (path.is_file() and note.is_file()):
         return None
@@ -131,7 +131,7 @@ def fill(
 
 
 def maps_of(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Gives the network's maps. Raises `ValueError` where it gives something else."""
+    """Returns the network's maps. Raises `ValueError` where it gives something else."""
     maps = network(images)
     if not isinstance(maps, (list, tuple)) or not maps or any(one.ndim != 4 for one in maps):
         came = [tuple(one.shape) for one in maps] if isinstance(maps, (list, tuple)) else type(maps).__name__

@@ -57,7 +57,7 @@ def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
 
 
 def cells_of(side: int, share: float) -> int:
-    """Gives the share of a side in whole cells, at least 1. While `torch.jit.trace` looks on, the side is a tensor."""
+    """Returns the share of a side in whole cells, at least 1. While `torch.jit.trace` looks on, the side is a tensor."""
     return max(1, round(int(side) * share))
 
 
@@ -135,7 +135,7 @@ class LocalWindows(nn.Module):
         self.names = tuple(self(torch.zeros(1, 1, 1, 1)))
 
     def forward(self, maps: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
-        """Gives the windows of maps by name, each of shape (N, C, h, w).
+        """Returns the windows of maps by name, each of shape (N, C, h, w).
 
         Args:
             maps: shape (N, C, H, W).

@@ -35,7 +35,7 @@ def generalised_mean(maps: Tensor, power: float | Tensor, lowest: float = 1e-6) 
 
 
 class MapPool(nn.Module):
-    """Gives one vector an image of maps (N, C, H, W): (N, C), or (N, C H W) where they are flattened.
+    """Returns one vector an image of maps (N, C, H, W): (N, C), or (N, C H W) where they are flattened.
 
     Args:
         pool: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on, which counts what is

@@ -11,7 +11,7 @@ Levels = Sequence[int] | Sequence[str]
 
 
 class NamedLayers(nn.Module):
-    """Gives the outputs of named layers of any module, by forward hooks.
+    """Returns the outputs of named layers of any module, by forward hooks.
 
     Args:
         net: runs as a whole, whatever comes after the last of the layers.
@@ -39,7 +39,7 @@ class NamedLayers(nn.Module):
         self.hooks = FeatureHooks(self.names, net.named_modules())
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Gives one output a name, in their order. Raises `ValueError` for a layer that the pass does not reach."""
+        """Returns one output a name, in their order. Raises `ValueError` for a layer that the pass does not reach."""
         self.net(x)
         outputs = self.hooks.get_output(x.device)
         missing = [name for name in self.names if name not in outputs]
@@ -49,7 +49,7 @@ class NamedLayers(nn.Module):
 
 
 class Intermediates(nn.Module):
-    """Gives maps of some depths of a module that has timm's `forward_intermediates`.
+    """Returns maps of some depths of a module that has timm's `forward_intermediates`.
 
     Args:
         net: a timm model, for one a vision transformer with its classifier.
@@ -61,7 +61,7 @@ class Intermediates(nn.Module):
         self.net, self.depths = net, list(depths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Gives maps (N, C, H, W), one a depth."""
+        """Returns maps (N, C, H, W), one a depth."""
         maps: list[Tensor] = self.net.forward_intermediates(x, indices=self.depths, intermediates_only=True)
         return maps
 
@@ -69,7 +69,7 @@ class Intermediates(nn.Module):
 def make_trunk(
     backbone: str | nn.Module, levels: Levels | None, pretrained: bool, in_chans: int, input_size: int | None
 ) -> nn.Module:
-    """Gives a module that turns images into a list of maps, one a level, or, without levels, into what it gives itself.
+    """Returns a module that turns images into a list of maps, one a level, or, without levels, into what it gives itself.
 
     Args:
         backbone: name of a timm model, or a module.
@@ -92,7 +92,7 @@ def make_trunk(
 
 
 def load_trunk(name: str, levels: Levels, pretrained: bool, in_chans: int, input_size: int | None) -> nn.Module:
-    """Gives the timm model `name` as a module that turns images into a list of maps, one a level.
+    """Returns the timm model `name` as a module that turns images into a list of maps, one a level.
 
     By depth numbers it is timm's `features_only` model, which is the network cut off at the last of the maps or, for
     vision transformers and others, calls its `forward_intermediates`. By names of layers it is the whole network

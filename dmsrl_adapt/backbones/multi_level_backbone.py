@@ -105,7 +105,7 @@ class MultiLevelBackbone(nn.Module):
     def forward(
         self, x: Tensor, return_levels: bool = False, landmarks: Tensor | None = None
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Gives the fused feature, shape (N, feature_dim), and on request the levels it was made of, as `levels` does.
+        """Returns the fused feature, shape (N, feature_dim), and on request the levels it was made of, as `levels` does.
 
         Args:
             x: images, shape (N, in_chans, H, W).
@@ -117,7 +117,7 @@ class MultiLevelBackbone(nn.Module):
         return (fused, levels) if return_levels else fused
 
     def levels(self, x: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
-        """Gives the named features of images (N, in_chans, H, W), each of shape (N, level_dims[name]), as they are put
+        """Returns the named features of images (N, in_chans, H, W), each of shape (N, level_dims[name]), as they are put
         in a row by the fusion: with "norm" of the same length, with "project" projected.
         """
         parts = self._pooled(x, landmarks)
@@ -181,7 +181,7 @@ def check_choices(global_pool: str, local_pool: str, fuse: str, out_dim: int | N
 
 
 def level_names(levels: Levels | None) -> tuple[str, ...]:
-    """Gives the names of depths, the last "global". Raises `ValueError` unless all are numbers or all are names."""
+    """Returns the names of depths, the last "global". Raises `ValueError` unless all are numbers or all are names."""
     if levels is None:
         return ("global",)
     given = levels if isinstance(levels, (list, tuple)) else ()

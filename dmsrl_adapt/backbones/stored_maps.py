@@ -32,7 +32,7 @@ class StoredMaps(nn.Module):
         self.feature_info = FeatureInfo(known, tuple(range(len(known))))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Gives float32 maps (N, C, H, W), one a shape.
+        """Returns float32 maps (N, C, H, W), one a shape.
 
         Args:
             x: shape (N, D), D the number of cells of all maps, any floating point type.

@@ -17,7 +17,7 @@ from .domains import num_domains
 def check_batch(
     hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module], uses_target_labels: bool
 ) -> Tensor:
-    """Gives the source's labels as int64, once nothing is left for which the batch would be refused.
+    """Returns the source's labels as int64, once nothing is left for which the batch would be refused.
 
     A forward pass moves batch statistics, and a labeller learns, so that an error in the middle of a step would leave
     its trace. The checks wait for the device four times, five with `target_labels`, before anything has been queued
@@ -70,6 +70,6 @@ def warn_ignored() -> None:
 
 
 def smallest_num_classes(modules: Iterable[nn.Module]) -> int:
-    """Gives the smallest number of classes that a module, however it is wrapped, was made for."""
+    """Returns the smallest number of classes that a module, however it is wrapped, was made for."""
     known = [getattr(part, "num_classes", None) for module in modules for part in module.modules()]
     return min((number for number in known if number is not None), default=torch.iinfo(torch.int64).max)

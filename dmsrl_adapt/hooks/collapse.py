@@ -65,6 +65,6 @@ class CollapseHook(BaseHook):
 
 
 def critic_accuracy(inputs: Mapping[str, Any]) -> Tensor | None:
-    """Gives the accuracy of the critic, however it is wrapped, in the last batch; None without a critic."""
+    """Returns the accuracy of the critic, however it is wrapped, in the last batch; None without a critic."""
     parts = inputs[keys.MI_CRITIC].modules() if keys.MI_CRITIC in inputs else []
     return next((part.accuracy for part in parts if isinstance(part, AdversarialMILoss)), None)

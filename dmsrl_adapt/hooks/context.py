@@ -10,14 +10,14 @@ from ..training import WarmUp
 
 
 def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
-    """Gives `inputs[key]`. Raises `KeyError` naming the hook, the key and the keys that are there."""
+    """Returns `inputs[key]`. Raises `KeyError` naming the hook, the key and the keys that are there."""
     if key not in inputs:
         raise KeyError(f"{type(hook).__name__} needs {key!r} in the context, got {sorted(inputs)}")
     return inputs[key]
 
 
 def read_progress(inputs: Mapping[str, Any]) -> float:
-    """Gives the context's progress, 1 where it has none. Raises `ValueError` outside 0..1."""
+    """Returns the context's progress, 1 where it has none. Raises `ValueError` outside 0..1."""
     progress: float = inputs.get(keys.PROGRESS, 1.0)
     if not 0 <= progress <= 1:
         raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
@@ -31,7 +31,7 @@ def read_strength(hook: object, inputs: Mapping[str, Any], warmup: WarmUp, image
 
 
 def read_augmented(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:
-    """Gives the images in another style, where the context has them. Raises `TypeError` or `ValueError` where they are
+    """Returns the images in another style, where the context has them. Raises `TypeError` or `ValueError` where they are
     not of the images' type and shape."""
     key = keys.augmented(domain)
     augmented: Tensor | None = inputs.get(key)

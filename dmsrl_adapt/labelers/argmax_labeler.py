@@ -24,7 +24,7 @@ class ArgmaxLabeler(nn.Module):
     def forward(
         self, features: Tensor, sample_idx: Tensor | None = None, class_probs: Tensor | None = None
     ) -> PseudoLabels:
-        """Gives a label for every row of `class_probs`; none is rejected.
+        """Returns a label for every row of `class_probs`; none is rejected.
 
         Args:
             features: not used; what `PrototypeLabeler` labels by.

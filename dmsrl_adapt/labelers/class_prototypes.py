@@ -52,7 +52,7 @@ def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int
 def clusters_within_classes(
     rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int, per_class: int, spherical: bool
 ) -> Tensor:
-    """Gives every row's cluster by weighted k-means among the rows of its class, on the CPU.
+    """Returns every row's cluster by weighted k-means among the rows of its class, on the CPU.
 
     The same rows give the same clusters. They are found among 256 rows a cluster at most, and weights count in the
     clusters' means, not in the choice between several tries.

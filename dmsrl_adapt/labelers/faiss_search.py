@@ -19,7 +19,7 @@ DEVICES = ("auto", "cpu", "all")
 
 @cache
 def load_faiss() -> ModuleType:
-    """Gives the module faiss, taught to take tensors. Raises `ImportError` naming the command that installs it."""
+    """Returns the module faiss, taught to take tensors. Raises `ImportError` naming the command that installs it."""
     try:
         import faiss
         import faiss.contrib.torch_utils  # lets an index take tensors without a copy
@@ -33,7 +33,7 @@ def load_faiss() -> ModuleType:
 
 @cache
 def gpu_resources(device: int, temp_memory: int | None) -> Any:
-    """Gives the FAISS resources of a GPU with at most `temp_memory` bytes of scratch memory, made once for both."""
+    """Returns the FAISS resources of a GPU with at most `temp_memory` bytes of scratch memory, made once for both."""
     resources = load_faiss().StandardGpuResources()
     if temp_memory is not None:
         resources.setTempMemory(temp_memory)
@@ -47,7 +47,7 @@ def warn_no_gpu() -> None:
 
 
 def search_devices(tensor: Tensor, device: str = "auto") -> list[torch.device]:
-    """Gives the devices that search for neighbours of `tensor`: its own, all GPUs, or the CPU where there is none."""
+    """Returns the devices that search for neighbours of `tensor`: its own, all GPUs, or the CPU where there is none."""
     if device not in DEVICES:
         raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
     if device == "cpu" or tensor.device.type != "cuda":
@@ -77,7 +77,7 @@ def by_products(faiss: ModuleType) -> Iterator[None]:
 def search_rows(
     queries: Tensor, references: Tensor, k: int, metric: str, temp_memory: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Gives scores, float32 (N, k), and rows of the k nearest references, int64 (N, k), best first.
+    """Returns scores, float32 (N, k), and rows of the k nearest references, int64 (N, k), best first.
 
     It is the search of FAISS's flat index on the device of the references, on the references where they lie: their copy
     into an index costs as much as the search of a batch, and they change at every step of a training.
@@ -133,7 +133,7 @@ class FlatIndex:
 
     @torch.no_grad()
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Gives distances, float32 (N, k), and rows of the k nearest references, int64 (N, k), as `nearest` does."""
+        """Returns distances, float32 (N, k), and rows of the k nearest references, int64 (N, k), as `nearest` does."""
         if not 1 <= k <= self.num_references:
             raise ValueError(f"k must be in 1..{self.num_references}, the number of references, got {k}")
         if len(queries) == 0:
@@ -172,7 +172,7 @@ def nearest(
     device: str = "auto",
     temp_memory: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Gives the k nearest references of every query, nearest first, on the queries' device.
+    """Returns the k nearest references of every query, nearest first, on the queries' device.
 
     Args:
         queries: shape (N, D), floating point, finite. Searched in float32. No gradient flows through them.

@@ -31,7 +31,7 @@ class NeighbourMemory(nn.Module):
         self.is_there[sample_idx] = True
 
     def index(self, device: str, temp_memory: int | None) -> PartIndex | None:
-        """Gives the rows of the samples that are there, by squared Euclidean distance; None without any.
+        """Returns the rows of the samples that are there, by squared Euclidean distance; None without any.
 
         Unit rows have the same neighbours by that distance as by angle, and are searched without a copy once all are
         there.
@@ -47,7 +47,7 @@ class NeighbourMemory(nn.Module):
 
 
 def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Gives the class that has most trust among the votes, and by how much it leads,
+    r"""Returns the class that has most trust among the votes, and by how much it leads,
 
     $$ (s_1 - s_2) / m, \quad s_k = \sum_j w_j [c_j = k], $$
 

@@ -116,7 +116,7 @@ class PrototypeLabeler(NearestPrototypes):
     def forward(
         self, features: Tensor, sample_idx: Tensor | None = None, class_probs: Tensor | None = None
     ) -> PseudoLabels:
-        """Gives labels and trust of target samples, and keeps them where `sample_idx` tells which samples they are.
+        """Returns labels and trust of target samples, and keeps them where `sample_idx` tells which samples they are.
 
         Before any class has been seen by `update` every sample is rejected.
 
@@ -207,7 +207,7 @@ class PrototypeLabeler(NearestPrototypes):
         }
 
     def check_sample_idx(self, sample_idx: Tensor, size: int) -> Tensor:
-        """Gives indices as int64. Raises as `forward` does unless they are `size` integers 0..num_target-1."""
+        """Returns indices as int64. Raises as `forward` does unless they are `size` integers 0..num_target-1."""
         return check_labels(sample_idx, size, self.num_target, name=f"sample_idx (num_target = {self.num_target})")
 
     def _checked_call(

@@ -45,7 +45,7 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
 
 
 def check_told_domains(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
-    """Gives `domains` as int64; raises unless logits have these axes, or one more of length M, and domains have shape
+    """Returns `domains` as int64; raises unless logits have these axes, or one more of length M, and domains have shape
     (N,) with values 0..M-1, M = 2 for log odds."""
     check_floating(logits, "logits")
     are_odds = logits.ndim <= len(axes)
@@ -155,7 +155,7 @@ class AdversarialMILoss(nn.Module):
         strength: float = 1.0,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """Gives the critic's cross entropy in nats, a scalar; 0 with a gradient on an empty batch.
+        """Returns the critic's cross entropy in nats, a scalar; 0 with a gradient on an empty batch.
 
         Args:
             features: shape (N, D), floating point, one sample a row.

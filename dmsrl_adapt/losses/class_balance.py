@@ -30,7 +30,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
 
 
 class ClassBalance(nn.Module):
-    """Gives each class a weight by how far domains agree on its share, `class_balance` of running means over batches.
+    """Returns each class a weight by how far domains agree on its share, `class_balance` of running means over batches.
 
     For losses that align classes one by one. Which classes the target holds is only guessed, and where it lacks one,
     the few samples that are taken for it would be pulled onto the source's. The running means, the buffer `class_mass`

@@ -11,7 +11,7 @@ from ..checks import check_fractions, check_shape
 
 
 def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
-    """Gives probabilities, shape (N, K), float32, without a gradient; several classifiers are averaged.
+    """Returns probabilities, shape (N, K), float32, without a gradient; several classifiers are averaged.
 
     Args:
         logits: shape (N, K), or a sequence of such tensors (MCD, SymNets).
@@ -42,7 +42,7 @@ def certainty(probs: Tensor) -> Tensor:
 
 
 def with_known_classes(probs: Tensor, labels: Tensor) -> Tensor:
-    """Gives certainty, 1 for the class and 0 for all others, to the rows whose class is known.
+    """Returns certainty, 1 for the class and 0 for all others, to the rows whose class is known.
 
     Args:
         probs: shape (N, K), floating point.

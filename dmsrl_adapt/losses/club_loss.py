@@ -132,7 +132,7 @@ class CLUBLoss(nn.Module):
         self.estimator = nn.Sequential(nn.Linear(given_dim, hidden), nn.ReLU(), nn.Linear(hidden, 2 * values_dim))
 
     def forward(self, values: Tensor, given: Tensor, strength: float = 1.0) -> CLUBLosses:
-        """Gives the bound and the estimator's loss, both in nats; 0 with a gradient on an empty batch.
+        """Returns the bound and the estimator's loss, both in nats; 0 with a gradient on an empty batch.
 
         Args:
             values: shape (N, D), floating point, one sample a row.

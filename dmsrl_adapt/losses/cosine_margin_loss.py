@@ -73,7 +73,7 @@ class CosineMarginLoss(nn.Module):
     def forward(
         self, features: Tensor, labels: Tensor, domains: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
-        """Gives the loss, a scalar with a gradient.
+        """Returns the loss, a scalar with a gradient.
 
         Args:
             features: shape (N, D), floating point, one sample a row.

@@ -45,7 +45,7 @@ class DomainBranch(nn.Module):
         self.classifier = nn.Linear(branch_dim, 1)
 
     def forward(self, features: Tensor, domains: Tensor) -> DomainSensitive:
-        """Gives the domain-sensitive representation and its loss, 0 with a gradient on an empty batch.
+        """Returns the domain-sensitive representation and its loss, 0 with a gradient on an empty batch.
 
         Args:
             features: shape (N, D), floating point, one sample a row.

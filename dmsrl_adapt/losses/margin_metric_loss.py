@@ -119,7 +119,7 @@ class MarginMetricLoss(nn.Module):
         self.centers = nn.Parameter(torch.randn(num_domains, num_classes, feature_dim))
 
     def forward(self, features: Tensor, labels: Tensor, domains: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Gives the loss, a scalar with a gradient; with no valid sample the terms on the centres remain.
+        """Returns the loss, a scalar with a gradient; with no valid sample the terms on the centres remain.
 
         Args:
             features: shape (N, D), floating point, one sample a row.

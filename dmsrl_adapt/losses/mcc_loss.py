@@ -41,7 +41,7 @@ class MinimumClassConfusionLoss(MCCLoss):
         super().__init__(T, entropy_weighter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gives the loss of target logits, shape (N, K), 0 with a gradient on an empty batch.
+        """Returns the loss of target logits, shape (N, K), 0 with a gradient on an empty batch.
 
         Raises:
             ValueError: another shape, or a tensor without values (meta).
@@ -71,10 +71,10 @@ class SumOfAll(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        """Gives the sum."""
+        """Returns the sum."""
         return summed_over_processes(tensor)[0]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        """Gives the sum of the processes' gradients."""
+        """Returns the sum of the processes' gradients."""
         return summed_over_processes(grads[0])[0]

@@ -25,7 +25,7 @@ class OverClassifiers(nn.Module):
         self.loss_fn = loss_fn
 
     def forward(self, logits: Tensor | Sequence[Tensor]) -> Tensor:
-        """Gives the loss of logits, shape (N, K), or of a sequence of such tensors (MCD, SymNets)."""
+        """Returns the loss of logits, shape (N, K), or of a sequence of such tensors (MCD, SymNets)."""
         if isinstance(logits, Tensor):
             return self.loss_fn(logits)
         if not logits:

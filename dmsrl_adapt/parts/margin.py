@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Margin(Part):
+class Margin(Part, is_base=True):
     """What both forms of the category margin have in common; see `MarginMetricHook`.
 
     Args:

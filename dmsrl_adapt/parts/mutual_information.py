@@ -16,7 +16,7 @@ from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
 
 
 @dataclass(frozen=True)
-class MutualInformation(Part):
+class MutualInformation(Part, is_base=True):
     """What all forms have in common.
 
     Args:

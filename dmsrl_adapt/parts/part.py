@@ -72,9 +72,10 @@ class Part:
     usual_optimizer: ClassVar[OptimizerChoice | None] = None
     search_space: ClassVar[Mapping[str, Space]] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, is_base: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        KINDS[cls.__name__] = cls
+        if not is_base:
+            KINDS[cls.__name__] = cls
 
     def models(self, sizes: Sizes) -> dict[str, nn.Module]:
         """Returns new trained modules by context key."""

@@ -132,7 +132,7 @@ class Checkpoints:
 
 
 def stateful(objects: BaseAdapter | Mapping[str, Any]) -> dict[str, Any]:
-    """Gives objects by name, of an adapter its containers and what its hooks hold besides.
+    """Returns objects by name, of an adapter its containers and what its hooks hold besides.
 
     Raises:
         TypeError: an object without a state.
@@ -159,7 +159,7 @@ def held_by_hooks(adapter: BaseAdapter) -> dict[str, nn.Module]:
 
 
 def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module]]:
-    """Gives the modules of a hook and of the hooks in it, each with its place."""
+    """Returns the modules of a hook and of the hooks in it, each with its place."""
     if isinstance(value, nn.Module):
         yield place, value
     elif isinstance(value, BaseHook):
@@ -186,7 +186,7 @@ def write(content: Mapping[str, Any], path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Gives the content of a checkpoint, without running code. Raises `ValueError` where it is torn or damaged."""
+    """Returns the content of a checkpoint, without running code. Raises `ValueError` where it is torn or damaged."""
     allow_upstream_checkpoints()
     content = read_archive(path, "checkpoint")
     if not isinstance(content, dict) or content.keys() != {"step", "states", "random"}:
@@ -195,7 +195,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_archive(path: Path, kind: str) -> Any:
-    """Gives what `write` has written, without running code.
+    """Returns what `write` has written, without running code.
 
     Raises `ValueError` that names the kind of file where it is missing, torn, damaged, or something else.
     """
@@ -211,7 +211,7 @@ def read_archive(path: Path, kind: str) -> Any:
 
 
 def readable(path: Path) -> dict[str, Any] | None:
-    """Gives the content of a checkpoint; None, after a warning, where it cannot be read."""
+    """Returns the content of a checkpoint; None, after a warning, where it cannot be read."""
     try:
         return read(path)
     except ValueError as error:
@@ -241,7 +241,7 @@ def restore(objects: Mapping[str, Any], content: Mapping[str, Any]) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Gives the state of the random numbers of Python, numpy and torch on all devices, as plain data and tensors."""
+    """Returns the state of the random numbers of Python, numpy and torch on all devices, as plain data and tensors."""
     kind, keys, *others = np.random.get_state()
     return {
         "python": random.getstate(),
@@ -273,7 +273,7 @@ def own_rank(rank: str | None) -> bool:
 
 
 def in_all_processes(step: int) -> int:
-    """Gives the smallest of the processes' steps."""
+    """Returns the smallest of the processes' steps."""
     if not is_shared():
         return step
     smallest = torch.tensor(step, device="cuda" if dist.get_backend() == "nccl" else "cpu")

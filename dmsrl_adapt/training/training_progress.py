@@ -45,5 +45,5 @@ class TrainingProgress(nn.Module):
         self.step += 1
 
     def forward(self) -> float:
-        """Gives the share of the run that is done, 0..1."""
+        """Returns the share of the run that is done, 0..1."""
         return min(self.step.item() / self.total_steps.item(), 1.0)

@@ -15,7 +15,7 @@ from dmsrl_adapt import MultiLevelBackbone
 
 
 def main(beginning: str = "") -> int:
-    """Gives 1 where a name failed."""
+    """Returns 1 where a name failed."""
     names, failed = timm.list_models(f"{beginning}*"), 0
     for name in tqdm(names):
         try:

@@ -297,7 +297,7 @@ def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
 
 
 def heic(image: Image.Image, **options: object) -> bytes:
-    """Gives a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
+    """Returns a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
     pytest.importorskip("pillow_heif")
     buffer = io.BytesIO()
     image.save(buffer, "HEIF", quality=-1, **options)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from dmsrl_adapt.hooks.attached import refused_parts, told
 from pytorch_adapt import adapters, hooks, layers
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.containers import Misc, Models, Optimizers
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.hooks.attached import refused_parts, told
 from dmsrl_adapt.recipe import DEFAULT, PARTS, Recipe
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, Several, make_batch

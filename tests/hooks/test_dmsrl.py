@@ -4,12 +4,12 @@ from dataclasses import fields, replace
 import pytest
 import torch
 import torch.nn.functional as F
+from dmsrl_adapt.hooks.dmsrl import style_hooks
 from pytorch_adapt.hooks import BNMHook
 from pytorch_adapt.weighters import SumWeighter
 from torch import nn
 
 from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components
-from dmsrl_adapt.hooks.dmsrl import style_hooks
 from dmsrl_adapt.losses import MarginMetricLoss
 from dmsrl_adapt.recipe import DEFAULT, PARTS, PUBLISHED, RECIPES
 

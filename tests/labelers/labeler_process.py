@@ -55,7 +55,7 @@ def batch(step, number=0, processes=1):
 
 
 def train(per_class, number=0, processes=1, checkpoint=None, killed_after=0):
-    """Gives a labeller after every step; goes on from the checkpoint where there is one."""
+    """Returns a labeller after every step; goes on from the checkpoint where there is one."""
     labeler, start = PrototypeLabeler(CLASSES, DIM, NUM_TARGET, prototypes_per_class=per_class, momentum=0.7), 0
     if checkpoint and checkpoint.exists():
         start, state = torch.load(checkpoint)
