@@ -6,12 +6,11 @@ Argument: folder. Writes losses and states of 2 and of 4 processes, and what une
 
 import datetime
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from pytorch_adapt.containers import Misc, Models, Optimizers
+from pytorch_adapt.containers import Optimizers
 from pytorch_adapt.frameworks.ignite import Ignite
 from torch import nn
 
@@ -23,7 +22,7 @@ from .scripts import in_forks
 CLASSES, DIM, SIZE, NUM_TARGET, STEPS = 3, 5, 16, 32, 6
 EXCHANGED: list[int] = []  # numbers given to each sum over processes
 # vectors have no style, of which each process would draw its own
-RECIPE = replace(DEFAULT.without("view"), mi_images_only=False)
+RECIPE = DEFAULT.without("consistency").replace("mi", images_only=False)
 
 
 def batches(number, processes):
@@ -44,9 +43,8 @@ def make_adapter(norm=nn.LayerNorm):
     torch.manual_seed(0)
     G = nn.Sequential(nn.Linear(6, 8), norm(8), nn.Tanh(), nn.Linear(8, DIM))
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, RECIPE)
-    models = Models({"G": G, "C": nn.Linear(DIM, CLASSES), **parts.models})
     sgd = Optimizers((torch.optim.SGD, {"lr": 0.1}))
-    return DMSRL(models=models, optimizers=sgd, misc=Misc(parts.misc), hook_kwargs={"recipe": RECIPE})
+    return DMSRL.of(G, nn.Linear(DIM, CLASSES), parts, optimizers=sgd)
 
 
 def counted(numbers, collective):

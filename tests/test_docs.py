@@ -88,7 +88,7 @@ def test_every_layer_with_a_curve_has_a_picture(tmp_path):
     assert set(pictures.PICTURES) <= public
     losses = {name for name in public if re.search("Loss$|_loss$|cross_entropy$", name)}
     assert losses <= set(pictures.PICTURES)
-    for name in ("CosineMarginLoss", "ramp"):
+    for name in ("CosineMarginLoss", "WarmUp"):
         assert pictures.draw(name, tmp_path / f"{name}.png").stat().st_size > 8000
 
 
