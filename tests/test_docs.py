@@ -14,7 +14,7 @@ from .scripts import ROOT
 # pages whose Python is one script
 SCRIPTS = ("own_hook", "own_models", "pseudo_labels")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
-HOOKS_OF_OTHERS = {"AttachedHook", "CollapseHook", "DMSRLHook", "FixedNetworksHook"}
+HOOKS_OF_OTHERS = {"CollapseHook", "FixedNetworksHook"}
 
 
 def blocks(path):
