@@ -91,8 +91,8 @@ class DMSRL(BaseAdapter):
 
 def tell_length(progress: TrainingProgress, framework: Any) -> None:
     """Tells the ramps how many steps upstream's framework wrapper is going to take, where the user has not."""
-    if not progress.is_given and hasattr(framework, "get_training_length"):
-        progress.set_total_steps(framework.get_training_length()[1])
+    if hasattr(framework, "get_training_length"):
+        progress.propose_total_steps(framework.get_training_length()[1])
 
 
 def check_lengths(framework: Any) -> None:
