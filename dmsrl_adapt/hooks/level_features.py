@@ -7,7 +7,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers.local_windows import CORNERS, check_landmarks
+from ..layers.local_windows import check_landmarks
 from ..layers.random_affine import moved_points
 from .context import read
 from .styled_features import run_backbone
@@ -26,7 +26,8 @@ class LevelFeaturesHook(BaseHook):
     `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
 
     Args:
-        levels: names of the levels to write.
+        levels: names of the levels to write; None for all that G returns. `out_keys` then has those of the last call,
+            and none before the first.
         domains: domains to compute.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -46,10 +47,12 @@ class LevelFeaturesHook(BaseHook):
     """
 
     def __init__(
-        self, levels: Sequence[str] = ("global", *CORNERS), domains: Sequence[str] = keys.DOMAINS, **kwargs: Any
+        self, levels: Sequence[str] | None = None, domains: Sequence[str] = keys.DOMAINS, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.levels, self.domains = tuple(levels), tuple(domains)
+        self.levels, self.domains = None if levels is None else tuple(levels), tuple(domains)
+        # of the last batch: upstream asks for the keys once more after a call, and wants all that were written
+        self.written = self.levels or ()
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         given = {domain: self._landmarks(inputs, domain) for domain in self.domains}
@@ -57,7 +60,8 @@ class LevelFeaturesHook(BaseHook):
         for domain in self.domains:
             fused, levels = self._forward(inputs, domain, given[domain])
             outputs[keys.features(domain)] = fused
-            for name in self.levels:
+            self.written = tuple(levels) if self.levels is None else self.levels
+            for name in self.written:
                 outputs[keys.level(domain, name)] = read(self, levels, name)
         return outputs, {}
 
@@ -85,5 +89,5 @@ class LevelFeaturesHook(BaseHook):
         return []
 
     def _out_keys(self) -> list[str]:
-        levels = [keys.level(domain, name) for domain in self.domains for name in self.levels]
+        levels = [keys.level(domain, name) for domain in self.domains for name in self.written]
         return [*map(keys.features, self.domains), *levels]
