@@ -1,5 +1,6 @@
 import copy
 import json
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -250,6 +251,22 @@ def test_length_that_was_given_is_left_as_it_is():
     adapter = make(total_steps=100)
     Ignite(adapter, with_pbars=False).run(dataloaders={"train": [make_batch()]}, max_epochs=2)
     assert adapter.misc["training_progress"]() == 0.02
+
+
+@pytest.mark.parametrize("total_steps", [None, 8])
+def test_a_loader_of_unknown_length_leaves_the_given_or_the_default_one(total_steps):
+    class Endless(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            yield from (make_batch(number) for number in range(3))
+
+    adapter, loader = make(total_steps=total_steps), torch.utils.data.DataLoader(Endless(), batch_size=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Ignite(adapter, with_pbars=False).run(dataloaders={"train": loader}, max_epochs=1)
+    told = [str(one.message) for one in caught if "the length of the run is not known" in str(one.message)]
+    assert len(told) == (total_steps is None)
+    progress = adapter.misc["training_progress"]
+    assert (progress.step, progress.total_steps) == (3, total_steps or 1000)
 
 
 @pytest.mark.parametrize("is_given", [False, True])
