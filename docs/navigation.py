@@ -26,7 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "pseudo_labels.md": "",
         "backbones.md": "Backbones",
         "hosts.md": "",
-        "own_hook.md": "",
+        "own_part.md": "",
     },
     "Results": {
         "results.md": "",
