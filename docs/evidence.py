@@ -38,8 +38,8 @@ def trials() -> dict[frozenset[tuple[str, str]], Scores]:
 
 
 def differences(key: str, before: str | None, after: str | None) -> dict[str, list[float]]:
-    """Returns the changes in accuracy by task, in points: one for every seed and pair of trials that differ in this setting
-    only."""
+    """Returns the changes in accuracy by task, in points: one for each seed and pair of trials that differ in this
+    setting only."""
     gaps: dict[str, list[float]] = defaultdict(list)
     for (first, of_first), (second, of_second) in permutations(trials().items(), 2):
         values = dict(first).get(key), dict(second).get(key)
