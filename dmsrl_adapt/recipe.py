@@ -33,10 +33,8 @@ Kind = str | type[Part]
 class Recipe(tuple[Part, ...]):
     """A method as a tuple of parts. Their hooks run, and their losses are added, in this order.
 
-    Make a variant by `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
-
-    Args:
-        *parts: at most one of a kind, each after those whose results it reads.
+    `Recipe(part, another_part, ...)` takes at most one part of a kind, each after those whose results it reads. Make a
+    variant by `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
 
     Raises:
         TypeError: something that is not a part.
