@@ -84,8 +84,11 @@ class Recipe(tuple[Part, ...]):
         Raises `ValueError` for a kind that it does not have, `TypeError` for a setting that the part does not have.
         """
         name = self._known(kind.kind if isinstance(kind, Part) else kind)
-        new = kind if isinstance(kind, Part) else self.get(name)
-        return Recipe(*(replace_fields(new, **settings) if part.kind == name else part for part in self))
+
+        def changed(part: Part) -> Part:
+            return replace_fields(kind if isinstance(kind, Part) else part, **settings)
+
+        return Recipe(*(changed(part) if part.kind == name else part for part in self))
 
     def ablated(self, kind: Kind) -> "Recipe":
         """Returns the recipe for an ablation: without that part, or with weight 0 where its modules draw random numbers
