@@ -1,4 +1,4 @@
-"""Adversarial minimisation of the mutual information between features and domain, by a critic behind gradient reversal."""
+"""Adversarial minimisation of the mutual information between features and domain."""
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,8 @@ from .class_balance import ClassBalance
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
     """Returns the mean cross entropy of domain predictions, in nats.
 
-    In expectation, the entropy H(domain) minus this value is a lower bound on I(feature; domain). H(domain) is log 2 for
-    two domains with equally many samples.
+    In expectation, the entropy H(domain) minus this value is a lower bound on I(feature; domain). H(domain) is log 2
+    for two domains with equally many samples.
 
     Args:
         logits: shape (N,) for two domains, the critic's log odds of domain 1; shape (N, M) for M > 2 domains.
@@ -47,8 +47,8 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
 def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
     """Returns `domains` as int64.
 
-    Raises unless logits have the given axes (log odds, M = 2), or one more of length M, and domains have shape (N,) with
-    values 0..M-1.
+    Raises unless logits have the given axes (log odds, M = 2), or one more of length M, and domains have shape (N,)
+    with values 0..M-1.
     """
     check_floating(logits, "logits")
     are_odds = logits.ndim <= len(axes)
@@ -71,13 +71,15 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
 
     $$ \frac{1}{MK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
 
-    Each class counts the same, and within a class each of the M domains, regardless of their numbers of samples. The 1 in
-    the denominator reduces the weight of a class of which a batch holds less than about one sample. It also makes the
-    loss smaller for all classes, so log 2 minus the loss is not a bound on the mutual information. In a process group the
-    sums in the denominator run over all processes, and the mean of the processes' losses is the loss of all samples.
+    Each class counts the same, and within a class each of the M domains, regardless of their numbers of samples. The 1
+    in the denominator reduces the weight of a class of which a batch holds less than about one sample. It also makes
+    the loss smaller for all classes, so log 2 minus the loss is not a bound on the mutual information. In a process
+    group the sums in the denominator run over all processes, and the mean of the processes' losses is the loss of all
+    samples.
 
     Args:
-        logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; shape (N, K, M) for M > 2.
+        logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; shape (N, K, M) for M >
+            2.
         domains: shape (N,), integer, 0..M-1.
         class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class.
 

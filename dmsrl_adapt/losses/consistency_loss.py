@@ -10,7 +10,7 @@ from .over_classifiers import OverClassifiers
 
 
 def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> Tensor:
-    r"""Returns the cross entropy of predictions for augmented images with soft targets, weighted by confidence, in nats.
+    r"""Returns the confidence-weighted cross entropy of predictions for augmented images with soft targets, in nats.
 
     $$ \frac{1}{N} \sum_i \max_k q_{ik} \sum_k -q_{ik} \log p_{ik} $$
 
