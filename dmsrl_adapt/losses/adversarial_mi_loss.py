@@ -78,8 +78,7 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     samples.
 
     Args:
-        logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; shape (N, K, M) for M >
-            2.
+        logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; (N, K, M) for M > 2.
         domains: shape (N,), integer, 0..M-1.
         class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class.
 

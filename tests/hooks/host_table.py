@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from dmsrl_adapt.hooks.attached import refused_parts, told
+from dmsrl_adapt.hooks.attached import listed, refused_parts
 from pytorch_adapt import adapters, hooks, layers
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.containers import Misc, Models, Optimizers
@@ -244,7 +244,7 @@ def page() -> str:
     for name, host in HOSTS.items():
         passes = [" -> ".join(map(str, counts)) for counts in (host.passes_g, host.passes_c)]
         learners = ", ".join(f"`{key}`" for key in host.learners)
-        refused = told(refused_parts(make_adapter(host).hook))
+        refused = listed(refused_parts(make_adapter(host).hook))
         lines.append(f"| {name} | `{host.step}` | {learners} | {passes[0]} | {passes[1]} | {refused} |")
     errors = ["\nNo host at all, with the error that says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
     return INTRODUCTION + "\n".join(lines) + "\n" + EXPLANATION + "\n".join(errors) + "\n"

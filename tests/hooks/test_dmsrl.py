@@ -465,7 +465,7 @@ def test_goes_on_after_a_refused_batch():
 
 def test_both_domains_are_moved_as_far_as_the_recipe_says():
     hooks = style_hooks(replace(DEFAULT, affine_strength=0.3))
-    assert [(hook.domain, hook.pose.strength) for hook in hooks] == [("src", 0.3), ("target", 0.3)]
+    assert [(hook.domain, hook.affine.strength) for hook in hooks] == [("src", 0.3), ("target", 0.3)]
 
 
 def test_images_that_the_batch_brings_in_another_style_are_those_that_the_source_is_learned_from():
