@@ -115,10 +115,10 @@ class DMSRL(BaseAdapter):
         """Sets the length of the warm-ups, unless the user has given it."""
         super().before_training_starts_default(framework)
         check_lengths(framework)
-        set_length(self.misc[keys.TRAINING_PROGRESS], framework)
+        tell_length(self.misc[keys.TRAINING_PROGRESS], framework)
 
 
-def set_length(progress: TrainingProgress, framework: Any) -> None:
+def tell_length(progress: TrainingProgress, framework: Any) -> None:
     """Sets the length of the training progress to the framework wrapper's number of steps, unless the user gave it."""
     if not progress.is_given and hasattr(framework, "get_training_length"):
         progress.set_total_steps(framework.get_training_length()[1])

@@ -239,9 +239,13 @@ def local_windows(axes: Axes) -> None:
         rows, columns = corners[corner][0].flatten(1) / 7
         place = (float(columns.min()), float(rows.min()))
         axes.add_patch(Rectangle(place, CORNER_FRACTION, CORNER_FRACTION, fill=False, ec=colour, lw=2))
-    for (x, y), landmark in zip(np.clip(ALIGNED, LANDMARK_FRACTION / 2, 1 - LANDMARK_FRACTION / 2), LANDMARKS, strict=True):
+    for (x, y), landmark in zip(
+        np.clip(ALIGNED, LANDMARK_FRACTION / 2, 1 - LANDMARK_FRACTION / 2), LANDMARKS, strict=True
+    ):
         place = (x - LANDMARK_FRACTION / 2, y - LANDMARK_FRACTION / 2)
-        axes.add_patch(Rectangle(place, LANDMARK_FRACTION, LANDMARK_FRACTION, fill=True, fc="#0000000a", ec="grey", ls=":"))
+        axes.add_patch(
+            Rectangle(place, LANDMARK_FRACTION, LANDMARK_FRACTION, fill=True, fc="#0000000a", ec="grey", ls=":")
+        )
         axes.annotate(landmark, (x, y), ha="center", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
     name(
