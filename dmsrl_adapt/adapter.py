@@ -1,5 +1,7 @@
 """Adapter: the whole method, for a plain loop and for upstream's framework wrappers."""
 
+import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,9 +121,30 @@ class DMSRL(BaseAdapter):
 
 
 def tell_length(progress: TrainingProgress, framework: Any) -> None:
-    """Sets the length of the training progress to the framework wrapper's number of steps, unless the user gave it."""
-    if not progress.is_given and hasattr(framework, "get_training_length"):
-        progress.set_total_steps(framework.get_training_length()[1])
+    """Sets the length of the warm-ups to the framework wrapper's number of steps, unless the user gave it.
+
+    Warns if neither is known.
+    """
+    if not hasattr(framework, "get_training_length"):
+        return
+    length = training_length(framework)
+    if length is not None:
+        progress.propose_total_steps(length)
+    elif not progress.is_given:
+        warnings.warn(
+            f"the length of the run is not known, so warm-ups take {int(progress.total_steps):,} steps: pass "
+            "total_steps=... to dmsrl_components",
+            stacklevel=2,
+        )
+
+
+def training_length(framework: Any) -> int | None:
+    """Returns the number of steps of a framework wrapper, at least 1; None if it is unknown."""
+    try:
+        steps = framework.get_training_length()[1]
+    except TypeError:  # upstream's wrapper multiplies by None for a data set of unknown length
+        return None
+    return max(int(steps), 1) if steps is not None and math.isfinite(steps) and steps >= 0 else None
 
 
 def check_lengths(framework: Any) -> None:
@@ -130,7 +153,7 @@ def check_lengths(framework: Any) -> None:
     With different numbers, some would wait for the others for ever.
     """
     if is_shared() and hasattr(framework, "get_training_length"):
-        mine = torch.tensor([framework.get_training_length()[1]], device=framework.device)
+        mine = torch.tensor([training_length(framework) or -1], device=framework.device)
         lengths = of_all_processes(mine).tolist()
         if len(set(lengths)) > 1:
             raise ValueError(f"all processes must take the same number of steps, got {lengths}; see docs/robustness.md")

@@ -1,4 +1,4 @@
-"""What the trials by which the default recipe was chosen say of each of its differences from the paper."""
+"""The effect of single settings in the trials by which the default recipe was chosen, for docs/recipe.md."""
 
 import csv
 from collections import defaultdict
@@ -7,19 +7,19 @@ from pathlib import Path
 from statistics import mean
 
 TRIALS = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "trials.csv"
-# key of a setting in the log, see benchmarks/results/README.md; what it was, None where it was not named; what it
-# became; that in words
+# key of a setting in the log, see benchmarks/results/README.md; value before, None if it is not named; value after;
+# description of the change
 COMPARED = (
     ("margin", "0", "0.2", "cosine margin of weight 0.2 in place of none"),
     ("mi", "0", "1.0", "conditional mutual information of weight 1 in place of none"),
     ("protolab", "False", "True", "pseudo labels of prototypes in the margin in place of none"),
-    ("mccramp", None, "True", "class confusion rising with training, not at work from the first step"),
-    ("style", "0", "0.5", "half of the source images in a random style in place of none"),
-    ("smixstyle", None, "True", "that style blended with the image, not alone"),
-    ("affine_strength", "0", "1", "images in a random style also turned, scaled, sheared and shifted"),
-    ("style_by_skill", "False", "True", "that share of the source in a style as far as the source is learned"),
-    ("copies", "0", "4", "features of a frozen network also in four random styles"),
-    ("xh", "1.0", "0.5", "half of the target images in a style in the second view, not all"),
+    ("mccramp", None, "True", "minimum class confusion with a warm-up, not from the first step"),
+    ("style", "0", "0.5", "half of the source images augmented in place of none"),
+    ("smixstyle", None, "True", "random convolutions blended with the image, not alone"),
+    ("affine_strength", "0", "1", "augmented images also rotated, scaled, sheared and shifted"),
+    ("style_by_skill", "False", "True", "augmentation probability scaled by source accuracy"),
+    ("copies", "0", "4", "features of a frozen network with four augmented copies"),
+    ("xh", "1.0", "0.5", "half of the target images augmented for consistency, not all"),
     ("ls", "0.1", "0.05", "labels smoothed by 0.05, not 0.1"),
     ("local", "corners", "None", "no corner windows in place of four"),
 )
@@ -27,7 +27,7 @@ Scores = dict[tuple[str, str], float]
 
 
 def trials() -> dict[frozenset[tuple[str, str]], Scores]:
-    """Returns the accuracy by task and seed of every group of settings."""
+    """Returns the accuracy by task and seed, for each combination of settings."""
     found: dict[frozenset[tuple[str, str]], Scores] = defaultdict(dict)
     with TRIALS.open() as file:
         for row in csv.DictReader(file):
@@ -38,8 +38,8 @@ def trials() -> dict[frozenset[tuple[str, str]], Scores]:
 
 
 def differences(key: str, before: str | None, after: str | None) -> dict[str, list[float]]:
-    """Returns by task how much accuracy rises, in points, for every seed with which two groups of settings were run that
-    differ in this one alone."""
+    """Returns the changes in accuracy by task, in points: one for each seed and pair of trials that differ in this
+    setting only."""
     gaps: dict[str, list[float]] = defaultdict(list)
     for (first, of_first), (second, of_second) in permutations(trials().items(), 2):
         values = dict(first).get(key), dict(second).get(key)

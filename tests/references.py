@@ -241,13 +241,14 @@ class SlowPrototypes:
     def _nearest(self, row: Tensor) -> tuple[int, float]:
         distances = {}
         for k, prototype in enumerate(self.prototypes):
-            if prototype is not None:
-                other = torch.tensor(prototype, dtype=row.dtype)
-                away = 1 - cosine(row, other) if self.metric == "cosine" else squared_distance(row, other)
-                distances[k] = max(float(away), 0.0)
+            if prototype is None:
+                return -1, 0.0
+            other = torch.tensor(prototype, dtype=row.dtype)
+            away = 1 - cosine(row, other) if self.metric == "cosine" else squared_distance(row, other)
+            distances[k] = max(float(away), 0.0)
         order = sorted(distances, key=lambda k: distances[k])
         if len(order) < 2:
-            return (order[0], 1.0) if order else (-1, 0.0)
+            return order[0], 1.0
         first, second = distances[order[0]], distances[order[1]]
         return order[0], 1 - first / second if second > 0 else 0.0
 
@@ -268,3 +269,22 @@ def certainty(probs):
         entropy = -sum(value * math.log(value) for value in row if value > 0)
         rows.append(1 - entropy / math.log(len(row)))
     return torch.tensor(rows)
+
+
+def decayed_kappa(batches: Sequence[tuple[Sequence[int], Sequence[int]]], momentum: float) -> float:
+    """Cohen's kappa, at least 0, of labels and predictions, whose weight falls with every batch after them that has a
+    sample; 0 without any."""
+    batches = [batch for batch in batches if len(batch[0])]
+    weights = [momentum ** (len(batches) - 1 - i) for i in range(len(batches))]
+    rows = [
+        (y, p, w) for (labels, said), w in zip(batches, weights, strict=True) for y, p in zip(labels, said, strict=True)
+    ]
+    total = sum(w for _, _, w in rows)
+    if not total:
+        return 0.0
+    accuracy = sum(w for y, p, w in rows if y == p) / total
+    classes = {y for y, _, _ in rows}
+    chance = (
+        sum(sum(w for y, _, w in rows if y == k) * sum(w for _, p, w in rows if p == k) for k in classes) / total**2
+    )
+    return max(0.0, (accuracy - chance) / (1 - chance)) if chance < 1 else 0.0

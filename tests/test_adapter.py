@@ -1,6 +1,6 @@
 import copy
 import json
-from dataclasses import replace
+import warnings
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from pytorch_adapt.frameworks.ignite import CheckpointFnCreator, Ignite
 from pytorch_adapt.frameworks.ignite.checkpoint_utils import adapter_to_dict
 from torch.utils.data import TensorDataset
 
-from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components
+from dmsrl_adapt import DMSRL, Checkpoints, DMSRLHook, dmsrl_components
+from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED, RECIPES
 
 from .scripts import finish, start
@@ -65,7 +66,7 @@ def test_default_optimizers_of_the_default_recipe():
 
 @pytest.mark.parametrize(("recipe", "rate"), [(DEFAULT, 1e-3), (PUBLISHED, 0.01)])
 def test_branch_and_estimator_learn_four_times_as_fast(recipe, rate):
-    adapter = make(replace(recipe, mi="two_branch"))
+    adapter = make(recipe.replace(TwoBranchMI(weight=0.3)))
     rates = {name: opt.param_groups[0]["lr"] for name, opt in adapter.optimizers.items() if name != "margin_metric"}
     assert rates == pytest.approx({"G": rate, "C": rate, "mi_branch": 4 * rate, "mi_estimator": 4 * rate})
     losses = adapter.training_step(make_batch())["total_loss"]
@@ -119,7 +120,7 @@ def test_module_that_the_recipe_does_not_know_is_named():
         DMSRL(models=models, misc=Misc(parts.misc))
 
 
-@pytest.mark.parametrize("part", ["margin", "mi", "prototypes"])
+@pytest.mark.parametrize("part", ["margin", "mi", "pseudo_labels"])
 def test_recipe_without_a_part_needs_no_module_for_it(part):
     losses = make(DEFAULT.without(part)).training_step(make_batch())
     assert losses["total_loss"].keys() == {*DEFAULT.without(part).loss_weights, "total"}
@@ -241,6 +242,46 @@ def test_length_that_was_given_is_left_as_it_is():
     adapter = make(total_steps=100)
     Ignite(adapter, with_pbars=False).run(dataloaders={"train": [make_batch()]}, max_epochs=2)
     assert adapter.misc["training_progress"]() == 0.02
+
+
+@pytest.mark.parametrize("total_steps", [None, 8])
+def test_a_loader_of_unknown_length_leaves_the_given_or_the_default_one(total_steps):
+    class Endless(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            yield from (make_batch(number) for number in range(3))
+
+    adapter, loader = make(total_steps=total_steps), torch.utils.data.DataLoader(Endless(), batch_size=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Ignite(adapter, with_pbars=False).run(dataloaders={"train": loader}, max_epochs=1)
+    told = [str(one.message) for one in caught if "the length of the run is not known" in str(one.message)]
+    assert len(told) == (total_steps is None)
+    progress = adapter.misc["training_progress"]
+    assert (progress.step, progress.total_steps) == (3, total_steps or 1000)
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_second_longer_run_goes_on_below_full_strength(is_given, tmp_path):
+    loaders = {"train": [make_batch()]}
+    first = make(total_steps=2 if is_given else None)
+    Ignite(first, checkpoint_fn=checkpoints(tmp_path), with_pbars=False).run(dataloaders=loaders, max_epochs=2)
+    second = make(total_steps=8 if is_given else None)
+    trainer = Ignite(second, checkpoint_fn=checkpoints(tmp_path), with_pbars=False)
+    trainer.run(dataloaders=loaders, max_epochs=8 if not is_given else 3, resume=str(tmp_path / "checkpoint_2.pt"))
+    assert second.misc["training_progress"].total_steps == 8
+    assert second.misc["training_progress"].step == (3 if is_given else 8)
+
+
+def test_a_checkpoint_of_another_length_that_does_not_fit_leaves_the_length(tmp_path):
+    """Half loaded, it is put back: the length too."""
+    adapter = make(total_steps=8)
+    adapter.training_step(make_batch())
+    saved = {"progress": make(total_steps=4).misc["training_progress"], "net": torch.nn.Linear(2, 2)}
+    Checkpoints(tmp_path, saved).save(1)
+    with pytest.raises(ValueError, match="'net' does not fit"):
+        Checkpoints(tmp_path, {"progress": adapter.misc["training_progress"], "net": torch.nn.Linear(3, 3)}).resume()
+    progress = adapter.misc["training_progress"]
+    assert (progress.step, progress.total_steps) == (1, 8)
 
 
 PRINT_LOSSES = """

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import keys
 from ..checks import check_labels
+from .context import read
 
 MOST = torch.iinfo(torch.int64).max
 
@@ -16,14 +17,12 @@ MOST = torch.iinfo(torch.int64).max
 class KnownTargetLabelsHook(BaseHook):
     """Copies `target_labels` to `target_known_labels`, which later hooks train with. Put it in `pre=[...]`.
 
-    No other hook of this package reads `target_labels`, because a data set may have them for scoring only. A batch
-    without `target_labels` passes through unchanged.
+    No other hook of this package reads `target_labels`, because a data set may have them for scoring only. In a batch
+    without `target_labels` no class is known: all labels are -1.
 
-    Modules: none. Reads: `target_labels`, int (N,), 0..K-1 or -1 where the class is not known, as upstream's
-    `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No losses.
-
-    Args:
-        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+    Modules: none. Reads: `target_imgs`; `target_labels` where present, int (N,), 0..K-1 or -1 where the class is not
+    known, as upstream's `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No
+    losses.
 
     Raises:
         ValueError: labels of another number than target images, or below -1.
@@ -35,24 +34,18 @@ class KnownTargetLabelsHook(BaseHook):
         {'target_known_labels': tensor([-1,  1, -1])}
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # of the last batch: upstream reads `out_keys` again after a call and requires all of them
-        self.has_labels = True
-
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        self.has_labels = keys.TARGET_LABELS in inputs
-        if not self.has_labels:
-            return {}, {}
-        size = len(inputs[keys.imgs(keys.TARGET)])
-        labels = check_labels(inputs[keys.TARGET_LABELS], size, MOST, lowest=-1, name=keys.TARGET_LABELS)
+        images = read(self, inputs, keys.imgs(keys.TARGET))
+        nothing = torch.full((len(images),), -1, device=images.device)
+        labels = inputs.get(keys.TARGET_LABELS, nothing)
+        labels = check_labels(labels, len(images), MOST, lowest=-1, name=keys.TARGET_LABELS)
         return {keys.TARGET_KNOWN_LABELS: labels}, {}
 
     def _loss_keys(self) -> list[str]:
         return []
 
     def _out_keys(self) -> list[str]:
-        return [keys.TARGET_KNOWN_LABELS] if self.has_labels else []
+        return [keys.TARGET_KNOWN_LABELS]
 
 
 def read_known_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:

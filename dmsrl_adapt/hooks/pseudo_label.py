@@ -17,11 +17,12 @@ from .known_target_labels import read_known_labels, with_known
 class PseudoLabelHook(BaseHook):
     """Writes pseudo labels for the target batch, then updates the labeler with this batch.
 
-    The labels come from the state before this batch, so a new `PrototypeLabeler` rejects the first batch. It is then
-    updated with the labelled source batch and with the target samples under their pseudo labels and weights. The
-    warm-up applies to the weights that later hooks read, not to those of the update. Target samples of known class, see
-    `KnownTargetLabelsHook`, have that label with weight 1 in both. A `PrototypeLabeler` describes its labels in
-    `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs.
+    The labels come from the state before this batch, so a new `PrototypeLabeler` rejects the first batch, and every
+    batch until the source has had a sample of each class. It is then updated with the labelled source batch and with
+    the target samples under their pseudo labels and weights. The warm-up applies to the weights that later hooks read,
+    not to those of the update. Target samples of known class, see `KnownTargetLabelsHook`, have that label with weight
+    1 in both. A `PrototypeLabeler` describes its labels in `diagnostics`, which upstream's `IgniteRecordKeeperLogger`
+    logs.
 
     Modules: `G`, `C` (for missing features and logits), `pseudo_labeler` (misc; `PrototypeLabeler` or `ArgmaxLabeler`).
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,

@@ -11,7 +11,7 @@ class PseudoLabels(NamedTuple):
     labels: int64, 0..K-1, or -1 for a rejected sample.
     weights: float32, 0..1, confidence in the label; 0 for a rejected sample.
     distances: float32, at least 0, distance to the nearest class, also for rejected samples: 1 - cos or squared feature
-        units by the metric of `PrototypeLabeler`, infinite before any class is seen; 1 - p for `ArgmaxLabeler`.
+        units by the metric of `PrototypeLabeler`, infinite before every class is seen; 1 - p for `ArgmaxLabeler`.
     """
 
     labels: Tensor

@@ -5,44 +5,59 @@ python -m tests.hooks.host_table > docs/hosts.md
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from dmsrl_adapt.hooks.attached import listed, refused_parts
 from pytorch_adapt import adapters, hooks, layers
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.containers import Misc, Models, Optimizers
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.recipe import DEFAULT, PARTS, Recipe
+from dmsrl_adapt.attached_hook import listed, refused_parts
+from dmsrl_adapt.recipe import DEFAULT, Recipe
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, Several, make_batch
 from .level_models import TwoDepths, make_level_batch
 
-INTRODUCTION = """# Parts of DMSRL in every method of pytorch-adapt
+# the classification loss is the host's
+PARTS = tuple(kind for kind in DEFAULT.kinds if kind != "classification")
 
-`attach_dmsrl(host)` puts `MarginMetricHook`, `MIMinimizationHook`, `PseudoLabelHook`, minimum class confusion, random
-styles and `ConsistencyHook` into a training hook of pytorch-adapt 0.0.83, `attach_dmsrl(adapter, parts)` into an
-adapter, and `pre` and `post` any other hook. This page is made from the table by which `tests/hooks/test_hosts.py`
-tries every row: losses are finite, our gradient reaches what it should and nothing that the host keeps fixed, the
-number of passes is the one told here, and the host's losses and networks are to the last bit what they were where ours
-weigh 0.
+
+INTRODUCTION = """# Hosts: parts of DMSRL in other methods
+
+`attach_dmsrl(host)` adds the parts of a recipe to a training hook of pytorch-adapt 0.0.83, `attach_dmsrl(adapter,
+parts)` to an adapter. `pre` and `post` add any other hooks. The classification loss stays that of the host.
+
+`tests/hooks/test_hosts.py` tests every row of the table below. It checks that
+
+- losses are finite;
+- gradients reach the networks named here, and none that the host keeps fixed;
+- the numbers of forward passes are those named here;
+- with weight 0 for our losses, the losses and networks of the host are bit for bit those of the host alone.
 
 """
 EXPLANATION = """
-- *Losses in*: the step of the host that our losses join, by the name under which the host reports it.
-- *Train*: networks that our losses change; our own modules come on top. `margin`, `mi` and `view` change the features,
-  `confusion` and `view` the classifier too, where that step trains it; `prototypes` and `style` have no loss.
-- *Passes of G, of C*: forward passes of a training step, for the host alone -> with `margin`, `mi`, `prototypes` and
-  `confusion` -> with `style` and `view` too, where the host takes them. For ADDA G is counted with its copy T.
-- *Refuses*: parts that raise an error. The default recipe leaves them out by itself.
+- *Losses in*: the step of the host that includes our losses, by the name under which the host reports it.
+- *Train*: networks that our losses train, besides our own modules. `margin`, `mi` and `consistency` train the features,
+  `mcc` and `consistency` also the classifier, if the host trains it in that step. `pseudo_labels` and `augmentation`
+  have no loss.
+- *Passes of G, of C*: forward passes per training step, for the host alone -> with `pseudo_labels`, `margin`, `mi` and
+  `mcc` -> with `augmentation` and `consistency` too, if the host takes them. For ADDA passes of its copy T count too.
+- *Refuses*: parts that raise an error with this host. They are left out of the default recipe automatically.
 
-The weights of our losses are those of the recipe; the host's own are weighed by the host's own weighter, for most
-methods a mean, as if ours were not there. Beside a mean of n losses ours are divided by n too. A style changes what the
-host sees, and so its losses. Where a host does not look at the target in that step, as Classifier and MCD, batch
-statistics of G see the target once more than without us.
+Weights:
+
+- The weights of our losses are those of the recipe. The host's own weighter weighs its losses as if ours were not
+  there.
+- For most methods that weighter is a mean. Beside a mean of n losses, ours are divided by n too.
+
+Two effects on the host:
+
+- Augmentation changes the images that the host sees, and therefore its losses.
+- If the host does not use the target in that step, as in Classifier and MCD, the batch statistics of G include the
+  target once more than without our parts.
 """
 
 
@@ -144,18 +159,17 @@ def host_batch(on_images: bool = False, seed: int = 0) -> dict[str, Any]:
 
 def only(parts: Sequence[str]) -> Recipe:
     """The default recipe with these parts alone, at full strength from the first step, on any input."""
-    recipe = replace(DEFAULT, mi_images_only=False, mi_ramp=False, label_ramp=False, view_ramp=False)
-    recipe = replace(recipe, confusion_ramp=False, view_probability=0.9)
-    for part in set(PARTS) - set(parts):
-        recipe = recipe.without(part)
-    return recipe
+    recipe = DEFAULT.replace("mi", images_only=False).replace("consistency", probability=0.9)
+    for part in ("mi", "pseudo_labels", "mcc", "consistency"):
+        recipe = recipe.replace(part, warmup="none")
+    return recipe.without(*set(PARTS) - set(parts))
 
 
 def attach(adapter: BaseAdapter, recipe: Recipe | None, **kwargs: Any) -> BaseAdapter:
     """The host with parts of DMSRL."""
     torch.manual_seed(1)
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, "default" if recipe is None else recipe, total_steps=10)
-    return attach_dmsrl(adapter, parts, recipe, **kwargs)
+    return attach_dmsrl(adapter, parts, **kwargs)
 
 
 class Passes:
@@ -169,8 +183,8 @@ class Passes:
         adapter.models["C"].register_forward_hook(lambda *_: setattr(self, "c", self.c + 1))
 
 
-# parts that need no style
-FOUR = ("margin", "mi", "prototypes", "confusion")
+# parts that need no augmentation
+FOUR = ("pseudo_labels", "margin", "mi", "mcc")
 
 SUM, GENERATOR, MCD_FIRST = "total_loss", "g_loss", "x_loss"
 D_ON_FEATURES: dict[str, Any] = {"discriminator": ("features", 1)}
@@ -178,7 +192,13 @@ D_ON_LOGITS: dict[str, Any] = {"discriminator": ("logits", 1)}
 HOSTS = {
     "Classifier": Host(adapters.Classifier, SUM, (1, 2, 3), (1, 2, 3)),
     "Finetuner": Host(
-        adapters.Finetuner, SUM, (1, 2, 2), (1, 3, 3), ("C",), ("margin", "mi", "style", "view"), fixed=("G",)
+        adapters.Finetuner,
+        SUM,
+        (1, 2, 2),
+        (1, 3, 3),
+        ("C",),
+        ("margin", "mi", "augmentation", "consistency"),
+        fixed=("G",),
     ),
     "Aligner with MMD": Host(adapters.Aligner, SUM, (2, 2, 3), (2, 2, 3)),
     "Aligner with CORAL": Host(
@@ -198,14 +218,16 @@ HOSTS = {
     "CDAN": Host(adapters.CDAN, GENERATOR, (2, 2, 3), (2, 2, 3), has_combiner=True, **D_ON_FEATURES),
     "CDANE": Host(adapters.CDANE, GENERATOR, (2, 2, 3), (2, 2, 3), has_combiner=True, **D_ON_FEATURES),
     "DomainConfusion": Host(adapters.DomainConfusion, GENERATOR, (2, 2, 3), (1, 2, 3), discriminator=("features", 2)),
-    "VADA": Host(adapters.VADA, GENERATOR, (6, 6, 6), (6, 6, 6), refused=("style", "view"), **D_ON_FEATURES),
+    "VADA": Host(
+        adapters.VADA, GENERATOR, (6, 6, 6), (6, 6, 6), refused=("augmentation", "consistency"), **D_ON_FEATURES
+    ),
     "ADDA": Host(
         adapters.ADDA,
         GENERATOR,
         (2, 2, 2),
         (0, 2, 2),
         ("T",),
-        ("style", "view"),
+        ("augmentation", "consistency"),
         fixed=("G", "C"),
         **D_ON_FEATURES,
     ),
@@ -214,7 +236,7 @@ HOSTS = {
     "Classifier with AFNHook": neighbour(hooks.AFNHook, (2, 2, 3), (1, 2, 3)),
     "Classifier with BNMHook": neighbour(hooks.BNMHook, (2, 2, 3), (2, 2, 3)),
     "Classifier with BSPHook": neighbour(hooks.BSPHook, (2, 2, 3), (1, 2, 3)),
-    "Classifier with MCCHook": neighbour(hooks.MCCHook, (2, 2, 3), (2, 2, 3), refused=("confusion",)),
+    "Classifier with MCCHook": neighbour(hooks.MCCHook, (2, 2, 3), (2, 2, 3), refused=("mcc",)),
     "Classifier with ATDOCHook": neighbour(lambda: hooks.ATDOCHook(NUM_TARGET, DIM, CLASSES), (2, 2, 3), (2, 2, 3)),
     "Classifier with ISTLossHook": neighbour(hooks.ISTLossHook, (2, 2, 3), (1, 2, 3)),
 }
@@ -244,9 +266,9 @@ def page() -> str:
     for name, host in HOSTS.items():
         passes = [" -> ".join(map(str, counts)) for counts in (host.passes_g, host.passes_c)]
         learners = ", ".join(f"`{key}`" for key in host.learners)
-        refused = listed(refused_parts(make_adapter(host).hook))
+        refused = listed(refused_parts(make_adapter(host).hook, DEFAULT.without("classification")))
         lines.append(f"| {name} | `{host.step}` | {learners} | {passes[0]} | {passes[1]} | {refused} |")
-    errors = ["\nNo host at all, with the error that says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
+    errors = ["\nThese cannot be hosts. The error says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
     return INTRODUCTION + "\n".join(lines) + "\n" + EXPLANATION + "\n".join(errors) + "\n"
 
 
