@@ -186,7 +186,9 @@ def test_a_part_may_require_one_class_of_a_kind():
         requires: ClassVar = (PrototypeLabels,)
 
     assert Recipe(PrototypeLabels(), NeedsPrototypes()).kinds == ("pseudo_labels", "needs_prototypes")
-    with pytest.raises(ValueError, match="NeedsPrototypes requires a part PrototypeLabels, the recipe has pseudo_labels"):
+    with pytest.raises(
+        ValueError, match="NeedsPrototypes requires a part PrototypeLabels, the recipe has pseudo_labels"
+    ):
         Recipe(ArgmaxLabels(), NeedsPrototypes())
     with pytest.raises(ValueError, match="PrototypeLabels must come before NeedsPrototypes"):
         Recipe(NeedsPrototypes(), PrototypeLabels())
