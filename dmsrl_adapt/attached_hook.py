@@ -9,14 +9,17 @@ from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
 from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
 
 from . import keys
+from .checks import validate_args
 from .components import one_recipe
 from .dmsrl_hook import check_opts
 from .hooks import BackboneHook, CollapseHook, FixedNetworksHook, ProgressHook
 from .hooks.backbone import other_inputs
 from .hooks.batch_check import check_batch
 from .hooks.context import read
-from .hooks.host_weighter import HostWeighter
+from .hooks.finite import FiniteHook
+from .hooks.weighters import HostWeighter, StepWeighter
 from .recipe import DEFAULT, Recipe, get_recipe
+from .state import restored_on_error
 
 # names of the step that trains G; if several do, of the one that uses the source's labels
 STEPS = ("total_loss", "g_loss", "x_loss")
@@ -87,7 +90,7 @@ class AttachedHook(BaseWrapperHook):
                 f"pre must be empty for {type(host).__name__}, which computes features with a fixed network"
             )
         self.host, self.opts, self.pre, self.post, self.weights = host, list(opts), list(pre), list(post), weights or {}
-        self.are_opts_checked, self.collapse = False, CollapseHook()
+        self.are_opts_checked, self.collapse, self.finite = False, CollapseHook(), FiniteHook()
         self.given: Recipe | None = None  # with the parts that the host cannot have
         self.recipe: Recipe | None = None  # without them
         self.hook = host  # until a recipe is known
@@ -100,11 +103,11 @@ class AttachedHook(BaseWrapperHook):
         augments = [hook for part in recipe for hook in part.hooks_before()]
         first = [ProgressHook(advance=False), *augments, *self.pre, BackboneHook(where_needed=True)]
         parts = [hook for part in recipe for hook in part.hooks()]
-        ours = [*fixed_networks(self.host), *parts, *self.post, self.collapse]
+        ours = [*fixed_networks(self.host), *parts, *self.post, self.collapse, self.finite]
         all_weights = loss_weights(recipe, ours, self.weights)
         self.given, self.recipe = given, recipe
         self.step.optimizers = [*self.step.optimizers, *self.opts]
-        self.step.weighter = HostWeighter(self.step.weighter, all_weights)
+        self.step.weighter = StepWeighter(HostWeighter(self.step.weighter, all_weights), self.finite)
         # MCD computes features in each of its steps, so ours are computed inside its first step
         if isinstance(self.host, MCDHook):
             self.step.hook = ChainHook(*first, self.step.hook, *ours)
@@ -124,7 +127,8 @@ class AttachedHook(BaseWrapperHook):
             self.are_opts_checked = True
         check_batch(self, inputs, {**models, **misc}, "known_target_labels" in recipe.kinds)
         self._check_inputs(inputs)
-        result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
+        with validate_args(False), restored_on_error():
+            result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         misc[keys.TRAINING_PROGRESS].advance()
         return result
 

@@ -1,9 +1,81 @@
-"""Argument checks; each error says what was expected and what was given."""
+"""Argument checks; each error says what was expected and what was given.
+
+Sizes, shapes and dtypes are known on the host. Values may be on a GPU, and reading them waits for it. So every check of
+values looks at the smallest and the largest only, and those of several checks can be read together; see `read_at_once`.
+"""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
+
+Verdict = Callable[[float, float], str | None]  # from the smallest and the largest value to an error message, or None
+
+_validates: ContextVar[bool] = ContextVar("validates", default=True)
+_unread: ContextVar[list[tuple[Tensor, Tensor, Verdict]] | None] = ContextVar("unread", default=None)
+
+
+@contextmanager
+def validate_args(enabled: bool) -> Iterator[None]:
+    """Turns the checks of values on or off within the block; shapes and dtypes are checked in any case.
+
+    A training step checks its batch once, where it enters, and runs with the checks turned off: each would wait for the
+    device. With values out of range the results are then undefined.
+
+    Examples:
+        >>> with validate_args(False):
+        ...     check_range(torch.tensor([5]), size=1, lowest=0, highest=1, name="values")
+    """
+    token = _validates.set(enabled)
+    try:
+        yield
+    finally:
+        _validates.reset(token)
+
+
+@contextmanager
+def read_at_once() -> Iterator[None]:
+    """Waits for the device once, at the end of the block, for all checks of values within.
+
+    Raises the first error in the order of the checks.
+    """
+    unread: list[tuple[Tensor, Tensor, Verdict]] = []
+    token = _unread.set(unread)
+    try:
+        yield
+    finally:
+        _unread.reset(token)
+    if not unread:
+        return
+    device = unread[0][0].device
+    extremes = [one.to(device, torch.float64) for lowest, highest, _ in unread for one in (lowest, highest)]
+    values = torch.stack(extremes).tolist()
+    for (_, _, verdict), low, high in zip(unread, values[::2], values[1::2], strict=True):
+        raise_error(verdict(low, high))
+
+
+def raise_error(message: str | None) -> None:
+    """Raises `ValueError` with a message; nothing for None."""
+    if message is not None:
+        raise ValueError(message)
+
+
+def check_values(values: Tensor, verdict: Verdict) -> None:
+    """Raises `ValueError` where the verdict on the smallest and the largest value is a message.
+
+    Both are NaN if any value is. An empty tensor is not checked.
+    """
+    if not _validates.get() or not values.numel():
+        return
+    lowest, highest = torch.aminmax(values.detach())
+    unread = _unread.get()
+    if unread is None:
+        raise_error(verdict(*torch.stack([lowest, highest]).tolist()))
+    else:
+        unread.append((lowest, highest, verdict))
 
 
 def check_sizes(**sizes: int | None) -> None:
@@ -77,10 +149,14 @@ def check_has_values(tensor: Tensor, name: str) -> None:
 def check_finite(values: Tensor, name: str) -> None:
     """Raises `ValueError` for NaN or infinite values."""
     check_has_values(values, name)
-    # checking the minimum and maximum is ten times as fast as checking every value
-    if values.numel() and not torch.stack(torch.aminmax(values.detach())).isfinite().all():
+
+    def verdict(lowest: float, highest: float) -> str | None:
+        if math.isfinite(lowest) and math.isfinite(highest):
+            return None
         bad = int((~torch.isfinite(values)).sum())
-        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values of {values.numel()}")
+        return f"{name} must be finite, got {bad} NaN or infinite values of {values.numel()}"
+
+    check_values(values, verdict)
 
 
 def check_images(images: Tensor, name: str) -> None:
@@ -130,6 +206,11 @@ def check_range(values: Tensor, size: int, lowest: float, highest: float, name: 
     """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
     check_shape(values, (size,), name)
     check_has_values(values, name)
-    if size and not ((values >= lowest) & (values <= highest)).all():
-        low, high = values.min().item(), values.max().item()
-        raise ValueError(f"{name} must be in {lowest}..{highest}, got values from {low} to {high}")
+
+    def verdict(low: float, high: float) -> str | None:
+        if lowest <= low and high <= highest:
+            return None
+        came = (low, high) if values.is_floating_point() else (int(low), int(high))
+        return f"{name} must be in {lowest}..{highest}, got values from {came[0]} to {came[1]}"
+
+    check_values(values, verdict)

@@ -11,11 +11,15 @@ from pytorch_adapt.weighters import BaseWeighter, SumWeighter
 from torch import nn
 
 from . import keys
+from .checks import validate_args
 from .components import one_recipe
 from .hooks import BackboneHook, CollapseHook, ProgressHook
 from .hooks.batch_check import check_batch
 from .hooks.context import read
+from .hooks.finite import FiniteHook
+from .hooks.weighters import StepWeighter
 from .recipe import DEFAULT, Recipe, get_recipe
+from .state import restored_on_error
 
 
 class DMSRLHook(BaseWrapperHook):
@@ -44,7 +48,8 @@ class DMSRLHook(BaseWrapperHook):
         KeyError: a module or key is missing; the error names the hook and the key.
         ValueError: an unknown recipe, or not that of the modules; a module without a parameter in any optimizer, unless
             all its parameters are frozen; images that are not finite; labels, indices or progress of the wrong shape or
-            out of range. An invalid batch is refused before the forward pass and changes nothing.
+            out of range. An invalid batch is refused before the forward pass and changes nothing. So is one whose
+            features or logits are not finite, before the optimizers; only batch statistics of the networks have moved.
         TypeError: labels or indices that are not integers, likewise.
 
     Reference:
@@ -76,7 +81,7 @@ class DMSRLHook(BaseWrapperHook):
         self.opts: list[Any] = list(opts)
         self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names are looked up in each batch
         self.weighter, self.reducer, self.pre, self.post = weighter, reducer, list(pre), list(post)
-        self.collapse = CollapseHook()
+        self.collapse, self.finite = CollapseHook(), FiniteHook()
         self.recipe: Recipe | None = None
         self.hook: BaseHook = ChainHook(ProgressHook(advance=False))  # until a recipe is known
         if recipe is not None:
@@ -86,11 +91,10 @@ class DMSRLHook(BaseWrapperHook):
         self.recipe = recipe
         first = [ProgressHook(advance=False), *(hook for part in recipe for hook in part.hooks_before())]
         features = [*self.pre, BackboneHook(), FeaturesAndLogitsHook()]
-        # the recipe's order: classification comes last, because the other hooks' checks of features have clearer errors
         parts = [hook for part in recipe for hook in part.hooks()]
         weighter = self.weighter or SumWeighter(weights=recipe.loss_weights)
-        chain = ChainHook(*first, *features, *parts, *self.post, self.collapse)
-        step = OptimizerHook(chain, self.opts, weighter, self.reducer)
+        chain = ChainHook(*first, *features, *parts, *self.post, self.collapse, self.finite)
+        step = OptimizerHook(chain, self.opts, StepWeighter(weighter, self.finite), self.reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -104,7 +108,8 @@ class DMSRLHook(BaseWrapperHook):
             check_opts(self.opts, trained)
             self.are_opts_checked = True
         inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, modules, "known_target_labels" in recipe.kinds)}
-        result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
+        with validate_args(False), restored_on_error():
+            result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         inputs[keys.TRAINING_PROGRESS].advance()
         return result
 

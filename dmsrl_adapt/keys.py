@@ -65,6 +65,11 @@ def is_augmented(domain: str) -> str:
     return f"{domain}_imgs_is_augmented"
 
 
+def augmented_rows(domain: str) -> str:
+    """`src` -> `src_imgs_augmented_rows`, indices of the augmented images, whose number is known on the host."""
+    return f"{domain}_imgs_augmented_rows"
+
+
 def domain_id(domain: str) -> str:
     """`src` -> `src_domain`, the domain number of each sample."""
     return f"{domain}_domain"

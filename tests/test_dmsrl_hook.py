@@ -103,17 +103,18 @@ def make(recipe, seed=0, on_images=False):
     return {**models, **parts.models}, parts.misc
 
 
-def augmented(images, probability, affine_strength):
+def augmented(images, probability, gate, affine_strength):
     """Images of which some are augmented, and which; the random numbers in the order in which the hook draws them."""
-    is_augmented = torch.rand(len(images)) < probability
-    if images.ndim != 4 or not is_augmented.any():
+    draws = torch.rand(len(images))
+    is_drawn, is_augmented = draws < probability, draws < probability * gate
+    if images.ndim != 4 or not is_drawn.any():
         return images, is_augmented & False
-    chosen = images[is_augmented]
+    chosen = images[is_drawn]
     if affine_strength:
         chosen = moved_images(chosen, RandomAffine(affine_strength).draw(chosen))
     shown = images.clone()
-    shown[is_augmented] = RandomConvolution()(chosen)
-    return shown, is_augmented
+    shown[is_drawn] = RandomConvolution()(chosen)
+    return torch.where(is_augmented[:, None, None, None], shown, images), is_augmented
 
 
 class PlainTwin:
@@ -150,7 +151,7 @@ class PlainTwin:
             if part is not None:
                 gate = references.decayed_kappa(self.seen, 0.9) if domain == "src" and source.accuracy_gate else 1.0
                 images = batch[f"{domain}_imgs"]
-                images, which = augmented(images, part.probability * gate, part.affine_strength)
+                images, which = augmented(images, part.probability, gate, part.affine_strength)
                 shown[f"{domain}_imgs"], self.is_augmented[domain] = images, which
         return Forward(self.models, {**batch, **shown}), batch["target_imgs"]
 

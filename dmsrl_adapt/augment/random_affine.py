@@ -28,10 +28,10 @@ def affine_matrices(turn: Tensor, shear: Tensor, width: Tensor, height: Tensor, 
     Returns:
         shape (N, 2, 3).
     """
-    cos, sin = turn.cos(), turn.sin()
-    turned = torch.stack([cos, -sin / aspect, sin * aspect, cos], dim=1).view(-1, 2, 2)
-    scaled = torch.stack([width, shear.tan() / aspect, torch.zeros_like(width), height], dim=1).view(-1, 2, 2)
-    return torch.cat([turned @ scaled, shift[:, :, None]], dim=2)
+    cos, sin, tan = turn.cos(), turn.sin(), shear.tan()
+    first = torch.stack([cos * width, (cos * tan - sin * height) / aspect], dim=1)
+    second = torch.stack([sin * width * aspect, sin * tan + cos * height], dim=1)
+    return torch.cat([torch.stack([first, second], dim=1), shift[:, :, None]], dim=2)
 
 
 def moved_images(images: Tensor, matrices: Tensor) -> Tensor:
@@ -86,20 +86,26 @@ class RandomAffine(nn.Module):
         self.strength = strength
 
     def draw(self, images: Tensor) -> Tensor:
-        """Returns random matrices for images of shape (N, C, H, W), on their device; shape (N, 2, 3)."""
-
-        def uniform(reach: float, *shape: int) -> Tensor:
-            return (2 * torch.rand((len(images), *shape), device=images.device) - 1) * reach * self.strength
-
-        scale, stretch = uniform(math.log1p(SCALE)), uniform(math.log1p(SCALE) / 2)
-        return affine_matrices(
-            turn=uniform(math.radians(DEGREES)),
-            shear=uniform(math.radians(SHEAR_DEGREES)),
+        """Returns random matrices for images of shape (N, C, H, W), drawn on the host; on their device, (N, 2, 3)."""
+        reach = [
+            math.radians(DEGREES),
+            math.radians(SHEAR_DEGREES),
+            math.log1p(SCALE),
+            math.log1p(SCALE) / 2,
+            SHIFT,
+            SHIFT,
+        ]
+        uniform = 2 * torch.rand((len(images), len(reach)), device="cpu") - 1
+        turn, shear, scale, stretch, *shift = (uniform * torch.tensor(reach) * self.strength).unbind(1)
+        matrices = affine_matrices(
+            turn=turn,
+            shear=shear,
             width=(scale + stretch).exp(),
             height=(scale - stretch).exp(),
-            shift=uniform(SHIFT, 2),
+            shift=torch.stack(shift, dim=1),
             aspect=images.shape[3] / images.shape[2],
         )
+        return matrices.to(images.device, non_blocking=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the augmented images.

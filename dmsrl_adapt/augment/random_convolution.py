@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_image_batch
+from .host_draws import drawn_number
 
 
 def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class RandomConvolution(nn.Module):
         count, channels = images.shape[:2]
         if count == 0:
             return images
-        size = self.kernel_sizes[int(torch.randint(len(self.kernel_sizes), ()))]
+        size = self.kernel_sizes[drawn_number(len(self.kernel_sizes))]
         shape = (count, channels, channels, size, size)
         kernels = torch.randn(shape, device=images.device, dtype=images.dtype) / (channels * size * size) ** 0.5
         kept = torch.rand((count, 1, 1, 1), device=images.device, dtype=images.dtype)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import check_floating
+from ..checks import check_floating, check_values
 
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -176,11 +176,14 @@ def check_landmark_shape(landmarks: Tensor, size: int, name: str = "landmarks") 
 def check_landmarks(landmarks: Tensor, size: int, name: str = "landmarks") -> None:
     """Raises unless landmarks are floating point, of shape (size, 5, 2), and NaN or within -1..2.
 
-    The range finds landmarks in pixels. The check waits for the device.
+    The range finds landmarks in pixels.
     """
     check_floating(landmarks, name)
     check_landmark_shape(landmarks, size, name)
-    known = landmarks[~landmarks.isnan()]
-    if known.numel() and not ((known >= -1) & (known <= 2)).all():
-        low, high = known.min().item(), known.max().item()
-        raise ValueError(f"{name} must be fractions of the image, 0..1, got values from {low:.4g} to {high:.4g}")
+
+    def verdict(low: float, high: float) -> str | None:
+        if low >= -1 and high <= 2:
+            return None
+        return f"{name} must be fractions of the image, 0..1, got values from {low:.4g} to {high:.4g}"
+
+    check_values(landmarks.detach().nan_to_num(nan=0.5, posinf=torch.inf, neginf=-torch.inf), verdict)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import keys
 from ..augment import RandomAffine, RandomConvolution
+from ..augment.host_draws import drawn_rows
 from ..augment.random_affine import moved_images
 from ..checks import check_fractions
 from .context import read, read_augmented
@@ -25,7 +26,8 @@ class AugmentHook(BaseHook):
     Modules: `source_accuracy` (misc; `SourceAccuracy`) with `accuracy_gate`. Reads: `src_imgs`, or that of the target;
     `src_imgs_augmented` where present, of the same shape. Writes: `src_imgs_input`, the input of G, of the same shape;
     `src_imgs_is_augmented`, bool (N,); `src_imgs_affine`, float32 (N, 2, 3), affine matrices as
-    `torch.nn.functional.affine_grid` takes them, the identity for images that are not augmented here. No losses.
+    `torch.nn.functional.affine_grid` takes them, the identity for images that are not augmented here; without
+    `accuracy_gate` also `src_imgs_augmented_rows`, int64 (n,), the augmented images. No losses.
 
     Args:
         domain: `src` or `target`.
@@ -70,26 +72,40 @@ class AugmentHook(BaseHook):
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
-        augmented = read_augmented(inputs, self.domain, images)
-        can_augment = images.ndim == 4 or augmented is not None
-        probability = self.probability if can_augment else 0.0
-        gate = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else 1.0
-        is_augmented = torch.rand(len(images), device=images.device) < probability * gate
+        supplied = read_augmented(inputs, self.domain, images)
+        can_augment = images.ndim == 4 or supplied is not None
+        drawn = drawn_rows(len(images), self.probability if can_augment else 0.0)
+        rows, draws = (one.to(images.device, non_blocking=True) for one in drawn)
+        gate = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else None
+        is_augmented = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         affine = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
-        network_input = images
-        if augmented is not None:
-            network_input = torch.where(is_augmented.view(-1, *[1] * (images.ndim - 1)), augmented, images)
-        elif is_augmented.any():
-            chosen = images[is_augmented]
-            if self.affine.strength > 0:
-                matrices = self.affine.draw(chosen)
-                affine[is_augmented], chosen = matrices, moved_images(chosen, matrices)
-            network_input = images.index_put((is_augmented,), self.convolution(chosen))
-        outputs = {keys.network_input: network_input, keys.is_augmented: is_augmented, keys.affine: affine}
+        shown = images
+        if len(rows):
+            unchanged, identity = images[rows], affine[rows]
+            changed, matrices = self._augmented(unchanged) if supplied is None else (supplied[rows], identity)
+            is_chosen = torch.ones_like(rows, dtype=torch.bool)
+            if gate is not None:  # its value is on the device, so all rows are augmented, and some of them kept
+                is_chosen = draws < self.probability * gate
+                changed = changed.where(is_chosen.view(-1, *[1] * (images.ndim - 1)), unchanged)
+                matrices = matrices.where(is_chosen[:, None, None], identity)
+            shown, affine = images.index_copy(0, rows, changed), affine.index_copy(0, rows, matrices)
+            is_augmented = is_augmented.index_copy(0, rows, is_chosen)
+        outputs = {keys.network_input: shown, keys.is_augmented: is_augmented, keys.affine: affine}
+        if not self.accuracy_gate:
+            outputs[keys.augmented_rows] = rows
         return {key(self.domain): value for key, value in outputs.items()}, {}
+
+    def _augmented(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns augmented images and the affine matrices by which they were resampled."""
+        matrices = torch.eye(2, 3, device=images.device).expand(len(images), -1, -1)
+        if self.affine.strength > 0:
+            matrices = self.affine.draw(images)
+            images = moved_images(images, matrices)
+        return self.convolution(images), matrices
 
     def _loss_keys(self) -> list[str]:
         return []
 
     def _out_keys(self) -> list[str]:
-        return [key(self.domain) for key in (keys.network_input, keys.is_augmented, keys.affine)]
+        known = [] if self.accuracy_gate else [keys.augmented_rows]
+        return [key(self.domain) for key in (keys.network_input, keys.is_augmented, keys.affine, *known)]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import keys
-from ..checks import check_images, check_labels
+from ..checks import check_images, check_labels, read_at_once
+from .backbone import other_inputs
 from .context import read, read_augmented, read_progress
 from .domains import num_domains
 
@@ -20,13 +21,14 @@ def check_batch(
     """Returns the source labels as int64 after checking the whole batch.
 
     All checks run before the step, because a step that fails half-way would leave changed batch statistics and
-    prototypes. They wait for the device four times, five with `target_labels`, before anything is queued there.
+    prototypes. They wait for the device once, before anything is queued there, and within the step no value is checked
+    again.
 
     Args:
         hook: named in errors.
         inputs: context with `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_augmented`, `target_imgs_augmented`,
             `target_labels` and `progress` where present; `target_sample_idx` if there is a `pseudo_labeler`;
-            `src_domain` and `target_domain` if a layer has more than two domains.
+            `src_domain` and `target_domain` if a layer has more than two domains; other inputs of `G`.
         layers: modules of the step other than G and C, by key. If none has `num_classes`, labels have no upper limit.
         uses_target_labels: whether the recipe has `KnownTargetLabels`. If not, `target_labels` are ignored, with one
             warning.
@@ -39,26 +41,33 @@ def check_batch(
     """
     images = {domain: read(hook, inputs, keys.imgs(domain)) for domain in keys.DOMAINS}
     labels = read(hook, inputs, keys.SRC_LABELS)
-    labeler: Any = layers.get(keys.PSEUDO_LABELER)
-    sample_idx = None if labeler is None else read(hook, inputs, keys.TARGET_SAMPLE_IDX)
     read_progress(inputs)
-    for domain, of_domain in images.items():
-        check_images(of_domain, keys.imgs(domain))
-        augmented = read_augmented(inputs, domain, of_domain)
-        if augmented is not None:
-            check_images(augmented, keys.augmented(domain))
-    if labeler is not None:
-        labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
-    most_domains = max(map(num_domains, layers.values()), default=2)
+    num_classes = smallest_num_classes(layers.values())
+    with read_at_once():
+        for domain, of_domain in images.items():
+            check_images(of_domain, keys.imgs(domain))
+            augmented = read_augmented(inputs, domain, of_domain)
+            if augmented is not None:
+                check_images(augmented, keys.augmented(domain))
+            if keys.G in inputs:
+                other_inputs(inputs[keys.G], inputs, domain)
+        num_target = len(images[keys.TARGET])
+        labeler: Any = layers.get(keys.PSEUDO_LABELER)
+        if labeler is not None:
+            labeler.check_sample_idx(read(hook, inputs, keys.TARGET_SAMPLE_IDX), num_target)
+        check_domain_ids(hook, inputs, images, max(map(num_domains, layers.values()), default=2))
+        if uses_target_labels and keys.TARGET_LABELS in inputs:
+            check_labels(inputs[keys.TARGET_LABELS], num_target, num_classes, lowest=-1, name=keys.TARGET_LABELS)
+        elif keys.TARGET_LABELS in inputs:
+            warn_ignored()
+        return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
+
+
+def check_domain_ids(hook: object, inputs: Mapping[str, Any], images: Mapping[str, Tensor], most_domains: int) -> None:
+    """Raises unless the domain numbers of a batch are below `most_domains`; with two domains they are not used."""
     for domain in keys.DOMAINS if most_domains > 2 else ():
         key = keys.domain_id(domain)
         check_labels(read(hook, inputs, key), len(images[domain]), most_domains, name=key)
-    num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
-    if uses_target_labels and keys.TARGET_LABELS in inputs:
-        check_labels(inputs[keys.TARGET_LABELS], len(target), num_classes, lowest=-1, name=keys.TARGET_LABELS)
-    elif keys.TARGET_LABELS in inputs:
-        warn_ignored()
-    return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
 
 
 @cache

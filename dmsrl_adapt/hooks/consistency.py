@@ -21,9 +21,10 @@ class ConsistencyHook(BaseHook):
     so in training mode it updates the statistics of batch normalisation. Put an `AugmentHook` for the target and a
     `BackboneHook` before it.
 
-    Modules: `G`, `C`. Reads: `target_imgs`, `target_imgs_is_augmented`; `target_imgs_features_logits`, computed if
-    missing. Writes: the features and logits it had to compute. Loss: `consistency_loss` in nats; 0 with a gradient if
-    fewer than two images are augmented, because batch normalisation needs two.
+    Modules: `G`, `C`. Reads: `target_imgs`, `target_imgs_is_augmented`; `target_imgs_augmented_rows` where present,
+    without which a GPU waits for the number of augmented images; `target_imgs_features_logits`, computed if missing.
+    Writes: the features and logits it had to compute. Loss: `consistency_loss` in nats; 0 with a gradient if fewer than
+    two images are augmented, because batch normalisation needs two.
 
     Args:
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -53,7 +54,8 @@ class ConsistencyHook(BaseHook):
         outputs = self.f_hook(inputs, losses)[0]
         logits = (inputs | outputs)[keys.logits(keys.TARGET)]
         every = torch.arange(len(images), device=is_augmented.device)
-        rows = is_augmented.nonzero()[:, 0]
+        known_rows = inputs.get(keys.augmented_rows(keys.TARGET))
+        rows = is_augmented.nonzero()[:, 0] if known_rows is None else known_rows
         rows = rows if len(rows) > 1 else rows[:0]
         augmented_logits = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]
         # in a process group all processes make the same passes, because synchronised batch normalisation needs it

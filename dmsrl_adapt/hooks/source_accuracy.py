@@ -46,8 +46,7 @@ class SourceAccuracyHook(BaseHook):
         outputs = self.f_hook(inputs, losses)[0]
         probs = class_probs((inputs | outputs)[keys.logits(keys.SRC)])
         if keys.is_augmented(keys.SRC) in inputs:
-            is_original = ~inputs[keys.is_augmented(keys.SRC)]
-            probs, labels = probs[is_original], labels[is_original]
+            labels = labels.masked_fill(inputs[keys.is_augmented(keys.SRC)], -1)
         source_accuracy.update(probs, labels)
         return outputs, {}
 

@@ -1,10 +1,9 @@
 """Sums of features over classes, and clusters within classes, for prototypes."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..processes import summed_over_processes
+from ..one_hot import one_hot
 from .faiss_search import load_faiss
 
 TRIES = 5  # k-means sometimes ends in a poor optimum; the best of several runs is used
@@ -23,30 +22,9 @@ def class_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) 
         sums: shape (K, D), float32.
         mass: shape (K,), float32.
     """
-    members = F.one_hot(labels + 1, num_classes + 1)[:, 1:] * weights[:, None]
+    members = one_hot(labels, num_classes) * weights[:, None]
     with torch.autocast(rows.device.type, enabled=False):
         return members.t() @ rows, members.sum(0)
-
-
-def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns `class_sums` over all processes for the classes that occur; its cost grows with the samples, not with K.
-
-    Args:
-        rows, labels, weights, num_classes: as in `class_sums`.
-
-    Returns:
-        present: shape (C,), int64, ascending, classes with a sample of weight above 0 in any process.
-        sums: shape (C, D), float32.
-        mass: shape (C,), float32.
-    """
-    labels = labels.where(weights > 0, -1)
-    occurs = torch.zeros(num_classes + 1, device=rows.device)
-    occurs[labels + 1] = 1.0  # entry 0 is for samples to leave out
-    (occurs,) = summed_over_processes(occurs[1:])
-    present = occurs.nonzero()[:, 0]
-    places = torch.searchsorted(present, labels.clamp(min=0)).where(labels >= 0, -1)
-    sums, mass = summed_over_processes(*class_sums(rows, places, weights, len(present)))
-    return present, sums, mass
 
 
 def clusters_within_classes(

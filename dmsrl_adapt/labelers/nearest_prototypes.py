@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_features, check_fractions, check_labels, check_sizes, check_weights
-from ..processes import is_shared, of_all_processes
-from .class_prototypes import class_sums, clusters_within_classes, present_sums
+from ..processes import is_shared, of_all_processes, summed_over_processes
+from ..state import set_state
+from .class_prototypes import class_sums, clusters_within_classes
 from .faiss_search import METRICS, FlatIndex, PartIndex
 from .pseudo_labels import PseudoLabels
 
@@ -56,10 +57,12 @@ class NearestPrototypes(nn.Module):
         """
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
-        present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
-        kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
-        self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
-        self.is_seen[present] = True
+        sums, mass = summed_over_processes(*self._sums(rows, owners, weights))
+        is_present = mass > 0
+        means = sums / mass.where(is_present, 1.0)[:, None]
+        share = torch.where(self.is_seen, 1 - self.momentum, 1.0) * is_present
+        set_state(self.prototypes, self.prototypes.lerp(means, share[:, None]))
+        set_state(self.is_seen, self.is_seen | is_present)
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
@@ -83,8 +86,8 @@ class NearestPrototypes(nn.Module):
             sums, mass = self._sums(means, clusters_within_classes(means, classes, mass, *settings), mass)
         present = (mass.view(self.num_classes, -1).sum(1) > 0).repeat_interleave(self.prototypes_per_class)
         means = (sums / mass[:, None]).where(mass[:, None] > 0, 0.0)
-        self.prototypes.copy_(means.where(present[:, None], self.prototypes))
-        self.is_seen.copy_((mass > 0).where(present, self.is_seen))
+        set_state(self.prototypes, means.where(present[:, None], self.prototypes))
+        set_state(self.is_seen, (mass > 0).where(present, self.is_seen))
 
     def _checked(self, features: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Rows as prototypes are made of, labels as int64 and weights, in float32; the state goes where they are."""
@@ -114,9 +117,12 @@ class NearestPrototypes(nn.Module):
 
     def _sums(self, rows: Tensor, owners: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """What `class_sums` gives for any number of rows, without a table of all rows and prototypes."""
+        number = len(self.prototypes)
+        if len(rows) * max(self.prototypes.shape) <= CELLS:
+            return class_sums(rows, owners, weights, number)
         sums, mass = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
-        for some, of_some, weighing in in_parts(max(sums.shape), rows, owners, weights):
-            part = class_sums(some, of_some, weighing, len(sums))
+        for some, of_some, weighing in in_parts(max(self.prototypes.shape), rows, owners, weights):
+            part = class_sums(some, of_some, weighing, number)
             sums, mass = sums + part[0], mass + part[1]
         return sums, mass
 
@@ -136,7 +142,10 @@ class NearestPrototypes(nn.Module):
         """The prototypes that are set; None before every class is seen. Arguments are those of `FlatIndex`."""
         if self._unseen_classes():
             return None
-        seen = self.is_seen.nonzero()[:, 0]
+        if self.prototypes_per_class == 1:
+            every = torch.arange(self.num_classes, device=self.prototypes.device)
+            return PartIndex(every, FlatIndex(self.prototypes, self.metric, device, temp_memory))
+        seen = self.is_seen.nonzero()[:, 0]  # waits for the device
         return PartIndex(seen, FlatIndex(self.prototypes[seen], self.metric, device, temp_memory))
 
     def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
@@ -148,13 +157,12 @@ class NearestPrototypes(nn.Module):
         count = min(self.prototypes_per_class + 1, len(prototypes.numbers))
         distances, indices = prototypes.rows.search(features, count)
         classes = prototypes.numbers[indices] // self.prototypes_per_class
-        is_other = classes != classes[:, :1]
-        first, second = distances[:, 0], distances.gather(1, is_other.int().argmax(1, keepdim=True))[:, 0]
-        is_nearer = second - first > self._rounding(features, second)
-        ratio = torch.where(is_nearer, first / second, 1.0).where(is_other.any(1), 0.0)
-        return PseudoLabels(classes[:, 0], (1 - ratio).clamp(0, 1), first)
+        first, second = distances[:, 0], distances.where(classes != classes[:, :1], torch.inf).amin(1)
+        # without another class the ratio is 0
+        is_nearer = second - first > self._rounding(features, first)
+        return PseudoLabels(classes[:, 0], torch.where(is_nearer, 1 - first / second, 0.0), first)
 
-    def _rounding(self, features: Tensor, distances: Tensor) -> Tensor:
+    def _rounding(self, features: Tensor, distances: Tensor) -> Tensor | float:
         """How far apart distances may come out that are the same, since float32 rounds the sums that make them.
 
         A sum of D products of numbers is rounded by some sqrt(D) eps times their squared lengths: 1 each for "cosine",
@@ -162,12 +170,12 @@ class NearestPrototypes(nn.Module):
         """
         rounding = torch.finfo(torch.float32).eps * (4 + self.feature_dim**0.5)
         if self.metric == "cosine":
-            return torch.full_like(distances, rounding)
+            return rounding
         return 3 * rounding * (features.float().square().sum(1) + distances)
 
 
 def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Returns tensors of one length a part at a time, of as many rows as make `CELLS` numbers where a row has `width`."""
+    """Returns tensors of one length in parts, each of as many rows as make `CELLS` numbers where a row has `width`."""
     size = max(CELLS // width, 1)
     for start in range(0, len(tensors[0]), size):
         yield tuple(tensor[start : start + size] for tensor in tensors)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_floating, check_integers, check_shape, check_sizes
+from ..state import set_state
 from .faiss_search import FlatIndex, PartIndex
 
 
@@ -27,8 +28,8 @@ class NeighbourMemory(nn.Module):
 
     def keep(self, rows: Tensor, sample_idx: Tensor) -> None:
         """Puts rows, float32 (n, D), in the place of those that these samples, int64 (n,), had."""
-        self.rows[sample_idx] = rows
-        self.is_there[sample_idx] = True
+        set_state(self.rows, rows, sample_idx)
+        set_state(self.is_there, torch.ones_like(sample_idx), sample_idx)
 
     def index(self, device: str, temp_memory: int | None) -> PartIndex | None:
         """Returns the rows of the samples that are there, by squared Euclidean distance; None without any.

@@ -10,8 +10,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..checks import check_features, check_has_values, check_labels, check_sizes
+from ..one_hot import sums_by_label
 from ..processes import is_shared, summed_over_processes
-from .class_prototypes import present_sums
+from ..state import set_state
 from .faiss_search import DEVICES, PartIndex
 from .nearest_prototypes import NearestPrototypes, in_parts
 from .neighbour_memory import NeighbourMemory, vote
@@ -149,8 +150,9 @@ class PrototypeLabeler(NearestPrototypes):
         kept = self._without_rejected(found)
         changed = self.labels[sample_idx] != kept.labels
         counts = torch.stack([found.labels == guesses, changed, torch.ones_like(changed)]).sum(1).float()
-        self._note_shares(*summed_over_processes(counts)[0])
-        self.labels[sample_idx], self.weights[sample_idx] = kept.labels.int(), kept.weights
+        self._note_shares(*summed_over_processes(counts))
+        set_state(self.labels, kept.labels, sample_idx)
+        set_state(self.weights, kept.weights, sample_idx)
         return kept
 
     @torch.no_grad()
@@ -291,9 +293,11 @@ class PrototypeLabeler(NearestPrototypes):
 
     def _follow_trust(self, found: PseudoLabels) -> None:
         trust = found.weights
-        present, sums, mass = present_sums(trust[:, None], found.labels, torch.ones_like(trust), self.num_classes)
-        kept = torch.where(self.mean_confidence[present] > 0, self.momentum, 0.0)
-        self.mean_confidence[present] = kept * self.mean_confidence[present] + (1 - kept) * sums[:, 0] / mass
+        rows = torch.stack([trust, torch.ones_like(trust)], 1)
+        (sums,) = summed_over_processes(sums_by_label(rows, found.labels, self.num_classes))
+        trust_sums, numbers = sums.unbind(1)
+        share = torch.where(self.mean_confidence > 0, 1 - self.momentum, 1.0) * (numbers > 0)
+        set_state(self.mean_confidence, self.mean_confidence.lerp(trust_sums / numbers.clamp(min=1), share))
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, sums: Tensor) -> None:
         """Rejects by the mean trust of a pass and keeps its labels.
@@ -309,7 +313,7 @@ class PrototypeLabeler(NearestPrototypes):
             trust.copy_(trust.where(is_kept, 0.0))
             counts += torch.stack([is_labelled & (new != old), is_labelled]).sum(1)
         (counts,) = summed_over_processes(counts)
-        self._note_shares(agreeing.sum(), *counts)
+        self._note_shares(torch.cat([agreeing.sum()[None], counts]))
         if is_shared():
             for tensor in (labels, weights):
                 dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
@@ -317,8 +321,9 @@ class PrototypeLabeler(NearestPrototypes):
             old.copy_(new.where(new != UNSEEN, old))
             old_trust.copy_(trust.where(new != UNSEEN, old_trust))
 
-    def _note_shares(self, agreeing: Tensor, changed: Tensor, number: Tensor) -> None:
-        self.shares.copy_((torch.stack([agreeing, changed]) / number).where(number > 0, self.shares))
+    def _note_shares(self, counts: Tensor) -> None:
+        """Keeps the shares of samples that agree and that changed, out of three numbers: these and of all samples."""
+        set_state(self.shares, (counts[:2] / counts[2]).where(counts[2] > 0, self.shares))
 
     def extra_repr(self) -> str:
         return (

@@ -1,8 +1,9 @@
 """Adversarial minimisation of the mutual information between features and domain."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from torch import Tensor, nn
 
@@ -15,7 +16,9 @@ from ..checks import (
     check_sizes,
     check_weights,
 )
+from ..one_hot import sums_by_label
 from ..processes import num_processes, summed_over_processes
+from ..state import set_state
 from .class_balance import ClassBalance
 
 
@@ -97,10 +100,31 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     domains = check_domain_logits(logits, domains, "NK")
     check_floating(class_probs, "class_probs", *logits.shape[:2])
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
-    (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in range(num_domains)]))
+    (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
     weights = class_probs / (1 + mass)[domains] * num_processes()
     losses = domain_cross_entropies(logits, domains[:, None].expand_as(weights))
     return (weights * losses).sum() / (num_domains * logits.shape[1])
+
+
+class GradientReversal(torch.autograd.Function):
+    """Identity whose backward pass multiplies the gradient by -strength."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, strength: float) -> Tensor:
+        """Returns the features."""
+        ctx.strength = strength
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """Returns the reversed gradient."""
+        return -ctx.strength * grads[0], None
+
+
+def reversed_gradient(features: Tensor, strength: float) -> Tensor:
+    """Returns the features unchanged; their gradient is multiplied by -strength."""
+    reversed_features: Tensor = GradientReversal.apply(features, strength)
+    return reversed_features
 
 
 class AdversarialMILoss(nn.Module):
@@ -186,8 +210,7 @@ class AdversarialMILoss(nn.Module):
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
-            # a new layer for each call: the backward pass reads its strength, which a shared layer may have changed
-            logits = self.critic(GradientReversal(strength)(features.float()))
+            logits = self.critic(reversed_gradient(features.float(), strength))
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
             if self.balance is None:
                 logits = logits.view(-1, *of_domains)
@@ -208,4 +231,4 @@ class AdversarialMILoss(nn.Module):
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
         predicted = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
         correct = (predicted == domains) * weights
-        self.accuracy.copy_((correct.sum() / weights.sum()).nan_to_num())  # 0 / 0 without weights
+        set_state(self.accuracy, (correct.sum() / weights.sum()).nan_to_num())  # 0 / 0 without weights

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes
+from ..one_hot import one_hot, sums_by_label
 from ..processes import summed_over_processes
+from ..state import set_state
 
 
 def class_balance(class_mass: Tensor) -> Tensor:
@@ -79,12 +81,12 @@ class ClassBalance(nn.Module):
         return class_balance(self.class_mass)
 
     def _update(self, class_probs: Tensor, domains: Tensor) -> None:
-        members = [class_probs[domains == number] for number in range(self.num_domains)]
-        counts = class_probs.new_tensor([len(one) for one in members])
-        sums, counts = summed_over_processes(torch.stack([one.sum(0) for one in members]), counts)
-        for mass, total, count in zip(self.class_mass, sums, counts, strict=True):
-            if count:
-                mass.lerp_(total / count, 1 - self.momentum if mass.any() else 1.0)
+        sums, counts = summed_over_processes(
+            sums_by_label(class_probs, domains, self.num_domains), one_hot(domains, self.num_domains).sum(0).float()
+        )
+        share = torch.where(self.class_mass.any(1), 1 - self.momentum, 1.0) * (counts > 0)
+        means = sums / counts.clamp(min=1)[:, None]
+        set_state(self.class_mass, self.class_mass.lerp(means, share[:, None]))
 
     def extra_repr(self) -> str:
         return f"num_domains={self.num_domains}, num_classes={self.num_classes}, momentum={self.momentum}"

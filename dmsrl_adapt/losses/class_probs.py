@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_fractions, check_shape
+from ..one_hot import one_hot
 
 
 def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
@@ -28,7 +28,8 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
     if not several or any(not isinstance(one, Tensor) or one.ndim != 2 for one in several):
         came = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in several]
         raise ValueError(f"logits must have shape (N, K), got {came}")
-    return torch.stack([one.detach().float().softmax(1) for one in several]).mean(0)
+    probs = [one.detach().float().softmax(1) for one in several]
+    return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
 
 
 def certainty(probs: Tensor) -> Tensor:
@@ -59,8 +60,7 @@ def with_known_classes(probs: Tensor, labels: Tensor) -> Tensor:
         tensor([[0.4000, 0.6000],
                 [1.0000, 0.0000]])
     """
-    one_hot = F.one_hot(labels.clamp(min=0), probs.shape[1]).to(probs)
-    return one_hot.where(labels[:, None] >= 0, probs)
+    return one_hot(labels, probs.shape[1]).to(probs).where(labels[:, None] >= 0, probs)
 
 
 def known_classes(probs: Tensor, least_certainty: float) -> Tensor:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights
+from ..one_hot import one_hot
 from .per_domain_mean import per_domain_mean
 
 
@@ -34,7 +35,7 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
     labels = check_labels(labels, len(features), len(prototypes))
     check_scale_and_margin(scale, margin)
     cosines = F.normalize(features, dim=1) @ F.normalize(prototypes, dim=1).t()
-    return scale * (cosines - margin * F.one_hot(labels, len(prototypes)))
+    return scale * (cosines - margin * one_hot(labels, len(prototypes)))
 
 
 def check_scale_and_margin(scale: float, margin: float) -> None:

@@ -23,8 +23,8 @@ class CollapseWatch:
     """Counts signs of a collapse over windows of target samples, and warns once of each.
 
     A window has at least `samples` samples, and at least 20 per class: a class of average frequency is missing from it
-    by chance at most twice in 10^9 windows. The watch holds Python numbers only, and training does not depend on it. In
-    a process group every process counts its own samples.
+    by chance at most twice in 10^9 windows. The values of a window stay on their device until it is full. Training does
+    not depend on the watch, which checkpoints do not hold. In a process group every process counts its own samples.
 
     Args:
         samples: minimum number of samples in a window, at least 1.
@@ -44,10 +44,8 @@ class CollapseWatch:
         self._begin()
 
     def _begin(self) -> None:
-        self.predicted, self.labelled = Counter[int](), Counter[int]()
-        self.sums: dict[str, float] = defaultdict(float)
-        self.numbers = Counter[str]()
-        self.num_classes = 0
+        self.values: dict[str, list[Tensor]] = defaultdict(list)  # by sign or column, of each step
+        self.size = self.num_classes = 0
 
     @torch.no_grad()
     def add(
@@ -60,7 +58,7 @@ class CollapseWatch:
     ) -> None:
         """Counts a step. At the end of a window it sets `diagnostics` and warns of new signs.
 
-        Signs whose inputs are None are not counted. It waits for the device once.
+        Signs whose inputs are None are not counted. It waits for the device at the end of a window only.
 
         Args:
             features: target features, shape (N, D).
@@ -69,46 +67,45 @@ class CollapseWatch:
             critic_accuracy: scalar, domain accuracy of the critic, 0..1.
             bound: scalar, bound on the mutual information in nats; 0 for a negative estimate.
         """
-        size = len(features)
-        columns = {"zero_features": (features == 0).all(1)}
+        self.size += len(features)
+        self.values["zero_features"].append((features == 0).all(1))
         if probs is not None:
-            columns["predicted"], self.num_classes = probs.argmax(1), probs.shape[1]
+            self.num_classes = probs.shape[1]
+            self.values["predicted"].append(probs.argmax(1))
         if labels is not None:
-            columns["labels"] = labels
-        scalars = {"critic_accuracy": critic_accuracy, "negative_bounds": None if bound is None else bound <= 0}
-        known = {**columns, **{key: one.view(1) for key, one in scalars.items() if one is not None}}
-        numbers = torch.cat([one.to(features.device, torch.float32) for one in known.values()]).tolist()
-        for key in known:
-            count = size if key in columns else 1
-            self._count(key, numbers[:count])
-            numbers = numbers[count:]
-        if self.numbers["zero_features"] >= max(self.samples, 20 * self.num_classes):
+            self.values["labels"].append(labels)
+        if critic_accuracy is not None:
+            self.values["critic_accuracy"].append(critic_accuracy.clone().view(1))
+        if bound is not None:
+            self.values["negative_bounds"].append((bound <= 0).view(1))
+        if self.size >= max(self.samples, 20 * self.num_classes):
             self._end()
 
-    def _count(self, key: str, numbers: list[float]) -> None:
-        self.numbers[key] += len(numbers)
-        if key == "predicted":
-            self.predicted.update(map(int, numbers))
-        elif key == "labels":
-            self.labelled.update(int(one) for one in numbers if one >= 0)
-        else:
-            self.sums[key] += sum(numbers)
+    def _read(self) -> dict[str, Tensor]:
+        """Returns the values of the window on the host, float32, by sign or column."""
+        columns = {key: torch.cat(values).float() for key, values in self.values.items()}
+        device = columns["zero_features"].device
+        together = torch.cat([column.to(device) for column in columns.values()]).cpu()
+        parts = together.split_with_sizes([len(column) for column in columns.values()])
+        return dict(zip(columns, parts, strict=True))
 
     def _end(self) -> None:
-        found = {key: self.sums[key] / self.numbers[key] for key in SIGNS if self.numbers[key]}
-        if self.numbers["labels"]:
-            found["rejected"] = 1 - self.labelled.total() / self.numbers["labels"]
-        if self.labelled and self.num_classes != 1:
-            found["largest_class"] = max(self.labelled.values()) / self.labelled.total()
+        columns = self._read()
+        found = {key: columns[key].mean().item() for key in SIGNS if key in columns}
+        if "labels" in columns:
+            is_labelled = columns["labels"] >= 0
+            found["rejected"] = 1 - is_labelled.float().mean().item()
+            labelled = Counter(columns["labels"][is_labelled].tolist())
+            if labelled and self.num_classes != 1:
+                found["largest_class"] = max(labelled.values()) / labelled.total()
         if self.num_classes:
-            found["missing_classes"] = 1 - len(self.predicted) / self.num_classes
+            found["missing_classes"] = 1 - len(set(columns["predicted"].tolist())) / self.num_classes
         self.diagnostics = {key: found[key] for key in SIGNS if key in found}
-        window = self.numbers["zero_features"]
         for key, fraction in self.diagnostics.items():
             lowest, words = SIGNS[key]
             if fraction >= lowest and key not in self.warned:
                 self.warned.add(key)
                 warnings.warn(
-                    f"{100 * fraction:.0f} % {words}, over {window} samples; see docs/robustness.md", stacklevel=2
+                    f"{100 * fraction:.0f} % {words}, over {self.size} samples; see docs/robustness.md", stacklevel=2
                 )
         self._begin()

@@ -1,11 +1,12 @@
 """Source accuracy above chance, over the last batches."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_features, check_fractions, check_labels, check_sizes
+from ..one_hot import one_hot
 from ..processes import summed_over_processes
+from ..state import set_state
 
 
 class SourceAccuracy(nn.Module):
@@ -58,19 +59,20 @@ class SourceAccuracy(nn.Module):
 
         Args:
             class_probs: shape (N, K), class probabilities or logits; the prediction is the argmax of a row.
-            labels: shape (N,), integer, 0..K-1.
+            labels: shape (N,), integer, 0..K-1, or -1 for a sample to leave out.
 
         Raises:
             ValueError: wrong shape, NaN or infinite value, label out of range.
             TypeError: probabilities that are not floating point, labels that are not integers.
         """
         check_features(class_probs, self.num_classes, name="class_probs")
-        labels = check_labels(labels, len(class_probs), self.num_classes)
-        labelled, predicted = (F.one_hot(one, self.num_classes) for one in (labels, class_probs.argmax(1)))
-        counts = torch.stack([(labelled * predicted).sum(0), labelled.sum(0), predicted.sum(0)]).to(self.counts)
+        labels = check_labels(labels, len(class_probs), self.num_classes, lowest=-1)
+        labelled = one_hot(labels, self.num_classes)
+        predicted = one_hot(class_probs.argmax(1).where(labels >= 0, -1), self.num_classes)
+        counts = torch.stack([labelled & predicted, labelled, predicted]).sum(1).to(self.counts)
         (counts,) = summed_over_processes(counts)
         decayed = self.momentum * self.counts + counts
-        self.counts.copy_(torch.where(counts.sum() > 0, decayed, self.counts))
+        set_state(self.counts, torch.where(counts.sum() > 0, decayed, self.counts))
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, momentum={self.momentum}"

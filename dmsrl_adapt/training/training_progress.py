@@ -12,14 +12,15 @@ DEFAULT_TOTAL_STEPS = 1000
 
 
 class TrainingProgress(nn.Module):
-    """Counts finished training steps in a buffer and gives the progress 0..1. Call it for the progress.
+    """Counts finished training steps and gives the progress 0..1. Call it for the progress.
 
-    It belongs in `misc`: checkpoints save it, so a resumed run goes on with the progress it had. The length of the
-    run is `total_steps`. Where that is None, the framework wrapper (upstream's Ignite, `LightningAdapter`) proposes the
-    length of its run. A length that was given, set or proposed wins over the one in a checkpoint, of which only the
-    step is taken then: a second, longer run goes on at step / total_steps. Without any of these the length is that of
-    the checkpoint, or defaults to 1,000 steps. After the last step progress stays at 1; where the length was not the
-    user's own choice, a warning says so once.
+    Both numbers are Python numbers, so that no step waits for the device to read them. It belongs in `misc`:
+    checkpoints save it, so a resumed run goes on with the progress it had. The length of the run is `total_steps`.
+    Where that is None, the framework wrapper (upstream's Ignite, `LightningAdapter`) proposes the length of its run. A
+    length that was given, set or proposed wins over the one in a checkpoint, of which only the step is taken then: a
+    second, longer run goes on at step / total_steps. Without any of these the length is that of the checkpoint, or
+    defaults to 1,000 steps. After the last step progress stays at 1; where the length was not the user's own choice, a
+    warning says so once.
 
     Args:
         total_steps: steps of the whole run, at least 1, or None.
@@ -31,15 +32,11 @@ class TrainingProgress(nn.Module):
         0.25
     """
 
-    step: Tensor
-    total_steps: Tensor
-
     def __init__(self, total_steps: int | None = None) -> None:
         super().__init__()
         self.is_given = total_steps is not None
         self.is_proposed = self.has_warned = False
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("total_steps", torch.ones((), dtype=torch.int64))
+        self.step = 0
         self._fill(DEFAULT_TOTAL_STEPS if total_steps is None else total_steps)
 
     def set_total_steps(self, total_steps: int) -> None:
@@ -59,30 +56,52 @@ class TrainingProgress(nn.Module):
 
     def forward(self) -> float:
         """Returns the fraction of the run that is done, 0..1."""
-        step, total_steps = self.step.item(), self.total_steps.item()
-        if step >= total_steps:
-            self._warn(int(total_steps))
-        return min(step / total_steps, 1.0)
+        if self.step >= self.total_steps:
+            self._warn()
+        return min(self.step / self.total_steps, 1.0)
 
     def _fill(self, total_steps: int) -> None:
         check_sizes(total_steps=total_steps)
-        self.total_steps.fill_(total_steps)
+        self.total_steps = total_steps
 
-    def _warn(self, total_steps: int) -> None:
+    def _warn(self) -> None:
         """Says once that a length that nobody chose is over."""
         if self.is_given or self.is_proposed or self.has_warned:
             return
         self.has_warned = True
-        is_default = total_steps == DEFAULT_TOTAL_STEPS
-        length = "and defaults to 1,000 steps" if is_default else f"but the {total_steps:,} steps of its checkpoint"
+        of_checkpoint = f"but the {self.total_steps:,} steps of its checkpoint"
+        length = "and defaults to 1,000 steps" if self.total_steps == DEFAULT_TOTAL_STEPS else of_checkpoint
         warnings.warn(
             f"TrainingProgress has no length {length}, which are over: warm-ups stay at full strength. "
             "Pass total_steps=...",
             stacklevel=4,
         )
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        key = f"{prefix}total_steps"
-        if key in state_dict and (self.is_given or self.is_proposed):
-            state_dict = {**state_dict, key: self.total_steps}
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def get_extra_state(self) -> Tensor:
+        """Returns the finished steps and the length of the run for a checkpoint, int64 (2,)."""
+        return torch.tensor([self.step, self.total_steps])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Takes the finished steps of a checkpoint, and its length where this run has none."""
+        self.step, total_steps = state.tolist()
+        if not (self.is_given or self.is_proposed):
+            self.total_steps = total_steps
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        *_: Any,
+    ) -> None:
+        """Takes the buffers that older checkpoints have; `load_state_dict` itself sets the extra state of others."""
+        old = [f"{prefix}step", f"{prefix}total_steps"]
+        missing = [key for key in old if key not in state_dict]
+        if not missing:
+            self.set_extra_state(torch.stack([state_dict[key] for key in old]))
+        elif len(missing) < len(old):
+            missing_keys += missing
+        else:
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, *_)

@@ -1,8 +1,7 @@
 """Warm-up factors: from 0 to 1 over training."""
 
+import math
 from enum import Enum
-
-import torch
 
 
 class WarmUp(str, Enum):
@@ -35,7 +34,7 @@ class WarmUp(str, Enum):
     def __call__(self, progress: float) -> float:
         """Returns the factor, 0..1, at a training progress of 0..1."""
         if self is WarmUp.SIGMOID:
-            return float(2 * torch.sigmoid(torch.tensor(10.0 * progress, dtype=torch.float64)) - 1)
+            return 2 / (1 + math.exp(-10 * progress)) - 1
         return progress if self is WarmUp.LINEAR else 1.0
 
     def __repr__(self) -> str:

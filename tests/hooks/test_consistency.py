@@ -109,7 +109,7 @@ def test_several_classifiers_are_averaged():
 def test_whole_method_takes_one_more_pass_for_the_target_as_it_is():
     models, batch = make(), make_images()
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, total_steps=10)
-    parts.misc["training_progress"].step.fill_(5)
+    parts.misc["training_progress"].step = 5
     models = {**models, **parts.models}
     outputs, losses = DMSRLHook(make_opts(models))({**models, **parts.misc, **batch})
     assert models["G"].count == models["C"].count == 3

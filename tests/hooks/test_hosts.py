@@ -6,7 +6,7 @@ from pytorch_adapt.hooks import StrongDHook
 from torch import nn
 
 from dmsrl_adapt import LevelFeaturesHook, MarginMetricHook, MIMinimizationHook
-from dmsrl_adapt.hooks.host_weighter import HostWeighter
+from dmsrl_adapt.hooks.weighters import HostWeighter
 from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
 from dmsrl_adapt.parts import ArgmaxLabels
 

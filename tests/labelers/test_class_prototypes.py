@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dmsrl_adapt.labelers.class_prototypes import class_sums, clusters_within_classes, present_sums
+from dmsrl_adapt.labelers.class_prototypes import class_sums, clusters_within_classes
 
 
 def modes(sizes, spread=0.05, dim=6):
@@ -18,28 +18,6 @@ def test_sums_by_hand():
     sums, mass = class_sums(rows, torch.tensor([1, 1, -1, 0]), torch.tensor([0.5, 1.0, 1.0, 0.0]), 3)
     assert sums.tolist() == [[0.0, 0.0], [3.5, 5.0], [0.0, 0.0]]
     assert mass.tolist() == [0.0, 1.5, 0.0]
-
-
-def test_sums_of_the_classes_that_are_there():
-    rows, labels = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]), torch.tensor([6, 2, -1, 4])
-    present, sums, mass = present_sums(rows, labels, torch.tensor([0.5, 1.0, 1.0, 0.0]), 8)
-    assert present.tolist() == [2, 6]
-    assert sums.tolist() == [[3.0, 4.0], [0.5, 1.0]]
-    assert mass.tolist() == [1.0, 0.5]
-    for nothing in (torch.zeros(4), torch.zeros(0)):
-        present, sums, mass = present_sums(rows[: len(nothing)], labels[: len(nothing)], nothing, 8)
-        assert (present.tolist(), sums.shape, mass.shape) == ([], (0, 2), (0,))
-
-
-@pytest.mark.parametrize("size", [0, 1, 50])
-def test_sums_of_the_classes_that_are_there_are_those_of_all(size):
-    rows, labels = torch.randn(size, 3), torch.randint(-1, 9, (size,))
-    weights = torch.rand(size) * (torch.rand(size) > 0.3)
-    present, *found = present_sums(rows, labels, weights, 9)
-    expected = class_sums(rows, labels, weights, 9)
-    assert torch.equal(present, expected[1].nonzero()[:, 0])
-    for ours, of_all in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, of_all[present])
 
 
 @pytest.mark.parametrize("spherical", [True, False])

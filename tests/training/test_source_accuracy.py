@@ -89,7 +89,7 @@ def test_state_dict_goes_on_where_it_was():
         ((torch.zeros(2, 3), torch.tensor([0, 1])), ValueError, r"class_probs must have shape \(N, 2\), got \(2, 3\)"),
         ((torch.eye(2).log(), torch.tensor([0, 1])), ValueError, "class_probs must be finite, got 2 NaN or infinite"),
         ((None, torch.tensor([0, 1])), TypeError, "class_probs must be a floating point tensor, got NoneType"),
-        ((torch.eye(2), torch.tensor([0, 2])), ValueError, r"labels must be in 0\.\.1, got values from 0 to 2"),
+        ((torch.eye(2), torch.tensor([0, 2])), ValueError, r"labels must be in -1\.\.1, got values from 0 to 2"),
         ((torch.eye(2), torch.tensor([0])), ValueError, r"labels must have shape \(2,\), got \(1,\)"),
         ((torch.eye(2), torch.tensor([0.0, 1.0])), TypeError, "labels must be an integer tensor, got torch.float32"),
     ],

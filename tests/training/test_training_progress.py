@@ -152,7 +152,7 @@ def test_a_known_length_does_not_warn_when_it_is_overrun(set_length):
     progress = TrainingProgress(1000 if set_length == "given" else None)
     if set_length != "given":
         getattr(progress, set_length)(1000)
-    progress.step.fill_(998)
+    progress.step = 998
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         advanced(progress, 5)

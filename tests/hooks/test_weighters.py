@@ -2,7 +2,7 @@ import pytest
 import torch
 from pytorch_adapt.weighters import MeanWeighter, SumWeighter
 
-from dmsrl_adapt.hooks.host_weighter import HostWeighter
+from dmsrl_adapt.hooks.weighters import HostWeighter
 
 LOSSES = {"a": torch.tensor(1.0), "ours": torch.tensor(10.0), "b": torch.tensor(3.0), "off": torch.tensor(float("nan"))}
 

@@ -1,0 +1,127 @@
+"""Weighters of a training step: they read all losses in one transfer, and refuse features that are not finite."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from pytorch_adapt.utils.common_functions import assert_keys_are_present
+from pytorch_adapt.weighters import MeanWeighter, SumWeighter
+from torch import Tensor
+
+from ..checks import check_finite, validate_args
+from .finite import FiniteHook
+
+Weighter = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, float]]]
+
+
+class HostWeighter:
+    """Adds weighted losses to the total of the host's own weighter.
+
+    Upstream's default weighter is a mean, in which one more loss would change the weight of every other. Here the
+    host's weighter sees the host's losses only. If it is a mean, added losses are divided by the number of the host's
+    losses, so that weight 1 counts as much as a loss of the host. Losses of weight 0 are left out of the sum, so they
+    do not change even the running averages of an optimizer.
+
+    Args:
+        host: the host's weighter.
+        weights: weight of each added loss, by loss key; all other losses are the host's.
+    """
+
+    def __init__(self, host: Weighter, weights: Mapping[str, float]) -> None:
+        self.host, self.weights = host, dict(weights)
+
+    def __call__(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Returns the total loss for the backward pass, and all weighted losses with their `total` as numbers."""
+        total, weighted = self.weighted(losses)
+        return total, as_numbers(weighted)
+
+    def weighted(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
+        """Returns the total loss, and all weighted losses with their `total`, not read from the device yet."""
+        of_host = {key: loss for key, loss in losses.items() if key not in self.weights}
+        total, components = weighted_by(self.host, of_host)
+        added = {key: loss for key, loss in losses.items() if self.weights.get(key, 0.0) != 0}
+        unused = {key: 0.0 for key in losses if key in self.weights and key not in added}
+        if not added:
+            return total, {**components, **unused}
+        scale = 1 / len(of_host) if isinstance(self.host, MeanWeighter) else 1.0
+        ours, our_components = weighted_by(SumWeighter(weights={key: self.weights[key] for key in added}), added, scale)
+        total = total + ours
+        return total, {**components, **our_components, **unused, "total": total}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(host={self.host}, weights={self.weights})"
+
+
+class StepWeighter:
+    """Gives what another weighter gives, after one wait for the device; upstream's weighters wait for every loss.
+
+    It also refuses a step with features or logits that are not finite, before any optimizer has moved.
+
+    Args:
+        weighter: weighs and adds the losses.
+        finite: a hook that has seen the features and logits.
+
+    Raises:
+        ValueError: at a call, NaN or infinite features or logits.
+    """
+
+    def __init__(self, weighter: Weighter, finite: FiniteHook) -> None:
+        self.weighter, self.finite = weighter, finite
+
+    def __call__(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Returns the total loss for the backward pass, and all weighted losses with their `total` as numbers."""
+        seen = self.finite.take()
+        if seen and losses:
+            # the total, which is read in any case, tells whether all are finite
+            first = next(iter(losses))
+            losses = {**losses, first: losses[first] + nothing_or_nan(list(seen.values()))}
+        total, weighted = weighted_by(self.weighter, losses)
+        numbers = as_numbers(weighted)
+        if not math.isfinite(numbers["total"]):
+            with validate_args(True):
+                for name, tensor in seen.items():
+                    check_finite(tensor, name)
+        return total, numbers
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.weighter})"
+
+
+def weighted_by(weighter: Any, losses: Mapping[str, Tensor], scale: float = 1.0) -> tuple[Tensor, dict[str, Any]]:
+    """Returns the total and the weighted losses with their `total`, where it is known how, without a wait.
+
+    Args:
+        weighter: upstream's, `HostWeighter`, or one of your own, which is called.
+        losses: scalars by loss key.
+        scale: one more factor on all losses, for upstream's weighters.
+    """
+    if isinstance(weighter, HostWeighter):
+        return weighter.weighted(losses)
+    if type(weighter) not in (MeanWeighter, SumWeighter):
+        return weighter(losses)
+    assert_keys_are_present(weighter.weights, "weights", losses)
+    weighted = dict(losses)
+    for factors in (weighter.weights, dict.fromkeys(losses, weighter.scale * scale)):
+        weighted = {key: times(loss, factors.get(key, 1)) for key, loss in weighted.items()}
+    total = weighter.reduction(list(weighted.values()))
+    return total, {**weighted, "total": total}
+
+
+def times(loss: Tensor, factor: float) -> Tensor:
+    """Returns a multiple of a loss; the loss itself for 1."""
+    return loss if factor == 1 else loss * factor
+
+
+def as_numbers(losses: Mapping[str, Any]) -> dict[str, float]:
+    """Returns losses as numbers, after one wait for the device."""
+    unread = {key: loss for key, loss in losses.items() if isinstance(loss, Tensor)}
+    values = torch.stack([loss.detach() for loss in unread.values()]).tolist() if unread else []
+    return {**losses, **dict(zip(unread, values, strict=True))}
+
+
+def nothing_or_nan(tensors: list[Tensor]) -> Tensor:
+    """Returns a scalar: 0 if all values are finite, NaN if not."""
+    with torch.no_grad():
+        extremes = [extreme for one in tensors if one.numel() for extreme in torch.aminmax(one)]
+        return (torch.stack(extremes) * 0).sum()
