@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
-from .results import Result, by_seed, headline
+from .results import Result
+from .tables import by_seed, headline
 
 OURS, FLOOR, CEILING = "dmsrl", "source_only", "target_supervised"
 MARK = "▼"  # negative transfer

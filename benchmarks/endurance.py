@@ -1,11 +1,12 @@
 """A long run on the embedded task, in any precision: memory, time of a step, threads and file handles, accuracy."""
 
+import json
 import math
 import os
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from .methods import get_method
 from .peak_memory import MEGABYTE, bytes_of_process
-from .results import commit, versions, write_whole
+from .provenance import STALE, commit, made_by, versions
+from .results import write_whole
 from .tasks import DataPlace, load_task
 from .training import Plan, accuracies, batches, infer, setup_of
 
@@ -69,7 +71,7 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
 
 
 def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
-    """Gives a backward pass with a scaled loss; where the scaled gradients overflow the step does nothing."""
+    """Returns a backward pass with a scaled loss; where the scaled gradients overflow the step does nothing."""
     scaler = torch.amp.GradScaler("cpu")
 
     def backward(loss: Tensor) -> None:
@@ -85,18 +87,36 @@ def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
 
 
 def growth(mib: list[float]) -> float | None:
-    """Gives how much larger the largest is than the first, as a share of it; None without any."""
+    """Returns how much larger the largest is than the first, as a share of it; None without any."""
     return max(mib) / mib[0] - 1 if mib else None
 
 
 def open_things() -> dict[str, int]:
-    """Gives the numbers of Python's threads, of all threads, and of open files."""
+    """Returns the numbers of Python's threads, of all threads, and of open files."""
     tasks, files = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
     return {"python_threads": threading.active_count(), "threads": tasks, "files": files}
 
 
 def write_endurance(folder: Path, steps: int, precision: str, seed: int) -> dict[str, Any]:
-    """Trains, writes the result into a folder, and gives it."""
-    result = endure(steps, precision, seed)
-    write_whole(folder / f"endurance-{precision}-{steps}-seed{seed}.json", result)
+    """Trains, writes the result into `endurance.json` in a folder, in place of one of the same kind, and returns it."""
+    result, path = endure(steps, precision, seed), folder / "endurance.json"
+    runs = json.loads(path.read_text())["runs"] if path.is_file() else []
+    kind = ("precision", "steps", "seed")
+    others = [run for run in runs if any(run[key] != result[key] for key in kind)]
+    made = {"versions": result["versions"], "commit": result["commit"]}
+    write_whole(path, {"runs": sorted([*others, result], key=lambda run: [run[key] for key in kind]), **made})
     return result
+
+
+def rows(told: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what `endurance.json` holds as a table, a row a run."""
+    head = ["precision", "steps", "seed", "accuracy, %", "losses finite", "memory growth", "last / first 1,000 steps"]
+    table = [head]
+    for run in told["runs"]:
+        seconds, growth = run["seconds_per_step"], run["memory_growth"]
+        grown = "-" if growth is None else f"{100 * growth:.1f} %"
+        cells = [f"{100 * run['accuracy']:.1f}", "yes" if run["losses_are_finite"] else "no", grown]
+        stale = f" {STALE}" if made_by(run) != made_by(told) else ""
+        kind = [run["precision"] + stale, f"{run['steps']:,}", str(run["seed"])]
+        table.append([*kind, *cells, f"{seconds[-1] / seconds[0]:.2f}"])
+    return table

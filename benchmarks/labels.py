@@ -4,7 +4,7 @@ On features of a network that was trained on the source alone; prototypes are se
 target's training part are used to count alone, and tasks are those on which settings may be chosen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,7 +15,8 @@ from pytorch_adapt.adapters import BaseAdapter
 from dmsrl_adapt import PrototypeLabeler
 
 from .methods import get_method
-from .results import commit, versions, write_whole
+from .provenance import commit, versions
+from .results import write_whole
 from .tasks import DataPlace, Task, load_task
 from .training import Plan, infer, train
 
@@ -31,12 +32,12 @@ LABELERS: dict[str, dict[str, Any]] = {
 
 
 def trained(task: Task, seed: int, steps: int) -> BaseAdapter:
-    """Gives a method's adapter after so many steps, the same for the same seed."""
+    """Returns a method's adapter after so many steps, the same for the same seed."""
     return train(task, get_method(METHOD), seed, Plan(steps=steps, scorings=1)).adapter
 
 
 def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
-    """Gives by labeller the share of right labels with none rejected (`all`), the share that the default threshold
+    """Returns by labeller the share of right labels with none rejected (`all`), the share that the default threshold
     keeps (`kept`), and that of right ones among these (`right_of_kept`)."""
     adapter = trained(task, seed, steps)
     source, target = (infer(adapter, part.inputs, n) for n, part in enumerate((task.source, task.target_train)))
@@ -69,8 +70,13 @@ def write_labels(
             yield runs
 
 
+def told(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what `labels.json` holds as a table."""
+    return rows(result["runs"])
+
+
 def rows(runs: list[dict[str, Any]]) -> list[list[str]]:
-    """Gives a table of the right labels, none rejected, in %, means over seeds, a row a task."""
+    """Returns a table of the right labels, none rejected, in %, means over seeds, a row a task."""
     tasks, names = list(dict.fromkeys(run["task"] for run in runs)), [CLASSIFIER, *LABELERS]
     table = [["right labels, %", *names]]
     for task in tasks:

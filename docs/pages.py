@@ -19,7 +19,6 @@ WRITTEN = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "benchmarks/README.md": "benchmarks/README.md",
-    "benchmarks/results/README.md": "benchmarks/results/README.md",
 }
 FIRST = ("two_folders.md", "results.md", "recipe.md", "choosing.md")  # in this order, the others by name
 WHOLE_STEP = {"DMSRLHook", "AttachedHook", "DMSRL", "attach_dmsrl"}
@@ -111,7 +110,6 @@ def main() -> None:
         lines += [f"    - {title}\n", *write_reference(module, names, charts)]
     lines += [
         "- [Benchmarks](benchmarks/README.md)\n",
-        "- [Results](benchmarks/results/README.md)\n",
         "- [Contributing](CONTRIBUTING.md)\n",
         "- [Changelog](CHANGELOG.md)\n",
     ]

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import grid, results
+from benchmarks import grid, provenance
 from benchmarks.cli import main
 from benchmarks.methods import get_method, methods
 from benchmarks.report import notes, write_report
-from benchmarks.results import is_done, make_result, read_results, table, write_result
+from benchmarks.results import is_done, make_result, read_results, write_result
+from benchmarks.tables import task_rows
 from benchmarks.tasks import DataPlace, Task, load_task
 from benchmarks.training import Plan, batches, train
 
@@ -225,16 +226,16 @@ def test_a_commit_made_while_a_run_trains_is_not_named(
     feature_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = iter(["before", "after"])
-    results.commit.cache_clear()
-    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=next(head)))
+    provenance.commit.cache_clear()
+    monkeypatch.setattr(provenance, "git", lambda *_: SimpleNamespace(stdout=next(head), returncode=0))
     seen = []
     monkeypatch.setattr(
-        grid, "train", lambda *given, **named: (seen.append(results.commit()), train(*given, **named))[1]
+        grid, "train", lambda *given, **named: (seen.append(provenance.commit()), train(*given, **named))[1]
     )
     out = tmp_path / "out"
     command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
     assert main([*command, "--methods", "source_only", "--seeds", "0,1", "--steps", "2"]) == 0
-    results.commit.cache_clear()
+    provenance.commit.cache_clear()
     assert seen == ["before"] * 2
     assert [result["commit"] for result in read_results(out)] == ["before"] * 2
 
@@ -274,7 +275,7 @@ def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tm
     assert result["accuracy"] == {"last": None, "selected": None, "oracle": None}
     assert result["confusion"] is None
     assert np.isfinite(result["curve"][-1]["selector"])
-    assert table({"dmsrl": [result]})[1][1] == "-"
+    assert task_rows({"dmsrl": [result]})[1][1] == "-"
 
 
 def test_images_without_labels_are_trained_on_and_reported(

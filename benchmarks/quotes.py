@@ -1,0 +1,123 @@
+"""Tables of studies in README and docs, between `<!-- study NAME: VIEW -->` and `<!-- end -->`.
+
+`VIEW` is one of `VIEWS`. `VIEW | ROW | COLUMN` is a single figure, and may stand within a line.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from . import endurance, labels, open_set, speed, speed_labeler
+from .ablation import ablation_rows
+from .comparison import OURS
+from .overview import overview
+from .pairs import pair_rows
+from .provenance import ROOT, STALE, Made, marked_unlike, usual
+from .results import Result
+from .runs import TABLE, read_runs
+from .sensitivity import sensitivity_rows
+from .studies import Study, read_study
+from .tables import as_text, by_task_and_method, score_rows, task_rows, trial_rows
+
+Rows = list[list[str]]
+BLOCK = re.compile(r"(<!-- study ([a-z0-9_]+): (.+?) -->)(.*?)(<!-- end -->)", flags=re.DOTALL)
+PAGES = ("README.md", "benchmarks/README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+
+
+def only_task(results: list[Result]) -> Rows:
+    """Returns the table of the study's one task."""
+    (methods,) = by_task_and_method(results).values()
+    return task_rows(methods)
+
+
+VIEWS: dict[str, Callable[[list[Result]], Rows]] = {
+    "ablation": ablation_rows,
+    "overview": overview,
+    "pairs": pair_rows,
+    "scores": score_rows,
+    "sensitivity": sensitivity_rows,
+    "task": only_task,
+    "trials": trial_rows,
+}
+# of measurements: what their file holds as rows
+MEASURED: dict[str, Callable[[dict[str, object]], Rows]] = {
+    "endurance": endurance.rows,
+    "labels": labels.told,
+    "open_set": open_set.told,
+    "speed": speed.rows,
+    "speed_labeler": speed_labeler.rows,
+}
+
+
+def reference(results: list[Result]) -> Made:
+    """Returns the commit and versions that others in a table are marked against: those of most runs of our method."""
+    return usual([run for run in results if run["method"] == OURS] or results)
+
+
+def rows_of(study: Study, view: str, table: Path = TABLE) -> Rows:
+    """Returns the table of a view. Raises `ValueError` for an unknown one, or where there is nothing to tell."""
+    if study.makes and view in MEASURED:
+        rows = MEASURED[view](json.loads((ROOT / study.makes[0]).read_text()))
+    elif view in VIEWS:
+        results = read_runs(table, *(part.name for part in study.parts))
+        rows = VIEWS[view](marked_unlike(results, reference(results)))
+    else:
+        raise ValueError(f"there is no view {view!r}; there are {', '.join((*VIEWS, *MEASURED))}")
+    if not rows:
+        raise ValueError(f"{study.name} has nothing for {view!r}")
+    return rows
+
+
+def caption(study: Study, rows: Rows, table: Path = TABLE) -> str:
+    """Returns a line that names the study, how large it is, what made it, and what the mark means."""
+    if study.makes:
+        commit = json.loads((ROOT / study.makes[0]).read_text())["commit"]
+        text = f"Study `{study.name}`: {study.title}, commit {commit}."
+    else:
+        results = read_runs(table, *(part.name for part in study.parts))
+        seeds = sorted({run["seed"] for run in results})
+        told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+        commit = reference(results)[0]
+        text = f"Study `{study.name}`: {len(results)} runs, {told}, {study.steps} steps, commit {commit}."
+    is_marked = any(row[0].endswith(STALE) for row in rows)
+    return f"{text} {STALE} has runs of another commit or other versions." if is_marked else text
+
+
+def quoted(name: str, what: str, table: Path = TABLE) -> str:
+    """Returns what stands between the marks: a table and its caption, or a single figure."""
+    study, (view, *cell) = read_study(name), [part.strip() for part in what.split("|")]
+    rows = rows_of(study, view, table)
+    if not cell:
+        return f"\n\n{as_text(rows, is_markdown=True)}\n\n{caption(study, rows, table)}\n\n"
+    found = {row[0].removesuffix(f" {STALE}"): row for row in rows}
+    try:
+        return found[cell[0]][rows[0].index(cell[1])]
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"{name}: {view} has no cell {' | '.join(cell)}") from error
+
+
+def filled(text: str, study: str | None = None, table: Path = TABLE) -> str:
+    """Returns a page with what it quotes made anew, of one study or of all."""
+
+    def anew(found: re.Match[str]) -> str:
+        start, name, what, old, end = found.groups()
+        return start + (quoted(name, what, table) if study in (None, name) else old) + end
+
+    return BLOCK.sub(anew, text)
+
+
+def studies_in(text: str) -> set[str]:
+    """Returns the names of the studies that a page quotes."""
+    return {found[2] for found in BLOCK.finditer(text)}
+
+
+def fill_pages(study: str, table: Path = TABLE) -> list[Path]:
+    """Makes anew what README and docs quote of a study; returns the pages that changed."""
+    changed = []
+    for page in (ROOT / name for name in PAGES):
+        old = page.read_text()
+        if (new := filled(old, study, table)) != old:
+            page.write_text(new)
+            changed.append(page)
+    return changed
