@@ -1,6 +1,6 @@
-"""What a row of the table does not hold: a file a study with curves, confusion matrices, and features for pictures.
+"""What a row of the table does not hold: curves, confusion matrices, and features for pictures.
 
-It lies beside the table, `details/STUDY.tar.xz`, and has a JSON file a run, and an `.npz` where features are kept.
+They lie beside the table in an archive of its name, `runs.tar.xz`: `STUDY/RUN.json`, and `STUDY/RUN.npz` for features.
 """
 
 import io
@@ -15,19 +15,14 @@ from .results import Result, key_of, run_path
 FIELDS = ("classes", "confusion", "selected_by", "curve")
 
 
-def run_name(run: Mapping[str, Any]) -> str:
-    """Returns the name of a run's files, without an ending."""
-    return run_path(Path(), *key_of(run)).stem
+def details_name(study: str, run: Mapping[str, Any]) -> str:
+    """Returns the name of a run's files in the archive, without an ending."""
+    return f"{study}/{run_path(Path(), *key_of(run)).stem}"
 
 
-def details_path(table: Path, study: str) -> Path:
-    """Returns where the details of a study lie."""
-    return table.parent / "details" / f"{study}.tar.xz"
-
-
-def read_details(table: Path, study: str) -> dict[str, Result]:
-    """Returns the fields of `FIELDS` and the features by run, as far as there are any."""
-    path, found = details_path(table, study), dict[str, Result]()
+def read_details(table: Path) -> dict[str, Result]:
+    """Returns `FIELDS` and features by name, as far as there are any."""
+    path, found = table.with_suffix(".tar.xz"), dict[str, Result]()
     if not path.is_file():
         return found
     with tarfile.open(path, "r:xz") as archive:
@@ -39,9 +34,9 @@ def read_details(table: Path, study: str) -> dict[str, Result]:
     return found
 
 
-def write_details(table: Path, study: str, details: Mapping[str, Result]) -> None:
-    """Writes the details of a study; the same bytes for the same runs."""
-    path = details_path(table, study)
+def write_details(table: Path, details: Mapping[str, Result]) -> None:
+    """Writes the details of all runs by name; the same bytes for the same runs."""
+    path = table.with_suffix(".tar.xz")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     with tarfile.open(unfinished, "w:xz", preset=9) as archive:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from . import endurance, labels, open_set, speed, speed_labeler
 from .ablation import ablation_rows
@@ -40,13 +41,13 @@ VIEWS: dict[str, Callable[[list[Result]], Rows]] = {
     "task": only_task,
     "trials": trial_rows,
 }
-# of measurements: what their file holds as rows
-MEASURED: dict[str, Callable[[dict[str, object]], Rows]] = {
-    "endurance": endurance.rows,
-    "labels": labels.told,
-    "open_set": open_set.told,
-    "speed": speed.rows,
-    "speed_labeler": speed_labeler.rows,
+# of measurements: the file in `measured`, and what it holds as rows
+MEASURED: dict[str, tuple[str, Callable[[dict[str, Any]], Rows]]] = {
+    "endurance": ("endurance.json", endurance.rows),
+    "labels": ("labels.json", labels.told),
+    "open_set": ("open_set.json", open_set.told),
+    "speed": ("speed-cpu.json", speed.rows),
+    "speed_labeler": ("speed-labeler-cpu.json", speed_labeler.rows),
 }
 
 
@@ -55,41 +56,36 @@ def reference(results: list[Result]) -> Made:
     return usual([run for run in results if run["method"] == OURS] or results)
 
 
-def rows_of(study: Study, view: str, table: Path = TABLE) -> Rows:
-    """Returns the table of a view. Raises `ValueError` for an unknown one, or where there is nothing to tell."""
-    if study.makes and view in MEASURED:
-        rows = MEASURED[view](json.loads((ROOT / study.makes[0]).read_text()))
+def table_of(study: Study, view: str, table: Path = TABLE) -> tuple[Rows, str]:
+    """Returns the table of a view, and a line that names the study, its size, and what made it.
+
+    Raises `ValueError` for an unknown view, or where there is nothing to tell.
+    """
+    name = f"Study `{study.name}`"
+    if study.commands and view in MEASURED:
+        file, rows_of = MEASURED[view]
+        told = json.loads(table.with_name("measured").joinpath(file).read_text())
+        rows, caption = rows_of(told), f"{name}, `{file}`, commit {told['commit']}."
     elif view in VIEWS:
         results = read_runs(table, *(part.name for part in study.parts))
-        rows = VIEWS[view](marked_unlike(results, reference(results)))
+        seeds = ", ".join(map(str, sorted({run["seed"] for run in results})))
+        made = reference(results)
+        rows = VIEWS[view](marked_unlike(results, made))
+        caption = f"{name}: {len(results)} runs, seeds {seeds}, {study.steps} steps, commit {made[0]}."
     else:
         raise ValueError(f"there is no view {view!r}; there are {', '.join((*VIEWS, *MEASURED))}")
     if not rows:
         raise ValueError(f"{study.name} has nothing for {view!r}")
-    return rows
-
-
-def caption(study: Study, rows: Rows, table: Path = TABLE) -> str:
-    """Returns a line that names the study, how large it is, what made it, and what the mark means."""
-    if study.makes:
-        commit = json.loads((ROOT / study.makes[0]).read_text())["commit"]
-        text = f"Study `{study.name}`: {study.title}, commit {commit}."
-    else:
-        results = read_runs(table, *(part.name for part in study.parts))
-        seeds = sorted({run["seed"] for run in results})
-        told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-        commit = reference(results)[0]
-        text = f"Study `{study.name}`: {len(results)} runs, {told}, {study.steps} steps, commit {commit}."
     is_marked = any(row[0].endswith(STALE) for row in rows)
-    return f"{text} {STALE} has runs of another commit or other versions." if is_marked else text
+    return rows, f"{caption} {STALE} has runs of another commit or other versions." if is_marked else caption
 
 
 def quoted(name: str, what: str, table: Path = TABLE) -> str:
     """Returns what stands between the marks: a table and its caption, or a single figure."""
-    study, (view, *cell) = read_study(name), [part.strip() for part in what.split("|")]
-    rows = rows_of(study, view, table)
+    view, *cell = [part.strip() for part in what.split("|")]
+    rows, caption = table_of(read_study(name), view, table)
     if not cell:
-        return f"\n\n{as_text(rows, is_markdown=True)}\n\n{caption(study, rows, table)}\n\n"
+        return f"\n\n{as_text(rows, is_markdown=True)}\n\n{caption}\n\n"
     found = {row[0].removesuffix(f" {STALE}"): row for row in rows}
     try:
         return found[cell[0]][rows[0].index(cell[1])]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .details import read_details, run_name, write_details
+from .details import details_name, read_details, write_details
 from .packed import packed, unpacked
 from .results import Result, key_of, read_results, result_files
 
@@ -83,12 +83,12 @@ def read_runs(table: Path, *studies: str) -> list[Result]:
     if missing := [name for name in studies if name not in there]:
         raise ValueError(f"{table} has no runs of {', '.join(missing)}; it has {', '.join(there) or 'none'}")
     results: dict[tuple[str, str, int], Result] = {}
+    details = read_details(table)
     for name in studies or there:
-        details = read_details(table, name)
         for row in (row for row in rows if row["study"] == name):
             if key_of(row) in results:
                 raise ValueError(f"two studies of {table} hold {' '.join(map(str, key_of(row)))}; name fewer studies")
-            results[key_of(row)] = {**result_of(row), **details.get(run_name(row), {})}
+            results[key_of(row)] = {**result_of(row), **details.get(details_name(name, row), {})}
     return list(results.values())
 
 
@@ -122,7 +122,6 @@ def collect(folders: Iterable[Path], study: str, table: Path = TABLE) -> int:
         raise ValueError(f"{', '.join(map(str, folders))} hold no results")
     fresh = {key_of(result) for result in results}
     kept = [row for row in read_rows(table) if row["study"] != study or key_of(row) not in fresh]
-    details = read_details(table, study) | {run_name(result): result for result in results}
-    write_details(table, study, details)
+    write_details(table, read_details(table) | {details_name(study, result): result for result in results})
     write_rows(table, [*kept, *(row_of(study, result) for result in results)])
     return len(results)

@@ -1,13 +1,14 @@
 """Studies: what README and docs quote, each described by a file `studies/NAME.toml`.
 
 A study is a grid of runs (`tasks`, `methods`, `seeds`, and `steps`, `network`, `score_on` where they are not the usual
-ones), or all runs of other studies (`of`), or measurements (`commands`, and `makes`, the files that these write).
+ones), or all runs of other studies (`of`), or measurements (`commands`: by file the commands that write it).
 `picture` is what README or docs show of it, one of `study_pictures.DRAWN`.
 """
 
 import json
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).with_name("studies")
-KeyOfRun = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Study:
     score_on: str = "test"
     keeps_features: bool = False
     of: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-    makes: tuple[str, ...] = ()
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     picture: str | None = None
 
     @property
@@ -52,7 +51,7 @@ class Study:
         return Plan(steps=self.steps, network=self.network, score_on=self.score_on)
 
     @property
-    def keys(self) -> list[KeyOfRun]:
+    def keys(self) -> list[tuple[str, str, int]]:
         """Task, method and seed of its runs."""
         return [(task, name, seed) for task in self.tasks for name in self.methods for seed in self.seeds]
 
@@ -72,7 +71,7 @@ def read_study(name: str) -> Study:
     if name not in study_names():
         raise ValueError(f"there is no study {name!r}; there are {', '.join(study_names())}")
     told: dict[str, Any] = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    if unknown := told.keys() - {field.name for field in fields(Study)}:
+    if unknown := told.keys() - {one.name for one in fields(Study)}:
         raise ValueError(f"{name}.toml has unknown keys: {', '.join(sorted(unknown))}")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
     return Study(**{"name": name, **values})
@@ -83,23 +82,24 @@ class State:
     """How much of a study is there.
 
     total: number of its runs or, of measurements, files.
-    missing, stale: which of them; stale ones were made by other code or versions than today's.
+    missing, stale: which of them, by `key_of` or name; stale ones were made by other code or versions than today's.
     hours: training time of the runs that are there, None for measurements.
     """
 
     total: int
-    missing: list[KeyOfRun]
-    stale: list[KeyOfRun]
+    missing: list[Any]
+    stale: list[Any]
     hours: float | None = None
 
 
 def state(study: Study, table: Path = TABLE) -> State:
     """Returns how much of a study's runs is in the table or, of measurements, how many of its files are there."""
-    if study.makes:
-        missing = [(name, "", 0) for name in study.makes if not (ROOT / name).is_file()]
-        told = [name for name in study.makes if name.endswith(".json") and (ROOT / name).is_file()]
-        stale = [(name, "", 0) for name in told if is_stale(json.loads((ROOT / name).read_text()))]
-        return State(len(study.makes), missing, stale)
+    if study.commands:
+        files = {name: ROOT / name for name in study.commands}
+        there = {name: path for name, path in files.items() if path.is_file()}
+        told = {name: json.loads(path.read_text()) for name, path in there.items() if path.suffix == ".json"}
+        stale = [name for name, result in told.items() if is_stale(result)]
+        return State(len(files), [name for name in files if name not in there], stale)
     states = [grid_state(part, table) for part in study.parts]
     hours = sum(one.hours or 0.0 for one in states)
     missing, stale = ([key for one in states for key in getattr(one, what)] for what in ("missing", "stale"))

@@ -56,12 +56,13 @@ def run(study: Study, options: argparse.Namespace) -> list[Report]:
 
 
 def measure(study: Study, options: argparse.Namespace) -> list[Report]:
-    """Runs the commands of a study of measurements, where a file is missing or all are to be made anew."""
+    """Runs the commands of files that are missing, or stale where these are to be made anew."""
     from ..cli import main  # the command line imports this module
 
     if options.data_dir:
         os.environ["DMSRL_ADAPT_DATA"] = str(options.data_dir)
-    if state(study).missing or options.redo_stale:
-        for command in study.commands:
+    found = state(study)
+    for file in [*found.missing, *(found.stale if options.redo_stale else [])]:
+        for command in study.commands[file]:
             main(shlex.split(command))
     return []

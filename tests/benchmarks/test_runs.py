@@ -21,7 +21,7 @@ from .fake_results import fake_result, write_fakes
 SETTINGS = {
     "local": None,
     "gate": True,
-    "weight": 0.3,
+    "rate": 0.3,
     "levels": [1, -1],
     "network": "small",
     "odd": "1",
@@ -109,16 +109,17 @@ def test_collecting_again_replaces_runs_and_leaves_the_others(tmp_path: Path) ->
     collect([tmp_path / "second"], "one", table)
     scores = {(row["study"], row["method"]): row["accuracy_last"] for row in read_rows(table)}
     assert scores == {("one", "dann"): 0.4, ("one", "mcc"): 0.7, ("two", "dann"): 0.4, ("two", "mcc"): 0.5}
-    assert read_details(table, "one")["digits__mcc__seed0"]["confusion"][0][0] == 70
-    before = table.read_bytes(), (tmp_path / "details" / "one.tar.xz").read_bytes()
+    assert read_details(table)["one/digits__mcc__seed0"]["confusion"][0][0] == 70
+    archive = tmp_path / "runs.tar.xz"
+    before = table.read_bytes(), archive.read_bytes()
     collect([tmp_path / "second"], "one", table)
-    assert before == (table.read_bytes(), (tmp_path / "details" / "one.tar.xz").read_bytes())
+    assert before == (table.read_bytes(), archive.read_bytes())
 
 
 def test_a_table_without_details_is_reported_too(folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "runs.csv"
     collect([folder], "mine", table)
-    (tmp_path / "details" / "mine.tar.xz").unlink()
+    (tmp_path / "runs.tar.xz").unlink()
     text = re.sub(" +", " ", write_report(table, out=tmp_path / "out").read_text())
     assert "| dmsrl | 76.0 ± 1.4 |" in text and "Confusion matrices" not in text
 

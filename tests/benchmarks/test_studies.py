@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import grid, quotes, studies
+from benchmarks import cli, grid, quotes, studies
 from benchmarks.cli import main
 from benchmarks.commands import study as study_command
 from benchmarks.provenance import ROOT, STALE
@@ -43,7 +43,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", study_names())
 def test_a_committed_study_is_whole_and_names_tasks_that_there_are(name: str) -> None:
     study = read_study(name)
-    assert study.title and bool(study.tasks) + bool(study.of) + bool(study.commands) == 1
+    assert study.title
+    assert bool(study.tasks) + bool(study.of) + bool(study.commands) == 1
     assert set(study.tasks) <= set(task_names())
     assert len(set(study.keys)) == len(study.keys)
     assert state(study).missing == []
@@ -66,6 +67,20 @@ def test_every_study_is_quoted_or_shown() -> None:
     text = "".join((ROOT / page).read_text() for page in PAGES)
     shown = {name for name in study_names() if f"pictures/{name}.png" in text}
     assert set(study_names()) == studies_in(text) | shown
+
+
+def test_measurements_are_run_where_their_file_is_missing(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml = 'title = "Times"\n[commands]\n"there.json" = ["speed --rounds 2"]\n"gone.png" = ["regions a", "list"]\n'
+    (own / "studies" / "mine.toml").write_text(toml)
+    (own / "there.json").write_text('{"commit": "0123456789ab", "versions": {}}')
+    called: list[list[str]] = []
+    monkeypatch.setattr(studies, "ROOT", own)
+    monkeypatch.setattr(cli, "main", lambda command: called.append(command))
+    (own / "page.md").write_text("nothing")
+    found = state(read_study("mine"))
+    assert (found.total, found.missing, found.stale, found.hours) == (2, ["gone.png"], ["there.json"], None)
+    assert main(["study", "mine"]) == 1 and called == [["regions", "a"], ["list"]]
+    assert main(["study", "mine", "--redo-stale"]) == 1 and called[-1] == ["speed", "--rounds", "2"]
 
 
 def test_the_pictures_that_are_committed_are_those_that_pages_show() -> None:
