@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_adapt.adapters import BaseAdapter
 
 from dmsrl_adapt import Checkpoints
-from dmsrl_adapt.checkpoints import stateful
+from dmsrl_adapt.training.checkpoints import stateful
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Notes:
     kept: Mapping[str, Any] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Gives both."""
+        """Returns both."""
         return {"run": dict(self.run), "kept": dict(self.kept)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

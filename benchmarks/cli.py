@@ -13,7 +13,7 @@ MODULES = {name: import_module(f"{commands.__name__}.{name}") for name in NAMES}
 
 
 def parser() -> argparse.ArgumentParser:
-    """Gives the command line's parser."""
+    """Returns the command line's parser."""
     cli = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare DMSRL with other methods.")
     named = cli.add_subparsers(dest="command", required=True)
     for name, module in MODULES.items():

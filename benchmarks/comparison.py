@@ -16,32 +16,32 @@ Tasks = Mapping[str, Mapping[str, list[Result]]]
 
 
 def scored(tasks: Tasks) -> dict[str, Mapping[str, list[Result]]]:
-    """Gives the tasks whose targets have labels."""
+    """Returns the tasks whose targets have labels."""
     return {task: methods for task, methods in tasks.items() if all(map(by_seed, methods.values()))}
 
 
 def shared_methods(tasks: Tasks) -> list[str]:
-    """Gives the methods that were run on all tasks, by name."""
+    """Returns the methods that were run on all tasks, by name."""
     return sorted(set.intersection(*map(set, tasks.values()))) if tasks else []
 
 
 def paired(runs: list[Result], others: list[Result]) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the headline scores of both, in per cent, seed by seed: of the seeds that both have."""
+    """Returns the headline scores of both, in per cent, seed by seed: of the seeds that both have."""
     ours, theirs = by_seed(runs), by_seed(others)
     seeds = sorted(ours.keys() & theirs.keys())
     return np.array([ours[seed] for seed in seeds]), np.array([theirs[seed] for seed in seeds])
 
 
 def paired_gaps(tasks: Tasks, name: str, other: str) -> dict[str, np.ndarray]:
-    """Gives by task how far a method is above another, in points, a number for each seed that both have; without tasks
-    on which they share no seed."""
+    """Returns by task how far a method is above another, in points, a number for each seed that both have. Tasks on
+    which they share no seed are left out."""
     pairs = {task: paired(methods.get(name, []), methods.get(other, [])) for task, methods in tasks.items()}
     return {task: ours - theirs for task, (ours, theirs) in pairs.items() if len(ours)}
 
 
 def against(runs: list[Result], others: list[Result]) -> tuple[float, float] | None:
-    """Gives how far a method is above another on a task, in points, and the standard error of that over the seeds that
-    both have; None where they have none, an error of NaN where they have one."""
+    """Returns how far a method is above another on a task, in points, and the standard error of that over the seeds
+    that both have; None where they have none, an error of NaN where they have one."""
     ours, theirs = paired(runs, others)
     gaps = ours - theirs
     if not len(gaps):
@@ -62,7 +62,7 @@ def is_level(runs: list[Result], others: list[Result]) -> bool:
 
 
 def gap_closed(runs: list[Result], methods: Mapping[str, list[Result]]) -> float | None:
-    """Gives the share of the way from source-only training to training on target labels; below 0 or above 1 where a
+    """Returns the share of the way from source-only training to training on target labels; below 0 or above 1 where a
     method is outside. None where one of the two was not run or the second is not the better."""
     three = methods.get(FLOOR, []), runs, methods.get(CEILING, [])
     if not all(map(by_seed, three)):
@@ -72,7 +72,7 @@ def gap_closed(runs: list[Result], methods: Mapping[str, list[Result]]) -> float
 
 
 def ranks_of(tasks: Tasks, names: Sequence[str]) -> np.ndarray:
-    """Gives the ranks of methods on each task by their mean over seeds, shape (tasks, methods): 1 is best, equal ones
+    """Returns the ranks of methods on each task by their mean over seeds, shape (tasks, methods): 1 is best, equal ones
     share theirs."""
     means = np.array([[headline(methods[name]) for name in names] for methods in tasks.values()])
     return np.array([rankdata(-of_task) for of_task in means])

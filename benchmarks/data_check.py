@@ -44,12 +44,12 @@ def check_need(need: Need, place: DataPlace) -> bool:
 
 
 def told(counts: Mapping[str, int]) -> str:
-    """Gives a text with the number of each class."""
+    """Returns a text with the number of each class."""
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def part_table(task: Task) -> list[list[str]]:
-    """Gives the rows of a table: a part of the task each, with its samples of each class."""
+    """Returns the rows of a table: a part of the task each, with its samples of each class."""
     rows = [["part", "samples", *task.classes]]
     for part in PARTS:
         split = getattr(task, part)

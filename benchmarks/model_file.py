@@ -7,7 +7,7 @@ from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
 from dmsrl_adapt import keys
-from dmsrl_adapt.checkpoints import read_archive, write
+from dmsrl_adapt.training.checkpoints import read_archive, write
 
 from .frozen_features import NETWORK, frozen_features
 from .grid import OwnTask
@@ -35,7 +35,7 @@ class Model:
     is_frozen: bool
 
     def class_probs(self, images: Tensor) -> Tensor:
-        """Gives class probabilities, float32 (N, K), of images, uint8 (N, 3, size, size), taken for the target's.
+        """Returns class probabilities, float32 (N, K), of images, uint8 (N, 3, size, size), taken for the target's.
 
         Raises `ValueError` for a model that was trained on other inputs, such as feature vectors.
         """
@@ -69,7 +69,7 @@ def write_model(path: Path, outcome: Outcome, task: Task, own: OwnTask, method: 
 
 
 def read_model(path: Path) -> Model:
-    """Gives the model of a file, without running code.
+    """Returns the model of a file, without running code.
 
     Raises `ValueError` for a file that is torn, damaged, something else, or of networks that are made otherwise here.
     """

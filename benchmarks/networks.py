@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone
-from dmsrl_adapt.layers import StoredMaps
+from dmsrl_adapt.backbones import StoredMaps
 
 FEATURE_DIM = 256
 SMALL_POOLS = {"small": "flatten", "pooled": "avg"}  # by the name of a network: what is made of its map
@@ -38,7 +38,7 @@ FeatureExtractor = Bottleneck | MultiLevelBackbone
 def feature_extractor(
     shape: tuple[int, ...], network: str, local: str | None, map_shapes: Sequence[tuple[int, int, int]] = ()
 ) -> FeatureExtractor:
-    """Gives a fresh G, with `feature_dim`, for inputs of `shape`, (C, H, W) or (D,).
+    """Returns a fresh G, with `feature_dim`, for inputs of `shape`, (C, H, W) or (D,).
 
     Args:
         shape: of one sample.

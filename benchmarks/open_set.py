@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from dmsrl_adapt.layers import certainty, known_classes
+from dmsrl_adapt.losses import certainty, known_classes
 
 from .methods import Method, get_method
 from .provenance import commit, versions

@@ -15,7 +15,7 @@ NAMED = 4  # tasks up to which they are named, not counted
 
 
 def overview(results: list[Result]) -> list[list[str]]:
-    """Gives the rows of a table over tasks, best mean first, of the methods that were run on all tasks.
+    """Returns the rows of a table over tasks, best mean first, of the methods that were run on all tasks.
 
     Columns: mean over tasks of the mean over seeds; mean rank among the methods shown but the ceiling; tasks on which
     the method is best of these; tasks on which it is best or, over seeds, not below the best by more than one standard
@@ -47,7 +47,7 @@ def overview(results: list[Result]) -> list[list[str]]:
 
 
 def places_of(tasks: Tasks, names: list[str]) -> dict[str, list[str]]:
-    """Gives by method its mean rank, on how many tasks it is best, and on how many best or tied, as `overview` shows
+    """Returns by method its mean rank, on how many tasks it is best, and on how many best or tied, as `overview` shows
     them."""
     ranks, cells = ranks_of(tasks, names), {}
     for name, own in zip(names, ranks.T, strict=True):

@@ -17,7 +17,7 @@ def start_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Gives the peak since the start in MiB: of a GPU what tensors took, else what the whole process had in memory,
+    """Returns the peak since the start in MiB: of a GPU what tensors took, else what the whole process had in memory,
     libraries and data included. None where the system does not tell (it does on Linux)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MEGABYTE
@@ -27,6 +27,6 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def bytes_of_process(key: str) -> int:
-    """Gives a number of bytes that Linux keeps of this process: VmRSS, in memory now, or VmHWM, at most so far."""
+    """Returns a number of bytes that Linux keeps of this process: VmRSS, in memory now, or VmHWM, at most so far."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     return 1024 * int(lines[key].split()[0])

@@ -29,7 +29,7 @@ class Prediction:
 
 
 def predict(model: Model, folder: Path) -> list[Prediction]:
-    """Gives predictions of all images below a folder, in the order of their names.
+    """Returns predictions of all images below a folder, in the order of their names.
 
     Raises `DataError` where there is none, or one cannot be read, and `ValueError` for a model of other inputs.
     """
@@ -56,7 +56,7 @@ def write_csv(found: list[Prediction], folder: Path, path: Path) -> Path:
 
 
 def extremes(found: list[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
-    """Gives the most certain, and the least certain, each the more extreme first; of few images no more than half."""
+    """Returns the most certain, and the least certain, each the more extreme first; of few images no more than half."""
     ordered = sorted(found, key=lambda one: one.confidence)
     count = min(ROWS * COLUMNS, max(len(found) // 2, 1))
     return ordered[::-1][:count], ordered[:count]

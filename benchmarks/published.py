@@ -50,7 +50,7 @@ class Published:
         return f"{self.name}. Source: {self.source}. Protocol: {self.protocol}. Mind: {self.caveat}."
 
     def rows(self, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[list[str]]:
-        """Gives a row for each published method, and below each ours of the same name; then the rest of ours.
+        """Returns a row for each published method, and below each ours of the same name; then the rest of ours.
 
         tasks: our own results by task and method; empty for the published ones alone.
         """
@@ -66,7 +66,7 @@ class Published:
         return [*rows, *own.values()]
 
     def own_row(self, name: str, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[str]:
-        """Gives our results of a method in the order of the columns, "-" for a task that was not run."""
+        """Returns our results of a method in the order of the columns, "-" for a task that was not run."""
         found = [tasks.get(task, {}).get(name) for task in self.tasks]
         cells = ["-" if runs is None else percent(runs, runs[0]["metric"]) for runs in found]
         known = [headline(runs) for runs in found if runs]
@@ -75,6 +75,6 @@ class Published:
 
 
 def published() -> list[Published]:
-    """Gives all tables."""
+    """Returns all tables."""
     tables: list[dict[str, Any]] = json.loads(FILE.read_text())
     return [Published(**{**one, "columns": tuple(one["columns"]), "tasks": tuple(one["tasks"])}) for one in tables]

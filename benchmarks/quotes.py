@@ -68,10 +68,11 @@ def table_of(study: Study, view: str, table: Path = TABLE) -> tuple[Rows, str]:
         rows, caption = rows_of(told), f"{name}, `{file}`, commit {told['commit']}."
     elif view in VIEWS:
         results = read_runs(table, *(part.name for part in study.parts))
-        seeds = ", ".join(map(str, sorted({run["seed"] for run in results})))
+        seeds = sorted({run["seed"] for run in results})
         made = reference(results)
         rows = VIEWS[view](marked_unlike(results, made))
-        caption = f"{name}: {len(results)} runs, seeds {seeds}, {study.steps} steps, commit {made[0]}."
+        told = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        caption = f"{name}: {len(results)} runs, {told}, {study.steps} steps, commit {made[0]}."
     else:
         raise ValueError(f"there is no view {view!r}; there are {', '.join((*VIEWS, *MEASURED))}")
     if not rows:

@@ -35,7 +35,7 @@ class Regions:
 
 
 def regions_of(adapter: BaseAdapter, images: Tensor, domain: int) -> Regions:
-    """Gives the regions for the decision made: last map of G times the gradient of the largest logit, over channels.
+    """Returns the regions for the decision made: last map of G times the gradient of the largest logit, over channels.
 
     Where the map is pooled by its average alone this is Grad-CAM. Windows and flattened maps weigh every place for
     itself, which the mean gradient of Grad-CAM would lose; this form keeps it (HiResCAM, arXiv 2011.08891).
@@ -99,12 +99,12 @@ def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, pat
 
 
 def as_pair(regions: Regions) -> tuple[Tensor, Tensor]:
-    """Gives the heat and the probabilities."""
+    """Returns the heat and the probabilities."""
     return regions.heat, regions.probs
 
 
 def first_of_classes(split: Split, count: int) -> list[int]:
-    """Gives the row of the first sample of each class; of one without any that of the first sample."""
+    """Returns the row of the first sample of each class; of one without any that of the first sample."""
     found = [torch.nonzero(split.known_labels == number)[:, 0] for number in range(count)]
     return [int(rows[0]) if len(rows) else 0 for rows in found]
 

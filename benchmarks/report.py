@@ -169,7 +169,7 @@ def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
 
 
 def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
-    """Gives a row a method and a column a task, best mean first; methods that lack a task come after the others."""
+    """Returns a row a method and a column a task, best mean first; methods that lack a task come after the others."""
     names = list(dict.fromkeys(name for methods in tasks.values() for name in methods))
     scores = {name: {task: headline(of[name]) for task, of in tasks.items() if name in of} for name in names}
     best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
@@ -195,7 +195,7 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
 
 
 def as_markdown(parts: list[Chapter], out: Path) -> str:
-    """Gives the report as markdown, with pictures beside it in `out`."""
+    """Returns the report as markdown, with pictures beside it in `out`."""
     lines = []
     for number, part in enumerate(parts):
         lines += ["#" * min(number + 1, 2) + f" {part.title}\n", *(f"{text}\n" for text in part.texts)]
@@ -213,7 +213,7 @@ def is_wide(path: Path) -> bool:
 
 
 def inlined(path: Path) -> str:
-    """Gives a picture as an address that holds it."""
+    """Returns a picture as an address that holds it."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
@@ -233,6 +233,6 @@ def notes(methods: Mapping[str, list[Result]]) -> str:
 
 
 def differing_settings(runs: list[Result]) -> list[str]:
-    """Gives the keys of the settings that are not the same in all runs; those of methods differ between methods."""
+    """Returns the keys of the settings that are not the same in all runs; those of methods differ between methods."""
     keys = dict.fromkeys(key for run in runs for key in run["settings"])
     return [key for key in keys if len({json.dumps(run["settings"].get(key), sort_keys=True) for run in runs}) > 1]

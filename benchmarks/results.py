@@ -31,7 +31,7 @@ def key_of(run: Mapping[str, Any]) -> tuple[str, str, int]:
 def make_result(
     task: Task, method: Method, seed: int, plan: Plan, outcome: Outcome, data: Mapping[str, Any] | None = None
 ) -> Result:
-    """Gives everything that a result file says; benchmarks/README.md describes the fields."""
+    """Returns everything that a result file says; benchmarks/README.md describes the fields."""
     return {
         "task": task.name,
         "method": method.name,
@@ -103,13 +103,13 @@ def chosen(method: Method, plan: Plan, data: Mapping[str, Any] | None) -> dict[s
 def checkpoint_of(
     folder: Path, task: str, method: Method, seed: int, plan: Plan, data: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Gives the checkpoint of a run, in a folder beside where its result is going to be."""
+    """Returns the checkpoint of a run, in a folder beside where its result is going to be."""
     run = {**chosen(method, plan, data), "versions": versions(), "commit": commit()}
     return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".checkpoints"), run)
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Gives the result files in a folder, without those in folders below it, by task, method and seed."""
+    """Returns the result files in a folder, without those in folders below it, by task, method and seed."""
     return sorted(folder.glob("*__*__seed*.json"))
 
 

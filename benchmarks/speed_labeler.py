@@ -58,7 +58,7 @@ Timed = Callable[[], Any]
 
 
 def points() -> list[Point]:
-    """Gives the problems of all sweeps, each once."""
+    """Returns the problems of all sweeps, each once."""
     swept = [replace(Point(), **{name: value}) for name, values in SWEEPS.items() for value in values]
     return list(dict.fromkeys(swept))
 
@@ -76,23 +76,23 @@ class Problem:
         self.classes = torch.arange(point.prototypes, device=device)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Gives a pass over the target: the same features again and again, under the indices of all samples."""
+        """Returns a pass over the target: the same features again and again, under the indices of all samples."""
         for start in range(0, self.point.samples, BATCH):
             size = min(BATCH, self.point.samples - start)
             yield self.features[:size], torch.arange(start, start + size, device=self.device)
 
     def labeler(self) -> PrototypeLabeler:
-        """Gives a labeller with the prototypes."""
+        """Returns a labeller with the prototypes."""
         labeler = PrototypeLabeler(self.point.prototypes, self.point.dim, self.point.samples).to(self.device)
         labeler.fit(self.prototypes, self.classes)
         return labeler
 
     def memory(self) -> NeighborhoodAggregation:
-        """Gives upstream's memory of all features; ten classes, on whose number it hardly depends."""
+        """Returns upstream's memory of all features; ten classes, on whose number it hardly depends."""
         return NeighborhoodAggregation(self.point.samples, self.point.dim, num_classes=10).to(self.device)
 
     def passes(self) -> dict[str, Timed]:
-        """Gives what is timed over a whole pass."""
+        """Returns what is timed over a whole pass."""
         labeler, table = self.labeler(), self.prototypes.t().contiguous()
         centroid = NearestCentroid()
         # two samples a class, with the prototype in their middle: of one there is no spread to look at
@@ -107,7 +107,7 @@ class Problem:
         }
 
     def steps(self) -> dict[str, Timed]:
-        """Gives what is timed over training steps: labelling a batch, and learning from it and a source batch."""
+        """Returns what is timed over training steps: labelling a batch, and learning from it and a source batch."""
         labeler, memory, table = self.labeler(), self.memory(), self.prototypes.t().contiguous()
         rows = self.features[:STEP_BATCH]
         idx, logits = torch.arange(len(rows), device=self.device), torch.randn(len(rows), 10, device=self.device)
@@ -126,7 +126,7 @@ class Problem:
 
 
 def seconds(action: Timed, device: torch.device, repeats: int = 1) -> float:
-    """Gives the time of one of several repeats."""
+    """Returns the time of one of several repeats."""
     start = time.perf_counter()
     for _ in range(repeats):
         action()
@@ -136,7 +136,7 @@ def seconds(action: Timed, device: torch.device, repeats: int = 1) -> float:
 
 
 def in_turn(actions: dict[str, Timed], rounds: int, device: torch.device, repeats: int = 1) -> dict[str, list[float]]:
-    """Gives the seconds of every round by contender."""
+    """Returns the seconds of every round by contender."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
@@ -145,7 +145,7 @@ def in_turn(actions: dict[str, Timed], rounds: int, device: torch.device, repeat
 
 
 def peak_memory(kind: str, point: Point) -> int | None:
-    """Gives the bytes that a process needs for a pass, or for a step with upstream's memory; None but on Linux."""
+    """Returns the bytes that a process needs for a pass, or for a step with upstream's memory; None but on Linux."""
     if not sys.platform.startswith("linux"):
         return None
     code = f"from benchmarks.speed_labeler import *; print(own_peak({kind!r}, {point!r}))"
@@ -154,7 +154,7 @@ def peak_memory(kind: str, point: Point) -> int | None:
 
 
 def own_peak(kind: str, point: Point) -> int:
-    """Gives the bytes by which this process grew at most, beyond the features and prototypes it was given."""
+    """Returns the bytes by which this process grew at most, beyond the features and prototypes it was given."""
     problem = Problem(point, torch.device("cpu"))
     small = Problem(replace(point, samples=STEP_BATCH), torch.device("cpu"))
     small.labeler().relabel(small.batches())  # what is loaded at the first use is not counted
@@ -169,7 +169,7 @@ def own_peak(kind: str, point: Point) -> int:
 
 
 def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
-    """Gives everything about a point; times are medians over the rounds."""
+    """Returns everything about a point; times are medians over the rounds."""
     # what is loaded or made at the first use is not counted
     in_turn(Problem(replace(point, samples=STEP_BATCH), device).passes(), 1, device)
     problem = Problem(point, device)
@@ -193,7 +193,7 @@ def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
 
 
 def bytes_a_sample(measured: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Gives the growth of peak memory between the two largest targets, in bytes a sample."""
+    """Returns the growth of peak memory between the two largest targets, in bytes a sample."""
     usual = asdict(Point())
     less, more = (
         next(one for one in measured if {key: one[key] for key in usual} == {**usual, "samples": samples})
@@ -232,7 +232,7 @@ def write_labeler_speed(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """Gives a table, a row a point."""
+    """Returns a table, a row a point."""
     step = result["training_step"]["seconds"]
     table = [["samples", "dim", "prototypes", "pass, s", "/ product", "/ argmax", "labelling / training step", "MiB"]]
     for one in result["points"]:

@@ -67,14 +67,14 @@ def to_inputs(samples: Tensor) -> Tensor:
 
 
 def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Gives rows of a data set for ever, every sample once a pass, the last incomplete batch left out."""
+    """Returns rows of a data set for ever, every sample once a pass, the last incomplete batch left out."""
     size = min(batch_size, count)
     while True:
         yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
 
 
 def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: int = 0) -> Iterator[dict[str, Tensor]]:
-    """Gives training batches under upstream's keys, from the one after `done` on. For the ceiling the labelled target
+    """Returns training batches under upstream's keys, from the one after `done` on. For the ceiling the labelled target
     takes the source's place."""
     generator = torch.Generator().manual_seed(seed)
     source = task.target_train if is_supervised else task.source
@@ -94,17 +94,17 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: i
 
 
 def restyled_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict[str, Tensor]:
-    """Gives one of the other styles of each sample, chosen at random, where the split has any."""
-    if split.restyled is None:
+    """Returns one of the other styles of each sample, chosen at random, where the split has any."""
+    if split.augmented is None:
         return {}
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(split.restyled.shape[1], (len(rows),), generator=generator)
-    return {keys.restyled(domain): to_inputs(split.restyled[rows, chosen])}
+    chosen = torch.randint(split.augmented.shape[1], (len(rows),), generator=generator)
+    return {keys.augmented(domain): to_inputs(split.augmented[rows, chosen])}
 
 
 @torch.no_grad()
 def infer(adapter: BaseAdapter, inputs: Tensor, domain: int, batch_size: int = 500) -> dict[str, Tensor]:
-    """Gives features, logits and predicted probabilities ("preds"), as upstream's validators take them."""
+    """Returns features, logits and predicted probabilities ("preds"), as upstream's validators take them."""
     adapter.models.eval()
     parts, device = [], device_of(adapter)
     for part in inputs.split(batch_size):
@@ -182,26 +182,26 @@ def train(
 
 
 def setup_of(task: Task, plan: Plan) -> Setup:
-    """Gives the problem as a method sees it."""
+    """Returns the problem as a method sees it."""
     shape = tuple(task.source.inputs.shape[1:])
     return Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network, task.map_shapes)
 
 
 def undisturbed(seconds: list[float]) -> float:
-    """Gives the lower decile of the steps' times: what a step takes while the machine does nothing else."""
+    """Returns the lower decile of the steps' times: what a step takes while the machine does nothing else."""
     counted = seconds[WARM_UP:] or seconds
     return statistics.quantiles(counted, n=10, method="inclusive")[0] if len(counted) > 1 else counted[0]
 
 
 def score(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, Any]:
-    """Gives accuracy on the scored part, and the label-free scores on the target's training part."""
+    """Returns accuracy on the scored part, and the label-free scores on the target's training part."""
     predicted = infer(adapter, scored.inputs, 1)["logits"].argmax(1)
     label_free = label_free_scores(infer(adapter, task.target_train.inputs[:2000], 1))
     return {**accuracies(scored.labels, predicted), "validators": label_free, "selector": label_free[SELECTOR]}
 
 
 def embedding(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, np.ndarray]:
-    """Gives features and labels of some source samples and some scored target samples."""
+    """Returns features and labels of some source samples and some scored target samples."""
     arrays = {}
     for domain, (name, split) in enumerate((("source", task.source), ("target", scored))):
         rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:EMBEDDED]
@@ -212,7 +212,7 @@ def embedding(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, np.n
 
 
 def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
-    """Gives accuracies of the last step, of the step that the selector picks, of the best step (oracle), and of the
+    """Returns accuracies of the last step, of the step that the selector picks, of the best step (oracle), and of the
     steps that each label-free validator picks."""
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     by_validator = {name: picked(outcome.curve, name) for name in VALIDATORS}
@@ -235,7 +235,7 @@ def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
 
 
 def picked(curve: list[dict[str, Any]], validator: str) -> dict[str, Any]:
-    """Gives the first of the points that a validator finds best; one at which the model diverged is never better."""
+    """Returns the first of the points that a validator finds best; one at which the model diverged is never better."""
     scores = [point["validators"][validator] for point in curve]
     return curve[int(np.argmax([-np.inf if score is None else score for score in scores]))]
 

@@ -49,7 +49,7 @@ class Search:
 
 
 def distributions(method: Method) -> dict[str, BaseDistribution]:
-    """Gives where to look for each setting. Raises `ValueError` where the method has nothing to tune."""
+    """Returns where to look for each setting. Raises `ValueError` where the method has nothing to tune."""
     if not method.space:
         raise ValueError(f"{method.name} has nothing to tune")
     return {
@@ -59,14 +59,14 @@ def distributions(method: Method) -> dict[str, BaseDistribution]:
 
 
 def named(method: Method, settings: Mapping[str, Any]) -> str:
-    """Gives the method's name with settings in brackets, none for those that it has anyway."""
+    """Returns the method's name with settings in brackets, none for those that it has anyway."""
     changed = {key: value for key, value in settings.items() if value != method.settings[key]}
     texts = (f"{key}={json.dumps(value)}" for key, value in changed.items())
     return f"{method.name}[{','.join(texts)}]" if changed else method.name
 
 
 def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settings:
-    """Gives the settings to try after `trials`: the written ones first, then what Optuna makes of those; the same ones
+    """Returns the settings to try after `trials`: the written ones first, then what Optuna makes of those; the same ones
     whether the search was interrupted or not."""
     space = distributions(method)
     if not trials:
@@ -84,7 +84,7 @@ def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settin
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """Gives the value inside of a distribution that is next to this one."""
+    """Returns the value inside of a distribution that is next to this one."""
     if isinstance(distribution, FloatDistribution):
         return float(np.clip(value, distribution.low, distribution.high))
     return value
@@ -148,12 +148,12 @@ def tune(
 
 
 def best(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Gives the first of the best trials."""
+    """Returns the first of the best trials."""
     return max(trials, key=lambda trial: -np.inf if trial["value"] is None else trial["value"])
 
 
 def read_log(folder: Path, search: Search) -> dict[str, Any]:
-    """Gives the log of this search, an empty one where there is none. Raises `ValueError` for that of another."""
+    """Returns the log of this search, an empty one where there is none. Raises `ValueError` for that of another."""
     path = folder / LOG
     if not path.exists():
         return {**search.described(), "trials": {}, "best": {}}
@@ -165,7 +165,7 @@ def read_log(folder: Path, search: Search) -> dict[str, Any]:
 
 
 def rows(log: Mapping[str, Any]) -> list[list[str]]:
-    """Gives a table of what was found, a row a method."""
+    """Returns a table of what was found, a row a method."""
     shown = [["method", "trials", "as written", "best", "best settings"]]
     for name, trials in log["trials"].items():
         values = ["-" if trial["value"] is None else f"{trial['value']:.4f}" for trial in (trials[0], best(trials))]

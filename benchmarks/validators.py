@@ -20,7 +20,7 @@ BY_LABELS = "validation"  # instead of a validator: target labels of a part that
 
 
 def label_free_scores(seen: Mapping[str, Tensor]) -> dict[str, float | None]:
-    """Gives the score of every validator, higher is better; None where the model diverged.
+    """Returns the score of every validator, higher is better; None where the model diverged.
 
     seen: features (N, D), logits and predicted probabilities "preds" (N, K) of target samples.
     """

@@ -2,36 +2,43 @@
 
 from .adapter import DMSRL
 from .attach import attach_dmsrl
-from .checkpoints import Checkpoints
+from .attached_hook import AttachedHook
+from .backbones import FrozenMaps, MultiLevelBackbone, align_faces, face_landmarks, frozen_maps
 from .components import dmsrl_components
-from .face_landmarks import align_faces, face_landmarks
-from .frozen_maps import FrozenMaps, frozen_maps
+from .dmsrl_hook import DMSRLHook
 from .hooks import (
-    AttachedHook,
-    DMSRLHook,
+    AugmentHook,
+    BackboneHook,
+    ConsistencyHook,
+    KnownTargetLabelsHook,
     LevelFeaturesHook,
     MarginMetricHook,
     MIMinimizationHook,
     ProgressHook,
     PseudoLabelHook,
-    RampHook,
-    RandomStyleHook,
-    SourceSkillHook,
-    StyledFeaturesHook,
-    TargetLabelsHook,
+    SourceAccuracyHook,
+    TargetClassificationHook,
     TwoBranchMIHook,
-    ViewConsistencyHook,
+    WarmUpHook,
 )
-from .layers import MarginMetricLoss, MultiLevelBackbone, PrototypeLabeler
-from .recipes import Recipe
+from .labelers import PrototypeLabeler
+from .losses import MarginMetricLoss
+from .recipe import DEFAULT, PUBLISHED, Recipe
+from .training import Checkpoints
 from .version import __version__
 
 __all__ = [
+    "DEFAULT",
     "DMSRL",
+    "PUBLISHED",
     "AttachedHook",
+    "AugmentHook",
+    "BackboneHook",
     "Checkpoints",
+    "ConsistencyHook",
     "DMSRLHook",
     "FrozenMaps",
+    "KnownTargetLabelsHook",
     "LevelFeaturesHook",
     "MIMinimizationHook",
     "MarginMetricHook",
@@ -40,14 +47,11 @@ __all__ = [
     "ProgressHook",
     "PrototypeLabeler",
     "PseudoLabelHook",
-    "RampHook",
-    "RandomStyleHook",
     "Recipe",
-    "SourceSkillHook",
-    "StyledFeaturesHook",
-    "TargetLabelsHook",
+    "SourceAccuracyHook",
+    "TargetClassificationHook",
     "TwoBranchMIHook",
-    "ViewConsistencyHook",
+    "WarmUpHook",
     "__version__",
     "align_faces",
     "attach_dmsrl",

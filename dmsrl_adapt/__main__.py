@@ -6,14 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from .layers.faiss_search import load_faiss
+from .labelers.faiss_search import load_faiss
 from .version import __version__
 
 PACKAGES = ("torch", "pytorch-adapt", "timm", "torchvision", "numpy", "pytorch-ignite", "lightning", "accelerate")
 
 
 def report() -> str:
-    """Gives a line a thing: this package, Python, the packages it works with, FAISS and the GPUs that each sees."""
+    """Returns a line a thing: this package, Python, the packages it works with, FAISS and the GPUs that each sees."""
     lines = [f"dmsrl_adapt {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
     lines += [f"{package} {installed(package)}" for package in PACKAGES]
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
@@ -21,7 +21,7 @@ def report() -> str:
 
 
 def installed(package: str) -> str:
-    """Gives the version of a package, or says that there is none."""
+    """Returns the version of a package, or says that there is none."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -29,7 +29,7 @@ def installed(package: str) -> str:
 
 
 def faiss_line() -> str:
-    """Gives version, kind and number of GPUs of FAISS, or why it cannot be used."""
+    """Returns version, kind and number of GPUs of FAISS, or why it cannot be used."""
     try:
         faiss = load_faiss()
     except ImportError as error:

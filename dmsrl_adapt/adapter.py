@@ -1,20 +1,23 @@
 """Adapter: the whole method for upstream's framework wrappers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.adapters.utils import with_opt
-from pytorch_adapt.containers import KeyEnforcer, MultipleContainers, Optimizers
+from pytorch_adapt.containers import KeyEnforcer, Misc, Models, MultipleContainers, Optimizers
+from torch import Tensor, nn
 
 from . import keys
-from .checkpoints import allow_upstream_checkpoints
-from .hooks import DMSRLHook
-from .layers import TrainingProgress
-from .layers.processes import is_shared, of_all_processes
-from .recipes import Recipe, get_recipe
+from .components import Components, one_recipe
+from .dmsrl_hook import DMSRLHook
+from .processes import is_shared, of_all_processes
+from .recipe import DEFAULT
+from .training import TrainingProgress
+from .training.checkpoints import allow_upstream_checkpoints
 
-OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
+CONTAINERS = ("models", "optimizers", "lr_schedulers", "misc")
 
 
 class DMSRL(BaseAdapter):
@@ -22,45 +25,71 @@ class DMSRL(BaseAdapter):
 
     |Container|Required keys|
     |---|---|
-    |models|`G`, `C`, and `margin_metric`, `mi_critic` where the recipe has those parts; with `mi="two_branch"`
-    `mi_branch` and `mi_estimator` in place of `mi_critic`|
-    |optimizers|the same; those that are not given are made: Adam with learning rate 1e-3, or where the recipe, whatever
-    its name, has class centres (`margin="centers"`, as the published one) SGD with learning rate 0.01 and momentum 0.9,
-    both with weight decay 5e-4; for the centres SGD with learning rate 1.0 alone; for `mi_branch` and `mi_estimator`
-    four times the learning rate, since a bound holds only where they keep up with the features|
-    |misc|`training_progress`, and `pseudo_labeler` where the recipe has one|
+    |models|`G`, `C`, and those of `dmsrl_components`|
+    |optimizers|the same; those that are not given are made as the recipe has them: Adam with learning rate 1e-3 and weight
+    decay 5e-4, or what a part says, see `CenterMargin` and `TwoBranchMI`|
+    |misc|those of `dmsrl_components`|
 
-    Under the Ignite wrapper the ramps run over the wrapper's iterations, unless `dmsrl_components` was given
-    `total_steps`.
+    The recipe is the one that the modules carry. Under the Ignite wrapper warm-ups run over the wrapper's iterations,
+    unless `dmsrl_components` was given `total_steps`.
 
     Args:
         *args: upstream's containers `models`, `optimizers`, `lr_schedulers`, `misc`, in this order.
-        hook_kwargs: arguments of `DMSRLHook`, for one `{"recipe": "published"}`.
+        hook_kwargs: arguments of `DMSRLHook`. A `recipe` is for modules that were not made by `dmsrl_components`.
         **kwargs: the containers by name, and upstream's other arguments.
 
     Raises:
         KeyError: a container lacks a key, or has one that the recipe does not know.
-        ValueError: unknown recipe.
+        ValueError: modules of two recipes, or a recipe that is not that of the modules.
 
     Examples:
-        >>> from pytorch_adapt.containers import Misc, Models
         >>> from dmsrl_adapt import dmsrl_components
         >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
-        >>> models = Models({"G": torch.nn.Linear(4, 8), "C": torch.nn.Linear(8, 3), **parts.models})
-        >>> adapter = DMSRL(models=models, misc=Misc(parts.misc))
+        >>> adapter = DMSRL.of(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3), parts)
         >>> adapter.inference(torch.zeros(2, 4))["logits"].shape
         torch.Size([2, 3])
     """
 
     def __init__(self, *args: Any, hook_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         allow_upstream_checkpoints()
-        self.recipe = get_recipe((hook_kwargs or {}).get("recipe", "default"))
-        super().__init__(*args, hook_kwargs=hook_kwargs, **kwargs)
+        hook_kwargs = dict(hook_kwargs or {})
+        given = {**dict(zip(CONTAINERS, args, strict=False)), **kwargs}
+        containers = [*(kwargs.get("default_containers") or {}).values(), *(given.get(name) for name in CONTAINERS)]
+        modules = [module for one in containers if isinstance(one, Mapping) for module in one.values()]
+        self.recipe = one_recipe(hook_kwargs.get("recipe"), modules) or DEFAULT
+        super().__init__(*args, hook_kwargs={**hook_kwargs, "recipe": self.recipe}, **kwargs)
+
+    @classmethod
+    def of(cls, G: nn.Module, C: nn.Module, parts: Components, **kwargs: Any) -> "DMSRL":
+        """Returns the adapter of a feature extractor, a classifier and what `dmsrl_components` gives.
+
+        Args:
+            G: takes inputs, returns features, shape (N, D).
+            C: takes features, returns logits, shape (N, K).
+            parts: made for the same D and K.
+            **kwargs: those of `DMSRL` but for `models` and `misc`.
+        """
+        models = Models({keys.G: G, keys.C: C, **parts.models})
+        return cls(models=models, misc=Misc(dict(parts.misc)), **kwargs)
 
     @property
     def hook_cls(self) -> type[DMSRLHook]:
         """The hook that the adapter wraps."""
         return DMSRLHook
+
+    def inference(self, x: Tensor, domain: Any = None, **inputs: Tensor) -> dict[str, Tensor]:
+        """Returns `features`, shape (N, D), and `logits`, shape (N, K).
+
+        Args:
+            x: inputs of G.
+            domain: not used; upstream's wrappers pass it.
+            **inputs: what G takes beside images, for example `landmarks`.
+        """
+        if not inputs:
+            outputs: dict[str, Tensor] = super().inference(x, domain=domain)
+            return outputs
+        features = self.models[keys.G](x, **inputs)
+        return {"features": features, "logits": self.models[keys.C](features)}
 
     def init_containers_and_check_keys(self, containers: MultipleContainers) -> None:
         """Checks the models' keys first: upstream makes their optimizers before it looks whether they are there."""
@@ -73,14 +102,13 @@ class DMSRL(BaseAdapter):
         self.hook = self.hook_cls(opts=with_opt(list(self.optimizers.keys())), **hook_kwargs)
 
     def get_key_enforcer(self) -> KeyEnforcer:
-        """Gives the keys that the recipe needs in each container."""
+        """Returns the keys that the recipe needs in each container."""
         models = [keys.G, keys.C, *self.recipe.model_keys]
         return KeyEnforcer(models=models, optimizers=models, misc=self.recipe.misc_keys)
 
     def get_default_containers(self) -> MultipleContainers:
-        """Gives an optimizer for every module, to be replaced by those that the user gives."""
-        optimizers = default_optimizers(self.recipe)
-        return MultipleContainers(optimizers=Optimizers(optimizers))
+        """Returns an optimizer for every module, to be replaced by those that the user gives."""
+        return MultipleContainers(optimizers=Optimizers(self.recipe.optimizers))
 
     def before_training_starts_default(self, framework: Any) -> None:
         """Tells the ramps how long the run is, where nobody else has."""
@@ -103,19 +131,3 @@ def check_lengths(framework: Any) -> None:
         lengths = of_all_processes(mine).tolist()
         if len(set(lengths)) > 1:
             raise ValueError(f"all processes must take the same number of steps, got {lengths}; see docs/robustness.md")
-
-
-def default_optimizers(recipe: Recipe) -> dict[str, OptimizerChoice]:
-    """Gives class and arguments of an optimizer for every trained module of the recipe, by module key.
-
-    They depend on whether the recipe has class centres (`margin="centers"`) and two branches, not on its name.
-    """
-    has_centers = recipe.margin == "centers"
-    sgd: OptimizerChoice = (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4})
-    usual: OptimizerChoice = sgd if has_centers else (torch.optim.Adam, {"lr": 1e-3, "weight_decay": 5e-4})
-    optimizers = dict.fromkeys((keys.G, keys.C, *recipe.model_keys), usual)
-    fast: OptimizerChoice = (usual[0], {**usual[1], "lr": 4 * usual[1]["lr"]})
-    optimizers |= {key: fast for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR) if key in optimizers}
-    if has_centers:
-        optimizers[keys.MARGIN_METRIC] = (torch.optim.SGD, {"lr": 1.0})
-    return optimizers

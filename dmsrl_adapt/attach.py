@@ -1,6 +1,7 @@
 """One line that puts parts of DMSRL into any other method of pytorch-adapt."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 import torch
@@ -10,12 +11,11 @@ from pytorch_adapt.containers import Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 
 from . import keys
-from .adapter import check_lengths, default_optimizers, tell_length
-from .checkpoints import allow_upstream_checkpoints
-from .components import Components
-from .hooks import AttachedHook
-from .hooks.attached import fitting_recipe
-from .recipes import Recipe
+from .adapter import check_lengths, tell_length
+from .attached_hook import AttachedHook, fitting_recipe
+from .components import Components, one_recipe
+from .recipe import DEFAULT, Recipe
+from .training.checkpoints import allow_upstream_checkpoints
 
 Adapter = TypeVar("Adapter", bound=BaseAdapter)
 Opts = Sequence[torch.optim.Optimizer] | Sequence[str]
@@ -56,15 +56,16 @@ def attach_dmsrl(
 ) -> Any:
     """Puts parts of DMSRL into a method that already runs, in the step and place where they belong; see `AttachedHook`.
 
-    A hook gives a hook, to be called with `parts.models` and `parts.misc` in its context. An adapter is changed and
-    given back: the modules that the recipe needs join its containers, with optimizers as `DMSRL` has them, to be
-    replaced in `adapter.optimizers`; ramps run over the iterations of upstream's Ignite wrapper, as for `DMSRL`.
-    docs/hosts.md tells, for every method of pytorch-adapt, what it takes and what that costs.
+    For a hook it returns a hook, to be called with `parts.models` and `parts.misc` in its context. An adapter is
+    modified in place and returned: the modules that the recipe needs join its containers, with optimizers as `DMSRL`
+    has them, which can be replaced in `adapter.optimizers`; warm-ups run over the iterations of upstream's Ignite
+    wrapper, as for `DMSRL`. docs/hosts.md lists, for every method of pytorch-adapt, what it takes and what that costs.
 
     Args:
         host: a training hook or an adapter of pytorch-adapt, ready to train.
         parts: what `dmsrl_components` gives; for an adapter only.
-        recipe: the same as for `dmsrl_components`; None for the default without the parts that the host refuses.
+        recipe: for modules that were not made by `dmsrl_components`. None takes the one that they carry. Parts of the
+            default that the host refuses are left out; other recipes must not have any.
         opts: optimizers, for an adapter names in its context, of modules that the host's own do not hold: for a hook
             those of the recipe, for an adapter those of `post` alone.
         pre: hooks before the host's, for example `LevelFeaturesHook`.
@@ -73,7 +74,8 @@ def attach_dmsrl(
 
     Raises:
         TypeError: neither a training hook nor an adapter; parts for a hook, or none for an adapter.
-        ValueError: the host refuses a part of the recipe, and says why; an adapter has one of the modules already.
+        ValueError: the host refuses a part of the recipe, and says why; modules of two recipes, or of another one than
+            `recipe`; an adapter has one of the modules already.
         KeyError: parts lack a module that the recipe needs.
 
     Examples:
@@ -87,7 +89,7 @@ def attach_dmsrl(
         >>> images = {"src_imgs": torch.ones(2, 4), "target_imgs": torch.ones(2, 4)}
         >>> labels = {"src_labels": torch.tensor([0, 1]), "target_sample_idx": torch.tensor([5, 7])}
         >>> sorted(adapter.training_step({**images, **labels})["x_loss"])[:3]
-        ['margin_metric_loss', 'mcc_loss', 'mi_loss']
+        ['consistency_loss', 'margin_metric_loss', 'mcc_loss']
     """
     if isinstance(host, BaseHook):
         if parts is not None:
@@ -103,36 +105,47 @@ def attach_dmsrl(
 def attach_to_adapter(
     adapter: Adapter, parts: Components, recipe: str | Recipe | None, opts: list[Any], *hook_args: Any
 ) -> Adapter:
-    """Gives the adapter with the hook of `AttachedHook(host, recipe, opts, *hook_args)` and what it needs."""
-    fitting = fitting_recipe(adapter.hook, recipe)
+    """Returns the adapter with the hook of `AttachedHook(host, recipe, opts, *hook_args)` and what it needs."""
+    given = one_recipe(recipe, [*parts.models.values(), *parts.misc.values()]) or DEFAULT
+    fitting = fitting_recipe(adapter.hook, given)
     models = {key: find(parts.models, key) for key in fitting.model_keys}
     misc = {key: find(parts.misc, key) for key in fitting.misc_keys}
     taken = sorted({*models, *misc} & {*adapter.models, *adapter.misc, *adapter.optimizers})
     if taken:
         raise ValueError(f"adapter must not have modules of the names that its new parts have, got {taken}")
-    adapter.hook = AttachedHook(adapter.hook, fitting, [*with_opt(list(models)), *opts], *hook_args)
-    optimizers = Optimizers({key: default_optimizers(fitting)[key] for key in models})
+    adapter.hook = AttachedHook(adapter.hook, given, [*with_opt(list(models)), *opts], *hook_args)
+    optimizers = Optimizers({key: fitting.optimizers[key] for key in models})
     optimizers.create_with(models)
     for container, ours in ((adapter.models, models), (adapter.misc, misc), (adapter.optimizers, optimizers)):
         container.update(ours)
-    adapter.before_training_starts = also_telling_length(adapter.before_training_starts, misc[keys.TRAINING_PROGRESS])
+    adapter.before_training_starts = BeforeTraining(adapter, adapter.before_training_starts)
     allow_upstream_checkpoints()
     return adapter
 
 
 def find(modules: Mapping[str, Any], key: str) -> Any:
-    """Gives the module of that key. Raises `KeyError` where parts were made for another recipe."""
+    """Returns the module of that key. Raises `KeyError` where parts lack it."""
     if key not in modules:
         raise KeyError(f"parts must have {key!r} for this recipe, got {sorted(modules)}")
     return modules[key]
 
 
-def also_telling_length(before: Callable[[Any], None], progress: Any) -> Callable[[Any], None]:
-    """Gives what a framework wrapper calls at the start of training, so that the ramps know its length too."""
+@dataclass
+class BeforeTraining:
+    """What a framework wrapper calls at the start of training, so that warm-ups know its length too.
 
-    def start(framework: Any) -> None:
-        before(framework)
+    A class and no closure, so that an adapter can be pickled, and a copy of one tells its own modules.
+
+    Args:
+        adapter: the adapter that is trained.
+        host: what the wrapper would call otherwise.
+    """
+
+    adapter: BaseAdapter
+    host: Callable[[Any], None]
+
+    def __call__(self, framework: Any) -> None:
+        """Tells the adapter's training progress how many steps the framework wrapper is going to take."""
+        self.host(framework)
         check_lengths(framework)
-        tell_length(progress, framework)
-
-    return start
+        tell_length(self.adapter.misc[keys.TRAINING_PROGRESS], framework)

@@ -9,6 +9,7 @@ DOMAINS = (SRC, TARGET)
 
 SRC_LABELS = "src_labels"
 TARGET_LABELS = "target_labels"
+TARGET_KNOWN_LABELS = "target_known_labels"
 TARGET_SAMPLE_IDX = "target_sample_idx"
 TARGET_PSEUDO_LABELS = "target_pseudo_labels"
 TARGET_PSEUDO_WEIGHTS = "target_pseudo_weights"
@@ -21,7 +22,7 @@ MI_CRITIC = "mi_critic"
 MI_BRANCH = "mi_branch"
 MI_ESTIMATOR = "mi_estimator"
 PSEUDO_LABELER = "pseudo_labeler"
-SOURCE_SKILL = "source_skill"
+SOURCE_ACCURACY = "source_accuracy"
 TRAINING_PROGRESS = "training_progress"
 
 MARGIN_METRIC_LOSS = "margin_metric_loss"
@@ -30,8 +31,8 @@ MI_ESTIMATOR_LOSS = "mi_estimator_loss"
 MI_BRANCH_LOSS = "mi_branch_loss"
 CLASSIFICATION_LOSS = "src_c_loss"
 TARGET_CLASSIFICATION_LOSS = "target_c_loss"
-CONFUSION_LOSS = "mcc_loss"
-VIEW_CONSISTENCY_LOSS = "view_consistency_loss"
+MCC_LOSS = "mcc_loss"
+CONSISTENCY_LOSS = "consistency_loss"
 
 
 def imgs(domain: str) -> str:
@@ -49,23 +50,23 @@ def logits(domain: str) -> str:
     return f"{domain}_imgs_features_logits"
 
 
-def restyled(domain: str) -> str:
-    """`src` -> `src_imgs_restyled`, the images in another style, where the batch brings them."""
-    return f"{domain}_imgs_restyled"
+def augmented(domain: str) -> str:
+    """`src` -> `src_imgs_augmented`, augmented copies of the images, where the batch brings them."""
+    return f"{domain}_imgs_augmented"
 
 
-def styled(domain: str) -> str:
-    """`src` -> `src_imgs_styled`, what G is to see instead of the images."""
-    return f"{domain}_imgs_styled"
+def network_input(domain: str) -> str:
+    """`src` -> `src_imgs_input`, what G sees: the images, some of them augmented."""
+    return f"{domain}_imgs_input"
 
 
-def is_styled(domain: str) -> str:
-    """`src` -> `src_imgs_is_styled`, which of them are in another style and pose."""
-    return f"{domain}_imgs_is_styled"
+def is_augmented(domain: str) -> str:
+    """`src` -> `src_imgs_is_augmented`, which images are augmented."""
+    return f"{domain}_imgs_is_augmented"
 
 
 def domain_id(domain: str) -> str:
-    """`src` -> `src_domain`, numbers of the domains that samples are from."""
+    """`src` -> `src_domain`, the domain number of each sample."""
     return f"{domain}_domain"
 
 
@@ -74,9 +75,9 @@ def landmarks(domain: str) -> str:
     return f"{domain}_imgs_landmarks"
 
 
-def pose(domain: str) -> str:
-    """`src` -> `src_imgs_pose`, how what G is to see was moved."""
-    return f"{domain}_imgs_pose"
+def affine(domain: str) -> str:
+    """`src` -> `src_imgs_affine`, affine matrices by which the images are resampled."""
+    return f"{domain}_imgs_affine"
 
 
 def level(domain: str, name: str) -> str:

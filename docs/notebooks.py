@@ -11,7 +11,7 @@ ARGUMENT = re.compile(r"int\(sys\.argv\[1\]\) if len\(sys\.argv\) > 1 else (\d+)
 
 
 def scripts() -> list[Path]:
-    """Gives the scripts that become notebooks."""
+    """Returns the scripts that become notebooks."""
     return [path for path in sorted(EXAMPLES.glob("*.py")) if path.stem not in SEVERAL_PROCESSES]
 
 
@@ -21,7 +21,7 @@ def notebook_path(script: Path) -> Path:
 
 
 def as_notebook(script: str) -> str:
-    """Gives the notebook of a script: its docstring as text, its length as it is without an argument, its code."""
+    """Returns the notebook of a script: its docstring as text, its length as it is without an argument, its code."""
     _, docstring, code = re.split(r'^"""(.*?)"""\n', script, maxsplit=1, flags=re.DOTALL)
     told = [line for line in docstring.splitlines() if not line.lstrip().startswith("python examples/")]
     code = ARGUMENT.sub(r"\1", code)

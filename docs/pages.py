@@ -5,52 +5,50 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 import mkdocs_gen_files
 
-import dmsrl_adapt
-from docs.pictures import PICTURES, draw
-from docs.step import as_mermaid, drawn_hooks, training_step
-
 ROOT = Path(__file__).resolve().parent.parent
-WRITTEN = {
-    "README.md": "index.md",
-    "CONTRIBUTING.md": "CONTRIBUTING.md",
-    "CHANGELOG.md": "CHANGELOG.md",
-    "benchmarks/README.md": "benchmarks/README.md",
-}
-FIRST = ("two_folders.md", "results.md", "recipe.md", "choosing.md")  # in this order, the others by name
+sys.path.insert(0, str(ROOT))  # the command `mkdocs` does not look for modules where it runs
+
+from docs import reference  # noqa: E402
+from docs.hook_chart import draw_hook  # noqa: E402
+from docs.navigation import WRITTEN, summary  # noqa: E402
+from docs.pictures import PICTURES, draw  # noqa: E402
+from docs.step import running_hooks, training_step  # noqa: E402
+from docs.step_chart import draw_step  # noqa: E402
+
 WHOLE_STEP = {"DMSRLHook", "AttachedHook", "DMSRL", "attach_dmsrl"}
-LINK = re.compile(r"\]\(([^)#:]+)\)")
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:]+)\)")
+PICTURE = re.compile(r"!\[[^\]]*\]\(([^)#:]+)\)")
+STEP = """# One training step
+
+A step of the default recipe, drawn by running it. Boxes are hooks in the order in which they run, with the modules that
+they use; a dashed module is one whose buffers the hook updates. Thin arrows are keys of the context, blue for the
+source, orange for the target; thick arrows are losses.
+
+"""
 
 
-def titles() -> dict[str, str]:
-    """Gives the title of every written page by its path, in the order of the navigation."""
-    names = dict.fromkeys([*FIRST, *sorted(path.name for path in (ROOT / "docs").glob("*.md"))])
-    by_hand = {name: title_of((ROOT / "docs" / name).read_text()) for name in names}
-    return {"index.md": "Overview", **by_hand, "step.md": "One training step"}
-
-
-def title_of(text: str) -> str:
-    """Gives the first heading of a page."""
-    return next(line[2:] for line in text.splitlines() if line.startswith("# "))
+def write(page: str, text: str) -> None:
+    """Writes a page."""
+    with mkdocs_gen_files.open(page, "w") as file:
+        file.write(text)
 
 
 def copy_written_page(source: str, page: str) -> None:
     """Copies a page of the repository with the pictures that it shows; links into docs/ and out of it lead to pages."""
     text, folder = (ROOT / source).read_text(), (ROOT / source).parent
-    for linked in LINK.findall(text):
+    for linked in [*PICTURE.findall(text), *(linked for _, linked in LINK.findall(text))]:
         path = (folder / linked).resolve()
         if path.suffix == ".png":
             with mkdocs_gen_files.open(str(path.relative_to(ROOT)), "wb") as picture:
                 picture.write(path.read_bytes())
     # what is no page is named, not linked
-    text = LINK.sub(lambda found: found[0] if is_page(folder, found[1]) else "]", text)
+    text = LINK.sub(lambda found: found[0] if is_page(folder, found[2]) else found[1], text)
     text = text.replace("](docs/", "](") if "/" not in source else text.replace("](../docs/", "](../")
     text = text.replace("](../", "](") if source.startswith("docs/") else text
-    with mkdocs_gen_files.open(page, "w") as file:
-        file.write(text)
+    write(page, text)
 
 
 def is_page(folder: Path, linked: str) -> bool:
@@ -60,27 +58,18 @@ def is_page(folder: Path, linked: str) -> bool:
     return path.suffix == ".png" or (path.suffix == ".md" and (is_by_hand or not path.exists()))
 
 
-def write_reference(module: str, names: list[str], charts: dict[str, str]) -> list[str]:
-    """Writes a page a public name of a module, with its picture; gives the lines of the navigation."""
-    lines, folder = [], f"reference/{module.rpartition('.')[2]}"
-    for name in names:
-        with mkdocs_gen_files.open(f"{folder}/{name}.md", "w") as file:
-            # by its file: a function of the same name as its file would be taken for the file
-            file.write(f"# {name}\n\n::: {getattr(sys.modules[module], name).__module__}.{name}\n")
-            if name in PICTURES:
-                write_picture(name, f"{folder}/{name}.png")
-                file.write(f"\n![{name}, drawn by running it]({name}.png)\n")
-            if name in charts:
-                file.write(f"\nIn a running step:\n\n{charts[name]}\n")
-            if name in WHOLE_STEP:
-                file.write("\nThe flow of data in it: [One training step](../../step.md).\n")
-        lines.append(f"        - [{name}]({folder}/{name}.md)\n")
-    return lines
-
-
-def is_class(module: ModuleType, name: str) -> bool:
-    """Whether the name is that of a class, not of a function."""
-    return isinstance(getattr(module, name), type)
+def write_reference() -> None:
+    """Writes the page of every public name, with its picture and its place in a step."""
+    running = running_hooks()
+    for one in (name for names in reference.rooms().values() for name in names):
+        chart = draw_hook(one.name, running[one.name]) if one.name in running else ""
+        text = reference.page(one, one.name in PICTURES, chart)
+        if one.name in WHOLE_STEP:
+            text += "\nThe flow of data in it: [One training step](../../step.md).\n"
+        write(one.page, text)
+        if one.name in PICTURES:
+            write_picture(one.name, one.page.replace(".md", ".png"))
+    write("reference/index.md", reference.index())
 
 
 def write_picture(layer: str, page: str) -> None:
@@ -91,30 +80,14 @@ def write_picture(layer: str, page: str) -> None:
 
 def main() -> None:
     """Writes all pages and the navigation."""
-    by_hand = {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")}
-    for source, page in (WRITTEN | by_hand).items():
+    for source, page in WRITTEN.items():
         copy_written_page(source, page)
-    charts = drawn_hooks()
-    with mkdocs_gen_files.open("step.md", "w") as file:
-        file.write(f"# One training step\n\n{as_mermaid(training_step())}\n")
-    layers, hooks = dmsrl_adapt.layers.__all__, dmsrl_adapt.hooks.__all__
-    whole = [name for name in dmsrl_adapt.__all__ if name not in (*layers, *hooks, "__version__")]
-    lines = [f"- [{title}]({page})\n" for page, title in titles().items()]
-    lines.append("- Reference\n")
-    for title, module, names in (
-        ("The whole", "dmsrl_adapt", whole),
-        ("Layers", "dmsrl_adapt.layers", [name for name in layers if is_class(dmsrl_adapt.layers, name)]),
-        ("Formulas", "dmsrl_adapt.layers", [name for name in layers if not is_class(dmsrl_adapt.layers, name)]),
-        ("Hooks", "dmsrl_adapt.hooks", hooks),
-    ):
-        lines += [f"    - {title}\n", *write_reference(module, names, charts)]
-    lines += [
-        "- [Benchmarks](benchmarks/README.md)\n",
-        "- [Contributing](CONTRIBUTING.md)\n",
-        "- [Changelog](CHANGELOG.md)\n",
-    ]
-    with mkdocs_gen_files.open("SUMMARY.md", "w") as file:
-        file.writelines(lines)
+    write_reference()
+    rooms = {title: [(one.name, one.page) for one in names] for title, names in reference.rooms().items()}
+    links = {name: page.replace(".md", ".html") for names in rooms.values() for name, page in names}
+    step = STEP + draw_step(training_step(), links) + "\n"
+    write("step.md", step)
+    write("SUMMARY.md", summary({"step.md": step, "reference/index.md": reference.index()}, rooms.items()))
 
 
 main()

@@ -15,8 +15,15 @@ from sklearn.datasets import load_digits, load_sample_image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from dmsrl_adapt import layers
-from dmsrl_adapt.layers.local_windows import ALIGNED, CORNER_SHARE, CORNERS, LANDMARK_SHARE, LANDMARKS, corner_windows
+from dmsrl_adapt import augment, labelers, losses, training
+from dmsrl_adapt.backbones.local_windows import (
+    ALIGNED,
+    CORNER_SHARE,
+    CORNERS,
+    LANDMARK_SHARE,
+    LANDMARKS,
+    corner_windows,
+)
 
 POINTS = 201
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
@@ -51,7 +58,7 @@ def cosine_margin_loss(axes: Axes) -> None:
     """The loss over the angle between a feature and its class, for several margins."""
     degrees = torch.linspace(0, 180, POINTS)
     for scale, margin in ((8.0, 0.0), (8.0, 0.2), (8.0, 0.5), (64.0, 0.2)):
-        loss = layers.CosineMarginLoss(2, 2, scale, margin)
+        loss = losses.CosineMarginLoss(2, 2, scale, margin)
         loss.prototypes.data = on_circle(torch.tensor([0.0, 90.0]))
         values = [loss(row[None], torch.tensor([0])) for row in on_circle(degrees)]
         curve(axes, degrees, values, f"s = {scale:g}, m = {margin:g}")
@@ -65,7 +72,7 @@ def margin_metric_loss(axes: Axes) -> None:
     distance = torch.linspace(0, 20, POINTS)
     pulled, spread = [], []
     for one in distance:
-        loss = layers.MarginMetricLoss(2, 1, num_domains=1)
+        loss = losses.MarginMetricLoss(2, 1, num_domains=1)
         loss.centers.data = torch.tensor([[[0.0], [20.0]]])
         pulled.append(loss(one.view(1, 1), torch.tensor([0]), torch.tensor([0])))
         loss.centers.data = torch.stack([torch.zeros(1), one.view(1)])[None]
@@ -79,7 +86,7 @@ def margin_metric_loss(axes: Axes) -> None:
 def class_balance(axes: Axes) -> None:
     """How much a class counts over the share that the target seems to hold of it."""
     share = torch.linspace(0, 0.5, POINTS)
-    values = [layers.class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in share]
+    values = [losses.class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in share]
     curve(axes, share, values)
     axes.axvline(0.25, color="grey", ls=":", lw=1)
     name(axes, "share of the class in the target; in the source 0.25", "factor on its memberships", "conditional form")
@@ -89,7 +96,7 @@ def domain_cross_entropy(axes: Axes) -> None:
     """The loss over the log odds that the critic gives, for a sample of each domain."""
     odds = torch.linspace(-6, 6, POINTS)
     for domain in (0, 1):
-        values = [layers.domain_cross_entropy(one.view(1), torch.tensor([domain])) for one in odds]
+        values = [losses.domain_cross_entropy(one.view(1), torch.tensor([domain])) for one in odds]
         curve(axes, odds, values, f"sample of domain {domain}")
     name(axes, "log odds of domain 1", "loss, nats", "log 2 where nothing is known")
 
@@ -100,7 +107,7 @@ def class_domain_cross_entropy(axes: Axes) -> None:
     for source in (0.0, 1.0, 8.0):
         # one row of each domain stands for as many samples as its mass
         values = [
-            layers.class_domain_cross_entropy(torch.zeros(2, 1), torch.arange(2), torch.tensor([[source], [target]]))
+            losses.class_domain_cross_entropy(torch.zeros(2, 1), torch.arange(2), torch.tensor([[source], [target]]))
             for target in mass
         ]
         curve(axes, mass, values, f"in the source {source:g}")
@@ -116,7 +123,7 @@ def club_loss(axes: Axes) -> None:
     for r in correlations:
         given = torch.randn(2000, 1)
         values = r * given + (1 - r**2).sqrt() * torch.randn(2000, 1)
-        loss = layers.CLUBLoss(1, 1, hidden=16)
+        loss = losses.CLUBLoss(1, 1, hidden=16)
         adam = torch.optim.Adam(loss.parameters(), lr=2e-2)
         for _ in range(100):
             adam.zero_grad()
@@ -133,7 +140,7 @@ def confusion_loss(axes: Axes) -> None:
     """The loss over how far two groups of samples are apart, for several temperatures."""
     gap = torch.linspace(0, 12, POINTS)
     for temperature in (1.0, 2.5, 4.0):
-        loss = layers.ConfusionLoss(T=temperature)
+        loss = losses.MinimumClassConfusionLoss(T=temperature)
         values = [loss(torch.tensor([[1.0, 0.0], [0.0, 1.0]]) * one) for one in gap]
         curve(axes, gap, values, f"T = {temperature:g}")
     name(axes, "difference of the two logits, in opposite directions for two samples", "loss", "0.5: nothing is known")
@@ -144,7 +151,7 @@ def consistency_loss(axes: Axes) -> None:
     p = torch.linspace(0.01, 0.99, POINTS)
     for q in (0.5, 0.8, 0.99):
         first = two_classes(torch.tensor([q]))
-        values = [layers.consistency_loss(two_classes(one.view(1)).log(), first) for one in p]
+        values = [losses.consistency_loss(two_classes(one.view(1)).log(), first) for one in p]
         curve(axes, p, values, f"first view {q:g}")
     name(
         axes,
@@ -159,7 +166,7 @@ def labelled_cross_entropy(axes: Axes) -> None:
     p = torch.linspace(0.01, 0.999, POINTS)
     for smoothing in (0.0, 0.05, 0.2):
         values = [
-            layers.labelled_cross_entropy(two_classes(one.view(1)).log(), torch.tensor([0]), smoothing) for one in p
+            losses.labelled_cross_entropy(two_classes(one.view(1)).log(), torch.tensor([0]), smoothing) for one in p
         ]
         curve(axes, p, values, f"smoothing {smoothing:g}")
     name(axes, "probability of the own class of two", "loss, nats", "smoothed labels ask for no certainty")
@@ -168,39 +175,31 @@ def labelled_cross_entropy(axes: Axes) -> None:
 def certainty(axes: Axes) -> None:
     """Certainty over the probability of one of two classes."""
     p = torch.linspace(0, 1, POINTS)
-    curve(axes, p, layers.certainty(two_classes(p)))
+    curve(axes, p, losses.certainty(two_classes(p)))
     name(axes, "probability of the first of two classes", "certainty", "1 - H(q) / log K")
-
-
-def faded_by_doubt(axes: Axes) -> None:
-    """Membership left of a class over its probability."""
-    p = torch.linspace(0, 1, POINTS)
-    curve(axes, p, layers.faded_by_doubt(two_classes(p))[:, 0], "faded")
-    curve(axes, p, p, "as it was")
-    name(axes, "probability of the first of two classes", "its membership", "q (1 - H(q) / log K)")
 
 
 def known_classes(axes: Axes) -> None:
     """Class over the probability of one of two classes, for several thresholds."""
     p = torch.linspace(0, 1, POINTS)
     for least in (0.0, 0.2, 0.5):
-        curve(axes, p, layers.known_classes(two_classes(p), least).float(), f"least certainty {least:g}")
+        curve(axes, p, losses.known_classes(two_classes(p), least).float(), f"least certainty {least:g}")
     axes.set_yticks([-1, 0, 1], ["unknown", "0", "1"])
     name(axes, "probability of class 0", "class", "the doubtful are unknown")
 
 
-def ramp(axes: Axes) -> None:
-    """The rise over training."""
+def warm_up(axes: Axes) -> None:
+    """Factor over the training progress, for every warm-up."""
     progress = torch.linspace(0, 1, POINTS)
-    for steepness in (5.0, 10.0, 20.0):
-        curve(axes, progress, [torch.tensor(layers.ramp(float(p), steepness)) for p in progress], f"{steepness:g}")
-    name(axes, "training progress", "share of the weight", "by steepness; 10 in the paper")
+    for one in training.WarmUp:
+        curve(axes, progress, torch.tensor([one(float(p)) for p in progress]), one.value)
+    name(axes, "training progress p", "factor", "warm-up of a weight")
 
 
 def prototype_labeler(axes: Axes) -> None:
     """Labels and trust over the plane, and what is rejected."""
     torch.manual_seed(0)
-    labeler = layers.PrototypeLabeler(3, 2, 600, metric="l2")
+    labeler = labelers.PrototypeLabeler(3, 2, 600, metric="l2")
     centers = torch.tensor([[0.0, 1.0], [-1.0, -0.6], [1.0, -0.6]])
     labels = torch.arange(600) % 3
     samples = centers[labels] + 0.45 * torch.randn(600, 2)
@@ -254,22 +253,21 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
     "AdversarialMILoss": class_balance,
     "CLUBLoss": club_loss,
     "ClassBalance": class_balance,
-    "ConfusionLoss": confusion_loss,
+    "MinimumClassConfusionLoss": confusion_loss,
     "CosineMarginLoss": cosine_margin_loss,
     "LocalWindows": local_windows,
     "MarginMetricLoss": margin_metric_loss,
     "PrototypeLabeler": prototype_labeler,
-    "RandomAffine": lambda axes: random_images(axes, layers.RandomAffine()),
-    "RandomConvolution": lambda axes: random_images(axes, layers.RandomConvolution()),
+    "RandomAffine": lambda axes: random_images(axes, augment.RandomAffine()),
+    "RandomConvolution": lambda axes: random_images(axes, augment.RandomConvolution()),
     "certainty": certainty,
     "class_balance": class_balance,
     "class_domain_cross_entropy": class_domain_cross_entropy,
     "consistency_loss": consistency_loss,
     "domain_cross_entropy": domain_cross_entropy,
-    "faded_by_doubt": faded_by_doubt,
     "known_classes": known_classes,
     "labelled_cross_entropy": labelled_cross_entropy,
-    "ramp": ramp,
+    "WarmUp": warm_up,
 }
 
 

@@ -1,8 +1,8 @@
-"""Draws the flow of data through one training step, from what the hooks of a running step read and write."""
+"""The flow of data through one training step: what the hooks of a running step read and write."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,15 +11,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.utils import common_functions
 from torch import nn
 
-from dmsrl_adapt import (
-    DMSRLHook,
-    LevelFeaturesHook,
-    MultiLevelBackbone,
-    Recipe,
-    dmsrl_components,
-    keys,
-)
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import DEFAULT, DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
+from dmsrl_adapt.parts import KnownTargetLabels, TwoBranchMI
 
 CLASSES, IMAGES, SIDE = 3, 8, 32
 
@@ -36,7 +29,7 @@ class Call:
     inner: list["Call"] = field(default_factory=list)
 
     def every(self) -> Iterator["Call"]:
-        """Gives the call and all below it."""
+        """Returns the call and all below it."""
         yield self
         for call in self.inner:
             yield from call.every()
@@ -95,7 +88,7 @@ def noted(root: Call) -> Iterator[None]:
 
 
 def times_written(context: dict[str, Any]) -> dict[str, list[int]]:
-    """Gives for the modules in a context how often each of their buffers was written to."""
+    """Returns for the modules in a context how often each of their buffers was written to."""
     modules = {key: module for key, module in context.items() if isinstance(module, nn.Module)}
     return {key: [one._version for one in module.buffers()] for key, module in modules.items()}
 
@@ -111,7 +104,7 @@ def training_step(
         parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, recipe, total_steps=2)
         models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
         sgd = torch.optim.SGD([one for model in models.values() for one in model.parameters()], lr=0.0)
-        hook = DMSRLHook([sgd], recipe, pre=pre)
+        hook = DMSRLHook([sgd], pre=pre)
         batch = {key: torch.rand(IMAGES, 3, SIDE, SIDE) for key in ("src_imgs", "target_imgs")}
         batch |= {"src_labels": torch.arange(IMAGES) % CLASSES, "target_sample_idx": torch.arange(IMAGES), **more}
         root = Call(hook)
@@ -122,52 +115,43 @@ def training_step(
 
 
 def name_of(hook: BaseHook) -> str:
-    """Gives the class of a hook, for a ramp with that of the hook inside."""
+    """Returns the class of a hook, for a warm-up with that of the hook inside."""
     inner = getattr(hook, "hook", None)
     name = type(hook).__name__
-    return f"{name}: {type(inner).__name__}" if name == "RampHook" else name
+    return f"{name}: {type(inner).__name__}" if name == "WarmUpHook" else name
 
 
-def as_mermaid(calls: list[tuple[str, Call]]) -> str:
-    """Gives a flow chart: a box a hook with the modules that it uses, an arrow for what it takes from another."""
-    lines = [
-        "```mermaid",
-        "flowchart TD",
-        '    batch(["batch, models, misc"])',
-        '    step(["sum of weighted losses, step"])',
-    ]
-    maker: dict[str, str] = {}
-    for number, (name, call) in enumerate(calls):
-        read = call.all_read()
-        modules = [key for key in read if key not in maker and not is_data(key)]
-        lines.append(f'    h{number}["{"<br/>".join([f"<b>{name}</b>", *modules])}"]')
-        arrows: dict[str, list[str]] = {}
-        for key in read:
-            if key in maker or is_data(key):
-                arrows.setdefault(maker.get(key, "batch"), []).append(key)
-        lines += [f'    {source} -- "{"<br/>".join(keys)}" --> h{number}' for source, keys in arrows.items()]
-        lines += [f'    h{number} == "{key}" ==> step' for key in call.losses]
-        maker |= dict.fromkeys(call.written, f"h{number}")
-    return "\n".join([*lines, "```"])
+@dataclass(frozen=True)
+class Arrow:
+    """A key on its way from the hook that wrote it, -1 for the batch, to one that reads it; both by their place."""
+
+    start: int
+    end: int
+    key: str
 
 
-def hook_as_mermaid(name: str, call: Call) -> str:
-    """Gives a flow chart of one hook: the modules that it uses, what it takes, what it leaves, its losses."""
-    taken = [key for key in call.all_read() if is_data(key)]
-    modules = [key for key in call.all_read() if not is_data(key)]
-    lines = ["```mermaid", "flowchart LR", f'    hook["{"<br/>".join([f"<b>{name}</b>", *modules])}"]']
-    lines += [f'    before(["batch, hooks before"]) -- "{"<br/>".join(taken)}" --> hook'] if taken else []
-    lines += [f'    hook -- "{"<br/>".join(call.written)}" --> after(["hooks after"])'] if call.written else []
-    lines += [f'    hook == "{"<br/>".join(call.losses)}" ==> step(["weighted sum"])'] if call.losses else []
-    return "\n".join([*lines, "```"])
+def arrows(calls: list[tuple[str, Call]]) -> list[Arrow]:
+    """Returns what each hook of a step takes from the batch and from the hooks before it."""
+    found: list[Arrow] = []
+    maker: dict[str, int] = {}
+    for place, (_, call) in enumerate(calls):
+        found += [Arrow(maker.get(key, -1), place, key) for key in call.all_read() if key in maker or is_data(key)]
+        maker |= dict.fromkeys(call.written, place)
+    return found
 
 
-def drawn_hooks() -> dict[str, str]:
-    """Gives the flow chart of every hook that runs in a step of the default recipe or of one of its options."""
-    options = [*training_step(replace(DEFAULT, mi="two_branch"), [LevelFeaturesHook(["global"])])]
-    options += training_step(target_labels=torch.arange(IMAGES) % CLASSES)
+def modules(calls: list[tuple[str, Call]]) -> list[list[str]]:
+    """Returns the modules that each hook of a step uses."""
+    taken = {(arrow.end, arrow.key) for arrow in arrows(calls)}
+    return [[key for key in call.all_read() if (at, key) not in taken] for at, (_, call) in enumerate(calls)]
+
+
+def running_hooks() -> dict[str, Call]:
+    """Returns a call of every hook that runs in a step of the default recipe or of one of its options, by its class."""
+    options = [*training_step(DEFAULT.replace(TwoBranchMI(weight=0.3)), [LevelFeaturesHook(["global"])])]
+    options += training_step(Recipe(*DEFAULT, KnownTargetLabels()), target_labels=torch.arange(IMAGES) % CLASSES)
     every = [one for _, call in [*options, *training_step()] for one in call.every()]
-    return {type(one.hook).__name__: hook_as_mermaid(type(one.hook).__name__, one) for one in every}
+    return {type(one.hook).__name__: one for one in every}
 
 
 def is_data(key: str) -> bool:

@@ -6,7 +6,6 @@ Source: handwritten digits of scikit-learn. Target: other ones on a noisy bright
 """
 
 import sys
-from dataclasses import replace
 
 import torch
 from pytorch_adapt.weighters import SumWeighter
@@ -14,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import interpolate
 
 from dmsrl_adapt import (
+    DEFAULT,
     DMSRLHook,
     LevelFeaturesHook,
     MarginMetricHook,
@@ -21,8 +21,7 @@ from dmsrl_adapt import (
     MultiLevelBackbone,
     dmsrl_components,
 )
-from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 torch.manual_seed(0)
@@ -35,7 +34,7 @@ target, target_labels = (images[900:] + ground + 0.2 * torch.randn(897, 1, 32, 3
 # the first two of the network's five depths, with a map of 8 x 8 as the last
 G = MultiLevelBackbone("resnet10t", in_chans=1, levels=(0, 1), local=(2, 2), local_pool="max", fuse="norm")
 levels = {"global": 1.0, "depth_0": 0.2, **{f"window_{row}_{column}": 0.1 for row in (0, 1) for column in (0, 1)}}
-recipe = replace(DEFAULT, margin=None, mi=None)  # instead of on the fused feature ...
+recipe = DEFAULT.without("margin", "mi")  # instead of on the fused feature ...
 parts = dmsrl_components(G.feature_dim, 10, len(target), recipe, total_steps=steps)
 models = {"G": G, "C": torch.nn.Linear(G.feature_dim, 10), **parts.models}
 for name in levels:  # ... these losses have layers of their own for every level
@@ -43,7 +42,6 @@ for name in levels:  # ... these losses have layers of their own for every level
     models[f"mi_critic_level_{name}"] = AdversarialMILoss(G.level_dims[name], 10)
 hook = DMSRLHook(
     [torch.optim.Adam([p for model in models.values() for p in model.parameters()], lr=1e-3)],
-    recipe,
     weighter=SumWeighter(weights=DEFAULT.loss_weights),
     pre=[LevelFeaturesHook(list(levels))],
     post=[MarginMetricHook(levels=levels), MIMinimizationHook(levels=levels)],

@@ -8,14 +8,12 @@ term is told to act on what is no image.
 """
 
 import sys
-from dataclasses import replace
 
 import torch
 from pytorch_adapt.containers import Misc, Models
 from torch import nn
 
-from dmsrl_adapt import DMSRL, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import DEFAULT, DMSRL, dmsrl_components
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 torch.manual_seed(0)
@@ -45,10 +43,10 @@ def conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 G = nn.Sequential(conv(1, 16), conv(16, 32), conv(32, 64), nn.AdaptiveAvgPool1d(1), nn.Flatten())
-recipe = replace(DEFAULT, mi_images_only=False)
+recipe = DEFAULT.replace("mi", images_only=False)
 parts = dmsrl_components(64, 5, len(target), recipe, total_steps=steps)
 models = Models({"G": G, "C": nn.Linear(64, 5), **parts.models})
-adapter = DMSRL(models=models, misc=Misc(parts.misc), hook_kwargs={"recipe": recipe})
+adapter = DMSRL(models=models, misc=Misc(parts.misc))
 for step in range(steps):
     i, j = torch.randint(len(source), (64,)), torch.randint(len(target), (64,))
     batch = {"src_imgs": source[i], "src_labels": source_kinds[i], "target_imgs": target[j], "target_sample_idx": j}

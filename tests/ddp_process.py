@@ -16,7 +16,7 @@ from pytorch_adapt.frameworks.ignite import Ignite
 from torch import nn
 
 from dmsrl_adapt import DMSRL, Checkpoints, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.recipe import DEFAULT
 
 from .scripts import in_forks
 
@@ -60,7 +60,7 @@ def counted(numbers, collective):
 
 
 def train(number=0, processes=1, count=STEPS, checkpoints=None):
-    """Gives losses of every step and the states at the end, of the modules inside of their wrappers."""
+    """Returns losses of every step and the states at the end, of the modules inside of their wrappers."""
     adapter, losses = make_adapter(), []
     step = adapter.hook
 

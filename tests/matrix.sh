@@ -10,9 +10,9 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 # links into a cache on the same disk take no room of their own
 export UV_CACHE_DIR="$folder/cache" UV_PYTHON_DOWNLOADS=never
-PARTS="tests/hooks tests/layers tests/test_adapter.py tests/test_attach.py tests/test_components.py tests/test_recipes.py
+PARTS="tests/hooks tests/losses tests/labelers tests/backbones tests/augment tests/training tests/test_adapter.py tests/test_attach.py tests/test_components.py tests/test_recipes.py
     tests/test_checkpoints.py tests/test_lightning.py tests/test_ddp.py"
-FAISS="tests/layers/test_faiss_search.py tests/layers/test_prototype_labeler.py tests/layers/test_neighbour_memory.py
+FAISS="tests/labelers/test_faiss_search.py tests/labelers/test_prototype_labeler.py tests/labelers/test_neighbour_memory.py
     tests/hooks/test_pseudo_label.py"
 
 row() { # resolution, Python, faiss wheel, pytest arguments

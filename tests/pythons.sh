@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the wheel from what is committed, checks it by twine, and tries it with every Python from 3.10 to 3.13 that is
 # there, or with the versions that are named, each in an environment of its own under FOLDER, which is new: README's
-# lines outside of the clone, then the tests of layers and hooks; prints a table. Needs a package index and some GB; an
+# lines outside of the clone, then the tests of rooms and hooks; prints a table. Needs a package index and some GB; an
 # environment is removed after its turn.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,7 +25,7 @@ passes() { # name of a log, then a command
     if OMP_NUM_THREADS=1 "$@" >"$folder/$log.log" 2>&1; then echo passes; else echo "fails, see $folder/$log.log"; fi
 }
 
-printf '| Python | README | tests of layers and hooks |\n|---|---|---|\n' >"$folder/table.md"
+printf '| Python | README | tests of rooms and hooks |\n|---|---|---|\n' >"$folder/table.md"
 for version in "$@"; do
     name=python$version environment=$folder/python$version
     # by one pip for all, and compiling only what is imported: most of the time goes into installing
@@ -37,7 +37,7 @@ for version in "$@"; do
     "$folder/tools/bin/python" -m pip --python "$python" install --quiet --no-compile \
         "$(ls "$folder"/dist/*.whl)[bench]" "pytest>=8" "hypothesis>=6.100" "jsonschema>=4.18"
     readme=$(cd "$folder/empty" && passes "readme-$version" "$python" -W ignore ../readme.py)
-    tests=$(cd "$folder/source" && passes "tests-$version" "$python" -m pytest -q tests/layers tests/hooks)
+    tests=$(cd "$folder/source" && passes "tests-$version" "$python" -m pytest -q tests/losses tests/labelers tests/backbones tests/augment tests/training tests/hooks)
     echo "| $("$python" -V | cut -d' ' -f2) | $readme | $tests |" >>"$folder/table.md"
     rm -rf "$environment"
 done

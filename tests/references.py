@@ -134,8 +134,9 @@ def class_domain_cross_entropy(logits: Tensor, domains: Sequence[int], class_pro
     return loss
 
 
-def balanced_class_probs(class_mass: Tensor, domains: Sequence[int], class_probs: Tensor) -> Tensor:
-    """Memberships times (smallest / largest share of the class in a domain)^2; moves running means in place."""
+def balanced_class_probs(class_mass: Tensor, domains: Sequence[int], class_probs: Tensor, weights=None) -> Tensor:
+    """Memberships times weights times (smallest / largest share of the class in a domain)^2; moves the running means,
+    which are of the memberships alone, in place."""
     balanced, (num_domains, num_classes) = class_probs.clone(), class_mass.shape
     shares = []
     for d in range(num_domains):
@@ -148,7 +149,7 @@ def balanced_class_probs(class_mass: Tensor, domains: Sequence[int], class_probs
         shares.append([mass / sum(class_mass[d].tolist()) for mass in class_mass[d].tolist()])
     for k, of_class in enumerate(zip(*shares, strict=True)):
         balanced[:, k] *= (min(of_class) / max(of_class)) ** 2 if max(of_class) > 0 else 0.0
-    return balanced
+    return balanced if weights is None else balanced * weights[:, None]
 
 
 def standardised(values: Tensor) -> Tensor:
@@ -205,7 +206,7 @@ class SlowPrototypes:
 
     def __init__(self, num_classes: int, metric: str = "cosine", momentum: float = 0.9, threshold: float = 0.5) -> None:
         self.prototypes: list[list[float] | None] = [None] * num_classes
-        self.mean_trust = [0.0] * num_classes
+        self.mean_confidence = [0.0] * num_classes
         self.metric, self.momentum, self.threshold = metric, momentum, threshold
 
     def update(self, features: Tensor, labels: Sequence[int], weights: Sequence[float] | None = None) -> None:
@@ -228,12 +229,12 @@ class SlowPrototypes:
         """Label (-1 where it is rejected) and trust of every sample; `follow` moves the mean trust of the classes."""
         found = [self._nearest(row) for row in features.detach().double()]
         if follow:
-            for k, old in enumerate(self.mean_trust):
+            for k, old in enumerate(self.mean_confidence):
                 trusts = [trust for label, trust in found if label == k]
                 if trusts:
                     mean = sum(trusts) / len(trusts)
-                    self.mean_trust[k] = self.momentum * old + (1 - self.momentum) * mean if old > 0 else mean
-        kept = [label != -1 and trust >= self.threshold * self.mean_trust[label] for label, trust in found]
+                    self.mean_confidence[k] = self.momentum * old + (1 - self.momentum) * mean if old > 0 else mean
+        kept = [label != -1 and trust >= self.threshold * self.mean_confidence[label] for label, trust in found]
         labels = [label if keep else -1 for (label, _), keep in zip(found, kept, strict=True)]
         return labels, [trust if keep else 0.0 for (_, trust), keep in zip(found, kept, strict=True)]
 
@@ -260,10 +261,10 @@ def distance_table(queries: Tensor, rows: Tensor, metric: str) -> Tensor:
     return 1 - (queries @ rows.t()) / lengths.where(lengths > 0, 1.0)
 
 
-def faded_by_doubt(probs):
-    """Each row times one minus its entropy over that of an even row."""
+def certainty(probs):
+    """One minus the entropy of each row over that of an even row."""
     rows = []
     for row in probs.tolist():
         entropy = -sum(value * math.log(value) for value in row if value > 0)
-        rows.append([value * (1 - entropy / math.log(len(row))) for value in row])
+        rows.append(1 - entropy / math.log(len(row)))
     return torch.tensor(rows)

@@ -21,8 +21,9 @@ from pytorch_adapt.validators import IMValidator, ScoreHistory
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from dmsrl_adapt import DMSRL, Checkpoints, checkpoints, dmsrl_components
+from dmsrl_adapt import DMSRL, Checkpoints, dmsrl_components
 from dmsrl_adapt.frameworks.ignite import ResumableCheckpointFn
+from dmsrl_adapt.training import checkpoints
 
 CLASSES, SIZE, NUMBER, STEPS, EPOCHS = 3, 6, 24, 12, 4
 

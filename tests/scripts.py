@@ -38,7 +38,7 @@ def heed_ctrl_c() -> None:
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 600.0) -> str:
-    """Gives what the process printed; raises with its errors where it failed."""
+    """Returns what the process printed; raises with its errors where it failed."""
     out, errors = process.communicate(timeout=seconds)
     if process.returncode != 0:
         raise AssertionError(f"exit status {process.returncode} of {process.args}:\n{out}\n{errors}")
@@ -63,7 +63,7 @@ class Forks:
         self.server = start("-W", "ignore", "-m", "tests.forks", start_new_session=True)
 
     def finish(self, *args: str, cwd: Path | str = ROOT, seconds: float = 600.0) -> str:
-        """Gives what Python prints that has these arguments; raises with its errors where it failed."""
+        """Returns what Python prints that has these arguments; raises with its errors where it failed."""
         with tempfile.TemporaryDirectory() as folder:
             out, errors = Path(folder) / "out", Path(folder) / "errors"
             request = {"arguments": args, "cwd": str(cwd), "out": str(out), "errors": str(errors)}

@@ -16,7 +16,7 @@ from .scripts import in_forks
 
 
 def train(adapter, number=0, processes=1, device="cpu"):
-    """Gives the losses of every step."""
+    """Returns the losses of every step."""
     return [
         adapter.training_step({key: value.to(device) for key, value in batch.items()})["total_loss"]
         for batch in batches(number, processes)

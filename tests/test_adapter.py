@@ -11,19 +11,10 @@ from pytorch_adapt.frameworks.ignite.checkpoint_utils import adapter_to_dict
 from torch.utils.data import TensorDataset
 
 from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
+from dmsrl_adapt.recipe import DEFAULT, PUBLISHED, RECIPES
 
 from .scripts import finish, start
-from .stand_ins import (
-    CLASSES,
-    DIM,
-    NUM_TARGET,
-    SIZE,
-    assert_same_states,
-    make_batch,
-    make_models,
-    states,
-)
+from .stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, assert_same_states, make_batch, make_models, states
 
 
 def make(recipe="default", seed=0, total_steps=None, **kwargs):

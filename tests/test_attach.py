@@ -5,7 +5,7 @@ from pytorch_adapt.hooks import ClassifierHook, FeaturesHook, GANHook
 from torch import nn
 
 from dmsrl_adapt import PseudoLabelHook, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.recipe import DEFAULT
 
 from .hooks.host_table import HOSTS, host_batch, make_adapter
 from .stand_ins import CLASSES, DIM, NUM_TARGET, make_batch, make_models, make_opts

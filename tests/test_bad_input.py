@@ -24,7 +24,7 @@ from pytorch_adapt.containers import Misc, Models  # noqa: E402
 
 from benchmarks.cli import main  # noqa: E402
 from benchmarks.tasks.own_data import load_own  # noqa: E402
-from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components, layers  # noqa: E402
+from dmsrl_adapt import DMSRL, DMSRLHook, augment, backbones, dmsrl_components, labelers, losses, training  # noqa: E402
 
 CASES = int(os.environ.get("DMSRL_ADAPT_CASES", "400"))
 K, D, N, NUM_TARGET = 3, 4, 6, 20
@@ -44,7 +44,7 @@ REFUSALS = (ValueError, TypeError, KeyError, OSError)
 
 
 def outcome(name, call, modules=(), refusals=REFUSALS):
-    """Gives what a call gives, or None where it was refused: by one error that says why, everything as it was."""
+    """Returns what a call gives, or None where it was refused: by one error that says why, everything as it was."""
     before = [copy.deepcopy(module.state_dict()) for module in modules]
     try:
         result = call()
@@ -141,18 +141,18 @@ SIZES = st.sampled_from([0, 1, 2, N])
 def test_losses_are_finite_or_one_error(data, size, kind):
     features, domains = data.draw(rows(size)), data.draw(numbers(size, 0, 1))
     if kind in ("cosine", "centers"):
-        loss = {"cosine": layers.CosineMarginLoss, "centers": layers.MarginMetricLoss}[kind](K, D)
+        loss = {"cosine": losses.CosineMarginLoss, "centers": losses.MarginMetricLoss}[kind](K, D)
         labels, weights = data.draw(numbers(size)), data.draw(shares(size))
         result = outcome(kind, lambda: loss(features, labels, domains, weights), [loss])
     elif kind.startswith("mi"):
-        loss = layers.AdversarialMILoss(D, K if kind == "mi of classes" else None, hidden=8)
+        loss = losses.AdversarialMILoss(D, K if kind == "mi of classes" else None, hidden=8)
         probs, strength = data.draw(probabilities(size)), data.draw(st.sampled_from([0.0, 1.0, -1.0]))
         result = outcome(kind, lambda: loss(features, domains, probs, strength), [loss])
     elif kind == "club":
-        loss, other = layers.CLUBLoss(D, D, hidden=8), data.draw(rows(size))
+        loss, other = losses.CLUBLoss(D, D, hidden=8), data.draw(rows(size))
         result = outcome(kind, lambda: loss(features, other), [loss])
     else:
-        loss = layers.DomainBranch(D, hidden=8)
+        loss = losses.DomainBranch(D, hidden=8)
         result = outcome(kind, lambda: loss(features, domains), [loss])
     if result is not None:
         assert_finite(result)
@@ -161,7 +161,7 @@ def test_losses_are_finite_or_one_error(data, size, kind):
 @cases(0.2)
 @given(st.data(), SIZES, st.sampled_from(["forward", "update", "fit", "relabel"]), st.sampled_from([1, 2]))
 def test_labeler_stays_as_it_was_after_an_error(data, size, method, per_class):
-    labeler = layers.PrototypeLabeler(K, D, NUM_TARGET, prototypes_per_class=per_class)
+    labeler = labelers.PrototypeLabeler(K, D, NUM_TARGET, prototypes_per_class=per_class)
     labeler.update(torch.eye(K, D), torch.arange(K))
     features, idx = data.draw(rows(size)), data.draw(numbers(size, 0, NUM_TARGET - 1))
     probs, labels, weights = data.draw(probabilities(size)), data.draw(numbers(size)), data.draw(shares(size))
@@ -180,28 +180,28 @@ def test_labeler_stays_as_it_was_after_an_error(data, size, method, per_class):
 @given(
     st.data(),
     st.sampled_from(
-        ["probs", "doubt", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
+        ["probs", "certainty", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
     ),
 )
 def test_functions_answer_or_raise_one_error(data, kind):
     values = data.draw(rows(dim=K))
     as_images = values[:, :, None, None] if isinstance(values, Tensor) and values.ndim == 2 else values
     calls = {
-        "probs": lambda: layers.class_probs(values),
-        "doubt": lambda: layers.faded_by_doubt(layers.class_probs(values)),
-        "consistency": lambda: layers.consistency_loss(values, data.draw(probabilities())),
-        "argmax": lambda: layers.ArgmaxLabeler()(values, class_probs=data.draw(probabilities())),
-        "nearest": lambda: layers.nearest(
+        "probs": lambda: losses.class_probs(values),
+        "certainty": lambda: losses.certainty(losses.class_probs(values)),
+        "consistency": lambda: losses.consistency_loss(values, data.draw(probabilities())),
+        "argmax": lambda: labelers.ArgmaxLabeler()(values, class_probs=data.draw(probabilities())),
+        "nearest": lambda: labelers.nearest(
             values,
             data.draw(rows(dim=K)),
             data.draw(st.integers(-1, 8)),
             data.draw(st.sampled_from(["cosine", "l2", "?"])),
         ),
-        "maps": lambda: layers.StoredMaps([(1, 1, 2), (1, 1, 1)])(values),
-        "style": lambda: layers.RandomConvolution()(as_images),
-        "pose": lambda: layers.RandomAffine()(as_images),
-        "confusion": lambda: layers.ConfusionLoss()(values),
-        "skill": lambda: layers.SourceSkill().update(values, data.draw(numbers())),
+        "maps": lambda: backbones.StoredMaps([(1, 1, 2), (1, 1, 1)])(values),
+        "style": lambda: augment.RandomConvolution()(as_images),
+        "pose": lambda: augment.RandomAffine()(as_images),
+        "confusion": lambda: losses.MinimumClassConfusionLoss()(values),
+        "skill": lambda: training.SourceAccuracy(K).update(values, data.draw(numbers())),
     }
     outcome(kind, calls[kind])
 
@@ -212,13 +212,13 @@ def test_sizes_are_taken_or_one_error(kind, data):
     size = st.one_of(st.integers(-2, 4), st.sampled_from([1_000, 0.5, "3", None]))
     first, second = data.draw(size), data.draw(size)
     calls = {
-        "cosine": lambda: layers.CosineMarginLoss(first, second),
-        "centers": lambda: layers.MarginMetricLoss(first, second),
-        "mi": lambda: layers.AdversarialMILoss(first, second, hidden=2),
-        "club": lambda: layers.CLUBLoss(first, second, hidden=2),
-        "branch": lambda: layers.DomainBranch(first, second, hidden=2),
-        "labeler": lambda: layers.PrototypeLabeler(first, second, 5),
-        "progress": lambda: layers.TrainingProgress(first),
+        "cosine": lambda: losses.CosineMarginLoss(first, second),
+        "centers": lambda: losses.MarginMetricLoss(first, second),
+        "mi": lambda: losses.AdversarialMILoss(first, second, hidden=2),
+        "club": lambda: losses.CLUBLoss(first, second, hidden=2),
+        "branch": lambda: losses.DomainBranch(first, second, hidden=2),
+        "labeler": lambda: labelers.PrototypeLabeler(first, second, 5),
+        "progress": lambda: training.TrainingProgress(first),
         "parts": lambda: dmsrl_components(first, second, 5),
     }
     outcome(kind, calls[kind])

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from dmsrl_adapt import MarginMetricLoss, PrototypeLabeler, dmsrl_components
-from dmsrl_adapt.layers import AdversarialMILoss, ArgmaxLabeler, CLUBLoss, CosineMarginLoss, DomainBranch
-from dmsrl_adapt.recipes import DEFAULT, PUBLISHED, RECIPES
+from dmsrl_adapt.labelers import ArgmaxLabeler
+from dmsrl_adapt.losses import AdversarialMILoss, CLUBLoss, CosineMarginLoss, DomainBranch
+from dmsrl_adapt.recipe import DEFAULT, PUBLISHED, RECIPES
 
 SIZES = {"feature_dim": 8, "num_classes": 3, "num_target": 100}
 TWO_BRANCH = replace(DEFAULT, mi="two_branch")

@@ -46,7 +46,7 @@ def add_own_data(parser: argparse.ArgumentParser, title: str) -> None:
 
 
 def own_task(options: argparse.Namespace) -> OwnTask:
-    """Gives the task of one's own that the options name, after a note on files that are left out. Raises `ValueError`
+    """Returns the task of one's own that the options name, after a note on files that are left out. Raises `ValueError`
     where a path is missing."""
     if not (options.source and options.target):
         raise ValueError("--source and --target go together")
@@ -68,7 +68,7 @@ def tell_left_out(path: Path, strays: list[Path]) -> None:
 
 
 def seeds_of(options: argparse.Namespace) -> list[int]:
-    """Gives the seeds that the options name."""
+    """Returns the seeds that the options name."""
     return [int(seed) for seed in options.seeds.split(",")]
 
 
@@ -84,20 +84,20 @@ def add_grid_options(parser: argparse.ArgumentParser) -> None:
 
 
 def data_place(options: argparse.Namespace) -> DataPlace:
-    """Gives where data is looked for."""
+    """Returns where data is looked for."""
     folder = options.data_dir or os.environ.get("DMSRL_ADAPT_DATA")
     return DataPlace(Path(folder).resolve() if folder else None, getattr(options, "download", False))
 
 
 def cluster(options: argparse.Namespace) -> Cluster | None:
-    """Gives the cluster to run on, None for the cores of this machine. Raises `ValueError` without an address."""
+    """Returns the cluster to run on, None for the cores of this machine. Raises `ValueError` without an address."""
     if (options.backend == "dask") != bool(options.scheduler):
         raise ValueError("--backend dask and --scheduler ADDRESS go together")
     return Cluster(options.scheduler) if options.scheduler else None
 
 
 def known_tasks(text: str) -> list[str]:
-    """Gives the tasks that a text names, separated by commas. Raises `ValueError` for unknown ones."""
+    """Returns the tasks that a text names, separated by commas. Raises `ValueError` for unknown ones."""
     names = text.split(",")
     if unknown := sorted(set(names) - set(task_names())):
         raise ValueError(f"there are no tasks {unknown}; there are {', '.join(task_names())}")
@@ -105,7 +105,7 @@ def known_tasks(text: str) -> list[str]:
 
 
 def positive(value: int, name: str) -> int:
-    """Gives the value. Raises `ValueError` below 1."""
+    """Returns the value. Raises `ValueError` below 1."""
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
     return value

@@ -72,14 +72,14 @@ def do(options: argparse.Namespace) -> int:
 
 
 def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
-    """Gives the tasks that the options name. Raises `ValueError` for unknown ones."""
+    """Returns the tasks that the options name. Raises `ValueError` for unknown ones."""
     if not (options.source or options.target):
         return [*known_tasks(options.tasks)]
     return [own_task(options)]
 
 
 def method_names(options: argparse.Namespace) -> list[str]:
-    """Gives the methods that the options name; without any named those that the target's labels suffice for."""
+    """Returns the methods that the options name; without any named those that the target's labels suffice for."""
     names, target = split_names(options.methods or METHODS), options.target
     names = [one for name in names for one in (changed_methods() if name == "sensitivity" else [name])]
     if options.methods or not (target and target.exists()) or is_labelled(target):

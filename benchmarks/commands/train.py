@@ -50,7 +50,7 @@ def do(options: argparse.Namespace) -> int:
 
 
 def with_whole_target(task: Task) -> Task:
-    """Gives the task; where nothing can be scored with all of the target to train on."""
+    """Returns the task; where nothing can be scored with all of the target to train on."""
     if task.target_test.labels is not None:
         return task
     parts = (task.target_train, task.target_validation, task.target_test)
@@ -58,7 +58,7 @@ def with_whole_target(task: Task) -> Task:
 
 
 def scores(outcome: Outcome) -> list[list[str]]:
-    """Gives a table, a row a scoring; accuracies in % only where there are labels."""
+    """Returns a table, a row a scoring; accuracies in % only where there are labels."""
     named = {"accuracy": "accuracy, %", "balanced_accuracy": "balanced, %"}
     there = [key for key in named if outcome.curve[-1][key] is not None]
     rows = [["step", *(named[key] for key in there), "label-free score"]]

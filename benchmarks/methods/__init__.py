@@ -10,32 +10,45 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+from . import dmsrl
 from .method import Method, Setup, Trainable
 
 __all__ = ["Method", "Setup", "Trainable", "get_method", "methods", "split_names"]
 
 
 def methods() -> dict[str, Method]:
-    """Gives all methods by name."""
+    """Returns all methods by name."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     return {method.name: method for module in modules for method in getattr(module, "METHODS", ())}
 
 
 def get_method(name: str) -> Method:
-    """Gives the method of that name, with the settings in brackets behind it changed.
+    """Returns the method of that name.
 
-    Raises `ValueError` for an unknown method or setting, or a value of another type.
+    After one of `methods()` may follow, for a method that has a recipe, a part of one's own (`dmsrl+package.module.Part`)
+    and a part to take out (`dmsrl-margin`); and settings that differ, in brackets (`mcc[weight=1.0]`).
+
+    Raises `ValueError` for an unknown method, part or setting, or a value of another type.
     """
     base, _, changes = name.removesuffix("]").partition("[")
-    known = methods()
-    if base not in known:
-        raise ValueError(f"there is no method {base!r}; there are {', '.join(known)}")
-    changed = dict(parse_setting(known[base], change) for change in changes.split(",") if changes)
-    return replace(known[base], name=name, settings={**known[base].settings, **changed})
+    method = replace(methods().get(base) or derived(base), name=name)
+    for change in changes.split(",") if changes else ():
+        method = replace(method, settings=method.change(method.settings, *parse_setting(method, change)))
+    return method
+
+
+def derived(name: str) -> Method:
+    """Returns a method by the name of another, of a part that comes in, and of one that goes."""
+    known, found = methods(), re.fullmatch(r"(\w+)(?:\+([\w.]+))?(?:-(\w+))?", name)
+    if found is None or found[1] not in known or not (found[2] or found[3]):
+        raise ValueError(f"there is no method {name!r}; there are {', '.join(known)}")
+    method = known[found[1]]
+    method = dmsrl.with_part(method, found[2], name) if found[2] else method
+    return dmsrl.without(method, found[3], name) if found[3] else method
 
 
 def parse_setting(method: Method, change: str) -> tuple[str, Any]:
-    """Gives key and value of a text such as `weight=1.0`; values are written as in JSON, names without quotes."""
+    """Returns key and value of a text such as `weight=1.0`; values are written as in JSON, names without quotes."""
     key, _, text = change.partition("=")
     if key not in method.settings:
         raise ValueError(f"{method.name} has no setting {key!r}; it has {', '.join(method.settings) or 'none'}")
@@ -50,5 +63,5 @@ def parse_setting(method: Method, change: str) -> tuple[str, Any]:
 
 
 def split_names(names: str) -> list[str]:
-    """Gives the names in a text with commas between them; those in brackets belong to a name."""
+    """Returns the names in a text with commas between them; those in brackets belong to a name."""
     return [name.strip() for name in re.split(r",(?![^\[]*\])", names)]

@@ -12,7 +12,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's hook after the classifier's loss."""
+    """Returns upstream's hook after the classifier's loss."""
     hook = AFNHook(loss_fn=AdaptiveFeatureNorm(step_size=settings["step_size"]))
     return classifier(setup, settings, [hook], SumWeighter(weights={"afn_loss": settings["weight"]}))
 

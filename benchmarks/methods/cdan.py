@@ -9,7 +9,7 @@ from pytorch_adapt.layers import RandomizedDotProduct
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import WarmUp
 
 from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 
@@ -17,7 +17,7 @@ COMBINED = [f"{d}_imgs_features_AND_{d}_imgs_features_logits_combined" for d in 
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
+    """Returns upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
     G = setup.feature_extractor(settings)
     combined = settings["combined_dim"]
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(combined, CRITIC_WIDTH)}
@@ -27,7 +27,9 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     containers = setup.containers(models, {"feature_combiner": combiner})
     hook_kwargs = {"pre": setup.pre_hooks(settings), "gradient_reversal": reversal, "weighter": weighter}
     adapter = CDANNE(**containers, hook_kwargs=hook_kwargs)
-    return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
+    return Trainable(
+        adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * WarmUp.SIGMOID(progress))
+    )
 
 
 SPACE: Space = {"reversal": (0.03, 3.0)}

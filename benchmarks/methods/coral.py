@@ -12,7 +12,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's hook on the features, after the classifier's loss."""
+    """Returns upstream's hook on the features, after the classifier's loss."""
     weighter = SumWeighter(weights={"features_confusion_loss": settings["weight"]})
     return classifier(setup, settings, [AlignerHook(loss_fn=CORALLoss())], weighter)
 

@@ -9,13 +9,13 @@ from pytorch_adapt.layers import MCCLoss
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import WarmUp
 
 from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
+    """Returns upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
     reversal = GradientReversalHook(weight=0.0, apply_to=["src_imgs_features", "target_imgs_features"])
@@ -25,7 +25,9 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         weights["mcc_loss"] = settings["mcc_weight"]
     hook_kwargs = {"pre": setup.pre_hooks(settings), "post_g": mcc, "weighter": SumWeighter(weights=weights)}
     adapter = DANN(**setup.containers(models), hook_kwargs={**hook_kwargs, "gradient_reversal": reversal})
-    return Trainable(adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * ramp(progress)))
+    return Trainable(
+        adapter, lambda progress: reversal.fn.update_weight(settings["reversal"] * WarmUp.SIGMOID(progress))
+    )
 
 
 REVERSAL: Space = {"reversal": (0.03, 3.0)}

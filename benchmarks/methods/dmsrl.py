@@ -1,53 +1,64 @@
 """DMSRL: the default and the published recipe, and the default with one part taken out or local features added."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from importlib import import_module
 from typing import Any
 
-from dmsrl_adapt import DMSRL, Recipe, dmsrl_components
-from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED
+from dmsrl_adapt import DEFAULT, DMSRL, PUBLISHED, Recipe, dmsrl_components
+from dmsrl_adapt.parts import Part
 
-from .method import Method, Setup, Space, Trainable
+from .method import Method, Setup, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives our adapter for the recipe of the settings; class centres, and branch and estimator of the two-branch form,
-    where it has them, keep the optimizers that the adapter gives them."""
-    recipe = Recipe(**{one.name: settings[one.name] for one in fields(Recipe)})
+    """Returns our adapter for the recipe of the settings; modules for which a part names an optimizer keep it."""
+    recipe = Recipe.from_settings(settings)
     G = setup.feature_extractor(settings)
     parts = dmsrl_components(G.feature_dim, setup.num_classes, setup.num_target, recipe, total_steps=setup.steps)
-    own = {"mi_branch", "mi_estimator"} if recipe.mi == "two_branch" else set[str]()
-    own |= {"margin_metric"} if recipe.margin == "centers" else set[str]()
-    containers = setup.containers({"G": G, "C": setup.classifier(G), **parts.models}, parts.misc, frozenset(own))
-    return Trainable(DMSRL(**containers, hook_kwargs={"recipe": recipe}))
+    own = frozenset(key for part in recipe for key in part.optimizers(recipe.usual_optimizer))
+    containers = setup.containers({"G": G, "C": setup.classifier(G), **parts.models}, parts.misc, own)
+    return Trainable(DMSRL(**containers))
 
 
-SPACE: Space = {
-    "margin_weight": (0.05, 1.0),
-    "mi_weight": (0.03, 3.0),
-    "confusion_weight": (0.1, 3.0),
-    "confusion_temperature": (1.5, 4.0),
-    "view_weight": (0.3, 3.0),
-    "style_probability": [0.0, 0.25, 0.5, 0.75],
-    "affine_strength": [0.0, 0.5, 1.0, 1.5],
-}
-SPACE_PUBLISHED: Space = {"margin_weight": (0.001, 0.1), "mi_weight": (0.003, 1.0)}
+def of_recipe(name: str, recipe: Recipe, local: str | None = None) -> Method:
+    """Returns a method that differs from the others in its recipe and local features alone."""
+    space = {f"{part.kind}.{setting}": where for part in recipe for setting, where in part.search_space.items()}
+    return Method(name, build, {"local": local, **recipe.settings}, space=space, change=with_setting)
 
 
-def variant(name: str, recipe: Recipe, local: str | None = None) -> Method:
-    """Gives a method that differs from the others in recipe and local features alone."""
-    space = SPACE_PUBLISHED if recipe == PUBLISHED else SPACE
-    return Method(name, build, {"local": local, **asdict(recipe)}, space=space)
+def without(method: Method, kind: str, name: str) -> Method:
+    """Returns the ablation of one part of a method's recipe. Raises `ValueError` where it has no part of that kind."""
+    recipe = Recipe.from_settings(method.settings).ablated(kind)
+    return of_recipe(name, recipe, method.settings["local"])
 
 
-# what an ablation takes out; layers with random numbers of their own stay in, without weight, so that the rest of the
-# run has those of the whole
-WEIGHTLESS = {"margin": replace(DEFAULT, margin_weight=0.0), "mi": replace(DEFAULT, mi_weight=0.0)}
+def with_part(method: Method, path: str, name: str) -> Method:
+    """Returns the method with one part more, given by module and class, as in `my_package.my_part.MyPart`.
+
+    Raises `ValueError` where there is no such part.
+    """
+    module, _, kind = path.rpartition(".")
+    try:
+        part = getattr(import_module(module), kind)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"there is no part {path!r}: {error}") from error
+    if not (isinstance(part, type) and issubclass(part, Part)):
+        raise ValueError(f"{path} must be a class of parts, got {part!r}")
+    return of_recipe(name, Recipe(*Recipe.from_settings(method.settings), part()), method.settings["local"])
+
+
+def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Returns the settings with one of them changed. Another class of a part, as in `margin=CenterMargin`, has its own
+    numbers but for the weight; null takes the part out."""
+    old = {name: one for name, one in settings.items() if not name.startswith(f"{key}.") or name == f"{key}.weight"}
+    new = {**old, key: value}
+    return {"local": new["local"], **Recipe.from_settings(new).settings}
+
+
 METHODS = (
-    variant("dmsrl", DEFAULT),
-    variant("dmsrl_published", PUBLISHED, local="corners"),
-    *(variant(f"dmsrl-{part}", WEIGHTLESS.get(part, DEFAULT.without(part))) for part in PARTS),
-    # the default has no local features, which gained nothing on the tuning tasks: the first is dmsrl by another name
-    variant("dmsrl-local", DEFAULT),
-    variant("dmsrl+local", DEFAULT, local="corners"),
+    of_recipe("dmsrl", DEFAULT),
+    of_recipe("dmsrl_published", PUBLISHED, local="corners"),
+    *(of_recipe(f"dmsrl-{kind}", DEFAULT.ablated(kind)) for kind in DEFAULT.kinds if kind != "classification"),
+    # the default has no local features, which gained nothing on the tuning tasks
+    of_recipe("dmsrl+local", DEFAULT, local="corners"),
 )

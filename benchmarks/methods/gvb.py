@@ -8,8 +8,8 @@ from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.checkpoints import modules_in
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import WarmUp
+from dmsrl_adapt.training.checkpoints import modules_in
 
 from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 
@@ -17,7 +17,7 @@ BRIDGES = [f"{model}_{domain}_bridge_loss" for model in "gd" for domain in ("src
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
+    """Returns upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(setup.num_classes, CRITIC_WIDTH)}
     domains = {"src_domain_loss": 0.5, "target_domain_loss": 0.5}
@@ -25,7 +25,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     adapter = GVB(**setup.containers(models), hook_kwargs={"gradient_reversal_weight": 0.0, "weighter": weighter})
     # upstream makes the layer inside of its hook
     (reversal,) = {part for _, part in modules_in(adapter.hook) if isinstance(part, GradientReversal)}
-    return Trainable(adapter, lambda progress: reversal.update_weight(settings["reversal"] * ramp(progress)))
+    return Trainable(adapter, lambda progress: reversal.update_weight(settings["reversal"] * WarmUp.SIGMOID(progress)))
 
 
 SPACE: Space = {"reversal": (0.03, 3.0), "bridge": (0.03, 3.0)}

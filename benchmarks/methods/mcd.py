@@ -11,7 +11,7 @@ from .method import Method, Setup, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter with two classifiers."""
+    """Returns upstream's adapter with two classifiers."""
     G = setup.feature_extractor(settings)
     C = MultipleModels(setup.classifier(G), setup.classifier(G))
     hook_kwargs = {"repeat": settings["repeat"], **{f"{phase}_weighter": SumWeighter() for phase in "xyz"}}

@@ -11,9 +11,8 @@ from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
-from dmsrl_adapt import RandomStyleHook, SourceSkillHook, StyledFeaturesHook, attach_dmsrl, dmsrl_components, keys
-from dmsrl_adapt.layers import SourceSkill
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt import DEFAULT, BackboneHook, Recipe, attach_dmsrl, dmsrl_components, keys
+from dmsrl_adapt.parts import Sizes
 
 from ..networks import FeatureExtractor, feature_extractor
 
@@ -21,6 +20,7 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 5e-4
 LAST_LEARNING_RATE = 0.05  # share of the first, reached by half a cosine
 CRITIC_WIDTH = 256
+AUGMENTATION = Recipe(*(part for part in DEFAULT if part.kind == "augmentation"))
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,23 @@ class Setup:
     map_shapes: tuple[tuple[int, int, int], ...] = ()
 
     def feature_extractor(self, settings: Mapping[str, Any]) -> FeatureExtractor:
-        """Gives a fresh G, with local features where a method's settings say so."""
+        """Returns a fresh G, with local features where a method's settings say so."""
         return feature_extractor(self.shape, self.network, settings.get("local"), self.map_shapes)
 
     def classifier(self, G: FeatureExtractor) -> nn.Module:
-        """Gives a fresh C for G."""
+        """Returns a fresh C for G."""
         return nn.Linear(G.feature_dim, self.num_classes)
 
     def pre_hooks(self, settings: Mapping[str, Any]) -> list[BaseHook]:
-        """Gives what every method can have before its own features: those of the source as our default recipe computes
-        them, where its settings say so."""
-        if "style_probability" not in settings:
-            return []
-        share, strength = settings["style_probability"], settings["affine_strength"]
-        style = RandomStyleHook(probability=share, affine_strength=strength, by_skill=settings["style_by_skill"])
-        return [style, StyledFeaturesHook([keys.SRC]), SourceSkillHook()]
+        """Returns what every method can have before its own features: those of augmented source images, as our default
+        recipe has them, where its settings say so."""
+        part = Recipe.from_settings(settings).get("augmentation")
+        return [] if part is None else [*part.hooks_before(), BackboneHook([keys.SRC]), *part.hooks()]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """Gives the containers of an adapter: Adam and a cosine schedule for every model but those in `own`, which keep
+        """Returns the containers of an adapter: Adam and a cosine schedule for every model but those in `own`, which keep
         the optimizer that the method brings."""
         shared = [key for key in models if key not in own]
         adam = (torch.optim.Adam, {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY})
@@ -95,6 +92,12 @@ class Trainable:
 
 Build = Callable[[Setup, Mapping[str, Any]], Trainable]
 Space = Mapping[str, tuple[float, float] | list[Any]]
+Change = Callable[[Mapping[str, Any], str, Any], Mapping[str, Any]]
+
+
+def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> Mapping[str, Any]:
+    """Returns the settings with one of them changed."""
+    return {**settings, key: value}
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Method:
     is_supervised: train on the target's labels instead of the source's: a ceiling.
     space: where `tune` looks for settings, by their name: two numbers are the ends of a range, on a logarithmic scale,
         a list holds choices. Empty where there is nothing to tune.
+    change: returns the settings with one of them changed.
     """
 
     name: str
@@ -112,35 +116,38 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_supervised: bool = False
     space: Space = field(default_factory=dict)
+    change: Change = with_setting
 
 
 def with_variants(*methods: Method) -> tuple[Method, ...]:
-    """Gives each method as it is and, under its name with an ending, with what our recipe has: `_style`, source images
-    in a random style and pose; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
-    style = {key: getattr(DEFAULT, key) for key in ("style_probability", "style_by_skill", "affine_strength")}
+    """Returns each method as it is and, under its name with an ending, with what our recipe has: `_augmented`, source
+    images augmented; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
+    augmentation = AUGMENTATION.settings
     made = list(methods)
     for one in methods:
+        settings = {**one.settings, **augmentation}
         made += [
-            replace(one, name=f"{one.name}_style", settings={**one.settings, **style}, build=with_skill(one.build)),
+            replace(one, name=f"{one.name}_augmented", settings=settings, build=with_source_accuracy(one.build)),
             replace(one, name=f"{one.name}+local", settings={**one.settings, "local": "corners"}),
             replace(one, name=f"{one.name}_dmsrl", build=attached(one.build)),
         ]
     return tuple(made)
 
 
-def with_skill(build: Build) -> Build:
-    """Gives what builds the same method with what follows how well the source is learned."""
+def with_source_accuracy(build: Build) -> Build:
+    """Returns what builds the same method with the modules of the source augmentation."""
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)
-        trainable.adapter.misc[keys.SOURCE_SKILL] = SourceSkill()
+        sizes = Sizes(trainable.adapter.models[keys.G].feature_dim, setup.num_classes, setup.num_target)
+        trainable.adapter.misc.update(Recipe.from_settings(settings).misc(sizes))
         return trainable
 
     return build_both
 
 
 def attached(build: Build) -> Build:
-    """Gives what builds the same method with parts of DMSRL in it, their modules trained as all others are."""
+    """Returns what builds the same method with parts of DMSRL in it, their modules trained as all others are."""
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)

@@ -14,7 +14,7 @@ from .method import Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; the widths of the kernels are powers of 2 times the median squared distance."""
+    """Returns upstream's adapter; the widths of the kernels are powers of 2 times the median squared distance."""
     G = setup.feature_extractor(settings)
     octaves = settings["octaves"]
     loss = MMDLoss(get_kernel_scales(-octaves, octaves, 2 * octaves + 1), mmd_type="quadratic")

@@ -11,7 +11,7 @@ from .method import Method, Setup, Trainable, with_variants
 
 
 def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHook], weighter: SumWeighter) -> Trainable:
-    """Gives upstream's `Classifier` with hooks after the source's cross entropy."""
+    """Returns upstream's `Classifier` with hooks after the source's cross entropy."""
     G = setup.feature_extractor(settings)
     containers = setup.containers({"G": G, "C": setup.classifier(G)})
     hook_kwargs = {"pre": setup.pre_hooks(settings), "post": post, "weighter": weighter}
@@ -19,7 +19,7 @@ def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHoo
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives cross entropy and nothing else."""
+    """Returns cross entropy and nothing else."""
     return classifier(setup, settings, [], SumWeighter())
 
 

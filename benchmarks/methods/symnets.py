@@ -8,7 +8,7 @@ from pytorch_adapt.adapters import SymNets
 from pytorch_adapt.layers import MultipleModels
 from pytorch_adapt.weighters import SumWeighter
 
-from dmsrl_adapt.layers import ramp
+from dmsrl_adapt.training import WarmUp
 
 from .method import Method, Setup, Trainable
 
@@ -16,7 +16,7 @@ CONFUSION = {"g_symnets_target_domain_loss_0": 0.5, "g_symnets_target_domain_los
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; what confuses the domains rises by the authors' schedule, DANN's, to `weight`."""
+    """Returns upstream's adapter; what confuses the domains rises by the authors' schedule, DANN's, to `weight`."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": MultipleModels(setup.classifier(G), setup.classifier(G))}
     weighter = SumWeighter(weights=dict.fromkeys(CONFUSION, 0.0))
@@ -24,7 +24,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     adapter = SymNets(**setup.containers(models), hook_kwargs=hook_kwargs)
 
     def on_progress(progress: float) -> None:
-        weight = settings["weight"] * ramp(progress)
+        weight = settings["weight"] * WarmUp.SIGMOID(progress)
         weighter.weights.update({key: share * weight for key, share in CONFUSION.items()})
 
     return Trainable(adapter, on_progress)

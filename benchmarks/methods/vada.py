@@ -12,7 +12,7 @@ from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Gives upstream's adapter; `target` weighs entropy and virtual adversarial loss of the target alike."""
+    """Returns upstream's adapter; `target` weighs entropy and virtual adversarial loss of the target alike."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
     adversarial = dict.fromkeys(("g_src_domain_loss", "g_target_domain_loss"), settings["adversarial"] / 2)

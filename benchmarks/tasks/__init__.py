@@ -26,18 +26,18 @@ __all__ = [
 
 
 def families() -> list[ModuleType]:
-    """Gives the modules of this folder that offer tasks by name."""
+    """Returns the modules of this folder that offer tasks by name."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     return [module for module in modules if hasattr(module, "NAMES")]
 
 
 def task_names() -> list[str]:
-    """Gives the names of all tasks."""
+    """Returns the names of all tasks."""
     return [name for family in families() for name in family.NAMES]
 
 
 def family_of(name: str) -> ModuleType:
-    """Gives the module that offers the task of that name. Raises `DataError` for an unknown name."""
+    """Returns the module that offers the task of that name. Raises `DataError` for an unknown name."""
     for family in families():
         if name in family.NAMES:
             return family
@@ -45,6 +45,6 @@ def family_of(name: str) -> ModuleType:
 
 
 def load_task(name: str, place: DataPlace) -> Task:
-    """Gives the task of that name. Raises `DataError` for an unknown name or missing data."""
+    """Returns the task of that name. Raises `DataError` for an unknown name or missing data."""
     task: Task = family_of(name).load(name, place)
     return task

@@ -15,12 +15,12 @@ ABSENT = (7, 8, 9)
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives the files that a task is made of."""
+    """Returns the files that a task is made of."""
     return digits.needs("mnist-usps")
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives `mnist-usps` with fewer target images.
+    """Returns `mnist-usps` with fewer target images.
 
     Skewed: in the parts for training and validation class frequencies fall from 0 to 9 in even steps, 20 : 1; all test
     images are kept and count by balanced accuracy. Missing: no 7, 8 or 9 in any part of the target.
@@ -34,7 +34,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def skewed(split: Split) -> Split:
-    """Gives the first images of every class, RATIO^(-k/9) times as many of class k as there are of class 0."""
+    """Returns the first images of every class, RATIO^(-k/9) times as many of class k as there are of class 0."""
     labels = split.known_labels
     rows = [torch.nonzero(labels == k)[:, 0] for k in range(10)]
     kept = [of_class[: max(1, round(len(rows[0]) * RATIO ** (-k / 9)))] for k, of_class in enumerate(rows)]
@@ -42,5 +42,5 @@ def skewed(split: Split) -> Split:
 
 
 def without(split: Split) -> Split:
-    """Gives the images of the classes that are not ABSENT."""
+    """Returns the images of the classes that are not ABSENT."""
     return split.take(~torch.isin(split.known_labels, torch.tensor(ABSENT)))

@@ -23,14 +23,14 @@ HOW = "Or let torchvision and pytorch-adapt fetch the digits: add --download."
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives the files that a task is made of."""
+    """Returns the files that a task is made of."""
     source, target = name.split("-")
     files = (f"{domain}_{part}.npz" for domain, part in ((source, "train"), (target, "train"), (target, "test")))
     return tuple(Need(file, f"See benchmarks/README.md for the format. {HOW}", count_labels) for file in files)
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives 6,000 source, 6,000 target training, 2,000 validation and 4,000 scoring images; of a smaller target
+    """Returns 6,000 source, 6,000 target training, 2,000 validation and 4,000 scoring images; of a smaller target
     training set three quarters are for training."""
     source, target = name.split("-")
     pools = {domain: read_domain(domain, "train", place) for domain in (source, target)}
@@ -55,13 +55,13 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def shuffled(split: Split, seed: int, at_most: int | None = None) -> Split:
-    """Gives the samples in a fixed random order, `at_most` of them."""
+    """Returns the samples in a fixed random order, `at_most` of them."""
     order = np.random.RandomState(seed).permutation(len(split))[:at_most]
     return split.take(torch.as_tensor(order))
 
 
 def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor | None]:
-    """Gives the "train" or "test" images of a domain and, of MNIST-M where known, the MNIST rows they are made of."""
+    """Returns the "train" or "test" images of a domain and, of MNIST-M where known, the MNIST rows they are made of."""
     file = f"{domain}_{part}.npz"
     if place.download and (place.folder is None or not (place.folder / file).is_file()):
         return download_domain(domain, part == "train", place), None
@@ -75,7 +75,7 @@ def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor
 
 
 def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
-    """Gives a domain through torchvision's or pytorch-adapt's own download. Raises `DataError` where that fails."""
+    """Returns a domain through torchvision's or pytorch-adapt's own download. Raises `DataError` where that fails."""
     from pytorch_adapt.datasets import MNISTM
     from torchvision.datasets import MNIST, SVHN, USPS
 

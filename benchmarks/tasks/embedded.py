@@ -21,12 +21,12 @@ COPIES = (2, 3, 3)
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives nothing: all comes with scikit-learn."""
+    """Returns nothing: all comes with scikit-learn."""
     return ()
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives the task; it is the same at every call."""
+    """Returns the task; it is the same at every call."""
     digits = load_digits()
     order = np.random.RandomState(123).permutation(len(digits.target))
     grey = np.clip(digits.images * 255 / 16, 0, 255)[order]
@@ -39,7 +39,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def blended(images: Tensor, labels: Tensor, copies: int, seed: int) -> Split:
-    """Gives `copies` versions of every digit, each |crop - digit| with another photo crop."""
+    """Returns `copies` versions of every digit, each |crop - digit| with another photo crop."""
     rng, photos = np.random.RandomState(seed), load_sample_images().images
     crops = np.stack([photo_crop(photos, rng) for _ in range(copies * len(images))])
     difference = (torch.as_tensor(crops).short() - images.repeat(copies, 1, 1, 1).short()).abs()
@@ -47,7 +47,7 @@ def blended(images: Tensor, labels: Tensor, copies: int, seed: int) -> Split:
 
 
 def photo_crop(photos: list[np.ndarray], rng: np.random.RandomState) -> np.ndarray:
-    """Gives a random crop of a random photo at half its resolution, uint8 (3, SIZE, SIZE)."""
+    """Returns a random crop of a random photo at half its resolution, uint8 (3, SIZE, SIZE)."""
     photo = photos[rng.randint(len(photos))]
     top, left = (rng.randint(side - 2 * SIZE) for side in photo.shape[:2])
     crop: np.ndarray = photo[top : top + 2 * SIZE : 2, left : left + 2 * SIZE : 2].transpose(2, 0, 1)

@@ -17,13 +17,13 @@ muxspace: https://github.com/muxspace/facial_expressions"""
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives the files that a task is made of."""
+    """Returns the files that a task is made of."""
     files = ["fer2013_train.npz", "muxspace.npz", *(["fer2013_test.npz"] if name == "muxspace-fer2013" else [])]
     return tuple(Need(file, f"{HOW}\n{ADDRESSES}", count_labels) for file in files)
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives the task, scored by balanced accuracy: of muxspace 94 % is neutral or happy. No person is in two parts."""
+    """Returns the task, scored by balanced accuracy: of muxspace 94 % is neutral or happy. No person is in two parts."""
     if name == "fer2013-muxspace":
         source, _ = read_domain("fer2013_train", place)
         parts = person_disjoint(*read_domain("muxspace", place))
@@ -36,7 +36,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
-    """Gives the images of the five expressions and, where known, the person in each."""
+    """Returns the images of the five expressions and, where known, the person in each."""
     path = place.file(f"{name}.npz", HOW)
     arrays = read_arrays(path, ("subject",), required=("jpeg_bytes", "offsets", "labels", "classes"))
     numbers = {expression: number for number, expression in enumerate(EXPRESSIONS)}
@@ -48,7 +48,7 @@ def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
 
 
 def person_disjoint(pool: Split, subjects: np.ndarray | None) -> tuple[Split, Split, Split]:
-    """Gives parts of about 50 : 20 : 30 of the persons."""
+    """Returns parts of about 50 : 20 : 30 of the persons."""
     if subjects is None:
         return Shares().cut(pool)
     persons = np.random.RandomState(0).permutation(np.unique(subjects))

@@ -29,7 +29,7 @@ def register_heif() -> bool:
 
 
 def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
-    """Gives RGB images, uint8 (N, 3, size, size), of grey (N, H, W) or colour (N, H, W, 3) ones with values 0..255."""
+    """Returns RGB images, uint8 (N, 3, size, size), of grey (N, H, W) or colour (N, H, W, 3) ones with values 0..255."""
     pixels = torch.as_tensor(np.ascontiguousarray(images)).float()
     if pixels.ndim == 3:
         pixels = pixels[:, None].expand(-1, 3, -1, -1)
@@ -43,7 +43,7 @@ def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
 
 
 def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarray:
-    """Gives an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, without its transparency.
+    """Returns an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, without its transparency.
 
     Of HEIC pillow-heif does the turning, and takes it out of the EXIF. With `size` the image is resized to size x size.
     Raises `DataError` naming the image where it cannot be read.
@@ -63,7 +63,7 @@ def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarr
 
 
 def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Gives those of `keys` and `required` that an .npz file has.
+    """Returns those of `keys` and `required` that an .npz file has.
 
     Raises `DataError` where it is no such file, holds pickles, or lacks a required key.
     """
@@ -80,7 +80,7 @@ def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -
 
 
 def count_labels(path: Path) -> Mapping[str, int]:
-    """Gives the number of samples of each class in an .npz file with `labels` and, for their names, `classes`."""
+    """Returns the number of samples of each class in an .npz file with `labels` and, for their names, `classes`."""
     arrays = read_arrays(path, ("classes",), required=("labels",))
     numbers, counts = np.unique(arrays["labels"], return_counts=True)
     names = arrays["classes"].tolist() if "classes" in arrays else range(int(numbers.max(initial=-1)) + 1)
@@ -89,7 +89,7 @@ def count_labels(path: Path) -> Mapping[str, int]:
 
 
 def encoded_images(arrays: dict[str, np.ndarray], name: str, size: int | None = None) -> np.ndarray:
-    """Gives the images of `jpeg_bytes` and `offsets`, uint8 (N, H, W, 3), all of one size or resized to `size`."""
+    """Returns the images of `jpeg_bytes` and `offsets`, uint8 (N, H, W, 3), all of one size or resized to `size`."""
     raw, offsets = arrays["jpeg_bytes"].tobytes(), arrays["offsets"]
     decoded = [
         decode(raw[start:end], f"image {row} of {name}", size) for row, (start, end) in enumerate(pairwise(offsets))

@@ -42,7 +42,7 @@ class Collection:
 
 
 def same(*names: str) -> dict[str, str]:
-    """Gives domains whose folders have their names."""
+    """Returns domains whose folders have their names."""
     return dict(zip(names, names, strict=True))
 
 
@@ -90,14 +90,14 @@ LICENCE = "; ".join(f"{kind}: {one.licence}, {one.address}" for kind, one in COL
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives the folders that a task is made of."""
+    """Returns the folders that a task is made of."""
     kind, *domains = name.split("-")
     one = COLLECTIONS[kind]
     return tuple(Need(f"{one.root}/{one.domains[domain]}", how_of(one), counter(one, domain)) for domain in domains)
 
 
 def counter(one: Collection, domain: str) -> Callable[[Path], dict[str, int]]:
-    """Gives what counts the images of a domain by class, from the path of its folder."""
+    """Returns what counts the images of a domain by class, from the path of its folder."""
 
     def count(path: Path) -> dict[str, int]:
         root = path.parents[len(Path(one.domains[domain]).parts) - 1]
@@ -113,7 +113,7 @@ def how_of(one: Collection) -> str:
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
+    """Returns the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
     kind, source, target = name.split("-")
     one = COLLECTIONS[kind]
     (first, classes), (second, other) = (read_domain(one, domain, place) for domain in (source, target))
@@ -124,19 +124,19 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, set[str]]:
-    """Gives a domain's features, with labels in the order of the class names, and these names."""
+    """Returns a domain's features, with labels in the order of the class names, and these names."""
     files = files_of(one, domain, folder_of(one, domain, place))
     names = sorted(files)
     numbered = [(path, number) for number, name in enumerate(names) for path in files[name]]
     parts = [numbered[start : start + AT_ONCE] for start in range(0, len(numbered), AT_ONCE)]
     images = (to_images(np.stack([decode(path, str(path), SIZE) for path, _ in part])) for part in parts)
     computed = [(frozen_features(of_part), restyled_features(of_part)) for of_part in images]
-    features, restyled = (torch.cat(of_parts) for of_parts in zip(*computed, strict=True))
-    return Split(features, torch.as_tensor([number for _, number in numbered]), restyled), set(names)
+    features, augmented = (torch.cat(of_parts) for of_parts in zip(*computed, strict=True))
+    return Split(features, torch.as_tensor([number for _, number in numbered]), augmented), set(names)
 
 
 def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:
-    """Gives the images of a domain by class. Raises `DataError` where there are none."""
+    """Returns the images of a domain by class. Raises `DataError` where there are none."""
     if not one.lists:
         found = image_files(root / one.domains[domain])
         files = {str(name): paths for name, paths in found.items() if name is not None and paths}
@@ -152,7 +152,7 @@ def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:
 
 
 def folder_of(one: Collection, domain: str, place: DataPlace) -> Path:
-    """Gives the folder of a collection that has this domain, fetched where wanted and upstream can. Raises `DataError`
+    """Returns the folder of a collection that has this domain, fetched where wanted and upstream can. Raises `DataError`
     saying how to get it where it is not there."""
     root = place.folder and place.folder / one.root
     needed = [one.domains[domain], *(name.format(domain=domain) for name in one.lists)]

@@ -32,7 +32,7 @@ class Pool:
 
 
 def load_own(source: Path, target: Path, target_test: Path | None, size: int, network: str) -> Task:
-    """Gives the task of adapting from `source` to `target`.
+    """Returns the task of adapting from `source` to `target`.
 
     Without `target_test` 30 % of the target are kept for scoring. Images are resized to size x size; with the network
     "frozen" they become frozen features. Target labels, where present, are used for scoring only.
@@ -61,13 +61,13 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
 
 
 def task_name(source: Path, target: Path) -> str:
-    """Gives the name of the task of adapting from one path to another."""
+    """Returns the name of the task of adapting from one path to another."""
     named = (path.resolve() for path in (source, target))
     return "-".join(path.name if path.is_dir() else path.stem for path in named)
 
 
 def fingerprint(path: Path) -> str:
-    """Gives a text that changes when a file at or below `path` is added, removed or written, not when it moves.
+    """Returns a text that changes when a file at or below `path` is added, removed or written, not when it moves.
 
     HEIC that cannot be read does not count, so that the text changes when pillow-heif is installed.
     """
@@ -82,13 +82,13 @@ def fingerprint(path: Path) -> str:
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """Gives the files below a folder but hidden ones and those in hidden folders."""
+    """Returns the files below a folder but hidden ones and those in hidden folders."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Gives the images below a folder, told by their endings."""
+    """Returns the images below a folder, told by their endings."""
     return [file for file in visible_files(folder) if is_image(file)]
 
 
@@ -103,14 +103,14 @@ def lacks_heif(file: Path) -> bool:
 
 
 def image_files(path: Path) -> dict[str | None, list[Path]]:
-    """Gives the images of a folder by class folder; where no class folder has any, those right in it under None."""
+    """Returns the images of a folder by class folder; where no class folder has any, those right in it under None."""
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     of_class: dict[str | None, list[Path]] = {folder.name: images_below(folder) for folder in folders}
     return of_class if any(of_class.values()) else {None: images_below(path)}
 
 
 def left_out(path: Path) -> list[Path]:
-    """Gives the visible files below a folder that are not read; none for what is no folder."""
+    """Returns the visible files below a folder that are not read; none for what is no folder."""
     if not path.is_dir():
         return []
     read = {file for files in image_files(path).values() for file in files}
@@ -123,7 +123,7 @@ def is_labelled(path: Path) -> bool:
 
 
 def read_pool(path: Path, size: int) -> Pool:
-    """Gives what is at `path`. Raises `DataError` where that is neither a folder with images nor an .npz file."""
+    """Returns what is at `path`. Raises `DataError` where that is neither a folder with images nor an .npz file."""
     if path.is_dir():
         return read_folder(path, size)
     if path.suffix == ".npz" and path.is_file():
@@ -134,7 +134,7 @@ def read_pool(path: Path, size: int) -> Pool:
 
 
 def read_folder(path: Path, size: int) -> Pool:
-    """Gives the images below `path`, one folder a class, or without labels; other files are passed over."""
+    """Returns the images below `path`, one folder a class, or without labels; other files are passed over."""
     files = image_files(path)
     numbered = [(file, number) for number, of_class in enumerate(files.values()) for file in of_class]
     if not numbered:
@@ -146,13 +146,13 @@ def read_folder(path: Path, size: int) -> Pool:
 
 
 def read_images(files: list[Path], size: int) -> Tensor:
-    """Gives images, uint8 (N, 3, size, size), with a progress bar where it takes long, as for large photographs."""
+    """Returns images, uint8 (N, 3, size, size), with a progress bar where it takes long, as for large photographs."""
     bar = tqdm(files, "reading images", unit=" images", delay=2, leave=False)
     return to_images(np.stack([decode(file, str(file), size) for file in bar]))
 
 
 def read_npz(path: Path, size: int) -> Pool:
-    """Gives the arrays of an .npz: `images`, or `jpeg_bytes` and `offsets`, or `X`; `labels` or `y`; `classes`."""
+    """Returns the arrays of an .npz: `images`, or `jpeg_bytes` and `offsets`, or `X`; `labels` or `y`; `classes`."""
     arrays = read_arrays(path, KEYS)
     if any(key in arrays and not arrays[key].size for key in ("X", "images", "jpeg_bytes")):
         raise DataError(f"{path} must hold at least one sample, got none")
@@ -179,7 +179,7 @@ def read_npz(path: Path, size: int) -> Pool:
 
 
 def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[str, ...]:
-    """Gives the class names that all pools share. Raises `DataError` where they differ or labels do not fit them."""
+    """Returns the class names that all pools share. Raises `DataError` where they differ or labels do not fit them."""
     named = {pool.classes for pool in pools if pool.classes is not None}
     if len(named) > 1:
         first, second, *_ = sorted(named)
@@ -199,7 +199,7 @@ def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[s
 
 
 def with_frozen_features(split: Split) -> Split:
-    """Gives the samples as features of the frozen network; feature vectors stay as they are."""
+    """Returns the samples as features of the frozen network; feature vectors stay as they are."""
     if split.inputs.ndim != 4:
         return split
     return Split(frozen_features(split.inputs), split.labels, restyled_features(split.inputs))

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import torch
 
-from dmsrl_adapt.frozen_maps import Shape
+from dmsrl_adapt.backbones.frozen_maps import Shape
 
 from ..frozen_features import kept_maps
 from .images import count_labels, encoded_images, read_arrays, to_images
@@ -20,13 +20,13 @@ HOW = "PACS has no official download; see benchmarks/README.md for the format."
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives the files that a task is made of."""
+    """Returns the files that a task is made of."""
     _, *domains = name.split("-")
     return tuple(Need(f"pacs_{domain}.npz", f"{HOW}\n{LICENCE}", count_labels) for domain in domains)
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
+    """Returns the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
     kind, source, target = name.split("-")
     pool, classes, shapes = read_domain(source, place, kind)
     parts = Shares().cut(read_domain(target, place, kind)[0])
@@ -34,7 +34,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, tuple[str, ...], tuple[Shape, ...]]:
-    """Gives a domain's features or, in rows, its maps; its class names; and the shapes of its maps, if it has any."""
+    """Returns a domain's features or, in rows, its maps; its class names; and the shapes of its maps, if it has any."""
     path = place.file(f"pacs_{domain}.npz", HOW)
     arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
     images, labels = to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"])

@@ -18,13 +18,13 @@ class Split:
 
     inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D), or maps in rows, float16 (N, D).
     labels: int64 (N,), 0..K-1, or None where nobody knows them.
-    restyled: inputs in other styles, some of each, float16 (N, copies, D); None where a method can make them itself,
+    augmented: inputs in other styles, some of each, float16 (N, copies, D); None where a method can make them itself,
         from images, or nobody has made them.
     """
 
     inputs: Tensor
     labels: Tensor | None
-    restyled: Tensor | None = None
+    augmented: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -37,8 +37,8 @@ class Split:
         return self.labels
 
     def take(self, rows: Tensor) -> "Split":
-        """Gives the samples at `rows`, int64 or bool."""
-        parts = (None if part is None else part[rows] for part in (self.labels, self.restyled))
+        """Returns the samples at `rows`, int64 or bool."""
+        parts = (None if part is None else part[rows] for part in (self.labels, self.augmented))
         return Split(self.inputs[rows], *parts)
 
 
@@ -87,7 +87,7 @@ class DataPlace:
     download: bool = False
 
     def file(self, name: str, how: str) -> Path:
-        """Gives the path of what is in the folder. Raises `DataError` saying how to get it where it is not there."""
+        """Returns the path of what is in the folder. Raises `DataError` saying how to get it where it is not there."""
         path = None if self.folder is None else self.folder / name
         if path is None or not path.exists():
             looked = "no folder was named" if path is None else f"it is not in {self.folder}"
@@ -103,7 +103,7 @@ class Shares:
     validation: float = 0.2
 
     def cut(self, pool: Split) -> tuple[Split, Split, Split]:
-        """Gives train, validation and test parts of a shuffled pool, the same at every call."""
+        """Returns train, validation and test parts of a shuffled pool, the same at every call."""
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))
         first, second = round(len(pool) * self.train), round(len(pool) * (self.train + self.validation))
         return pool.take(order[:first]), pool.take(order[first:second]), pool.take(order[second:])

@@ -14,7 +14,7 @@ except ImportError as error:
         "dmsrl_adapt.frameworks.ignite needs pytorch-ignite: pip install 'dmsrl-adapt[ignite]'"
     ) from error
 
-from ..checkpoints import Checkpoints, held_by_hooks
+from ..training.checkpoints import Checkpoints, held_by_hooks
 
 
 class ResumableCheckpointFn(CheckpointFnCreator):
@@ -44,7 +44,7 @@ class ResumableCheckpointFn(CheckpointFnCreator):
     def __call__(
         self, adapter: BaseAdapter, validator: Any = None, val_hooks: Any = None, **kwargs: Any
     ) -> Callable[[Any], None]:
-        """Gives what Ignite calls at the end of an epoch."""
+        """Returns what Ignite calls at the end of an epoch."""
         save = super().__call__(adapter, validator, val_hooks, **kwargs)
         self.in_hooks = held_by_hooks(adapter)
 
@@ -56,7 +56,7 @@ class ResumableCheckpointFn(CheckpointFnCreator):
         return save_both
 
     def last(self) -> str | None:
-        """Gives the folder to resume from, None where no epoch was finished; for `Ignite.run(resume=...)`."""
+        """Returns the folder to resume from, None where no epoch was finished; for `Ignite.run(resume=...)`."""
         return str(self.folder) if any(self.folder.glob("step_*.pt")) else None
 
     def load_objects(

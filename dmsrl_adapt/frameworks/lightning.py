@@ -49,16 +49,16 @@ class LightningAdapter(LightningModule):
         self.collected: dict[int, dict[str, list[Tensor]]] = {}
 
     def forward(self, x: Tensor, domain: int | None = None) -> dict[str, Tensor]:
-        """Gives features and logits, as the adapter's `inference`."""
+        """Returns features and logits, as the adapter's `inference`."""
         outputs: dict[str, Tensor] = self.adapter.inference(x, domain=domain)
         return outputs
 
     def configure_optimizers(self) -> Any:
-        """Gives the adapter's optimizers and schedulers, so that checkpoints hold them."""
+        """Returns the adapter's optimizers and schedulers, so that checkpoints hold them."""
         return list(self.own_optimizers.values()), list(self.adapter.lr_schedulers.values())
 
     def get_training_length(self) -> tuple[int, int]:
-        """Gives epochs and steps of the run, under the name by which upstream's Ignite wrapper tells them."""
+        """Returns epochs and steps of the run, under the name by which upstream's Ignite wrapper tells them."""
         return self.trainer.max_epochs or 0, int(self.trainer.estimated_stepping_batches)
 
     def on_fit_start(self) -> None:

@@ -1,37 +1,36 @@
 """The wiring: hooks read keys, call one layer, write keys."""
 
-from .attached import AttachedHook
+from .augment import AugmentHook
+from .backbone import BackboneHook
 from .collapse import CollapseHook
-from .dmsrl import DMSRLHook
+from .consistency import ConsistencyHook
 from .fixed_networks import FixedNetworksHook
+from .known_target_labels import KnownTargetLabelsHook
 from .level_features import LevelFeaturesHook
 from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
 from .pseudo_label import PseudoLabelHook
-from .ramp import RampHook
-from .random_style import RandomStyleHook
-from .source_skill import SourceSkillHook
-from .styled_features import StyledFeaturesHook
-from .target_labels import TargetLabelsHook
+from .source_accuracy import SourceAccuracyHook
+from .target_classification import TargetClassificationHook
 from .two_branch_mi import TwoBranchMIHook
-from .view_consistency import ViewConsistencyHook
+from .warm_up import WarmUpHook, warmed_up
 
 __all__ = [
-    "AttachedHook",
+    "AugmentHook",
+    "BackboneHook",
     "CollapseHook",
-    "DMSRLHook",
+    "ConsistencyHook",
     "FixedNetworksHook",
+    "KnownTargetLabelsHook",
     "LevelFeaturesHook",
     "MIMinimizationHook",
     "MarginMetricHook",
     "ProgressHook",
     "PseudoLabelHook",
-    "RampHook",
-    "RandomStyleHook",
-    "SourceSkillHook",
-    "StyledFeaturesHook",
-    "TargetLabelsHook",
+    "SourceAccuracyHook",
+    "TargetClassificationHook",
     "TwoBranchMIHook",
-    "ViewConsistencyHook",
+    "WarmUpHook",
+    "warmed_up",
 ]

@@ -1,20 +1,23 @@
 """Check of a whole batch before a network sees it."""
 
+import warnings
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import keys
-from ..layers.checks import check_images, check_labels
-from .context import read, read_progress, read_restyled
+from ..checks import check_images, check_labels
+from .context import read, read_augmented, read_progress
 from .domains import num_domains
-from .target_labels import read_target_labels
 
 
-def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module]) -> Tensor:
-    """Gives the source's labels as int64, once nothing is left for which the batch would be refused.
+def check_batch(
+    hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module], uses_target_labels: bool
+) -> Tensor:
+    """Returns the source's labels as int64, once nothing is left for which the batch would be refused.
 
     A forward pass moves batch statistics, and a labeller learns, so that an error in the middle of a step would leave
     its trace. The checks wait for the device four times, five with `target_labels`, before anything has been queued
@@ -22,11 +25,13 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
 
     Args:
         hook: named in errors.
-        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_restyled`, `target_imgs_restyled`,
+        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_augmented`, `target_imgs_augmented`,
             `target_labels` and `progress` where present, `target_sample_idx` where the layers have a `pseudo_labeler`,
             and `src_domain` and `target_domain` where they tell more than two domains apart.
         layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
             have no upper end.
+        uses_target_labels: whether the recipe has `KnownTargetLabels`; without it the key is ignored, and a warning
+            says so once.
 
     Raises:
         KeyError: a key is missing.
@@ -40,9 +45,9 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
     read_progress(inputs)
     for domain, of_domain in images.items():
         check_images(of_domain, keys.imgs(domain))
-        restyled = read_restyled(inputs, domain, of_domain)
-        if restyled is not None:
-            check_images(restyled, keys.restyled(domain))
+        augmented = read_augmented(inputs, domain, of_domain)
+        if augmented is not None:
+            check_images(augmented, keys.augmented(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
     told_apart = max(map(num_domains, layers.values()), default=2)
@@ -50,11 +55,21 @@ def check_batch(hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn
         key = keys.domain_id(domain)
         check_labels(read(hook, inputs, key), len(images[domain]), told_apart, name=key)
     num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
-    read_target_labels(inputs, len(target), target.device, num_classes)
+    if uses_target_labels and keys.TARGET_LABELS in inputs:
+        check_labels(inputs[keys.TARGET_LABELS], len(target), num_classes, lowest=-1, name=keys.TARGET_LABELS)
+    elif keys.TARGET_LABELS in inputs:
+        warn_ignored()
     return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
 
 
+@cache
+def warn_ignored() -> None:
+    """Says once that target labels train nothing."""
+    told = "target_labels are ignored, as for labels that are for scoring only; add KnownTargetLabels() to the recipe"
+    warnings.warn(f"{told} to train with them", stacklevel=2)
+
+
 def smallest_num_classes(modules: Iterable[nn.Module]) -> int:
-    """Gives the smallest number of classes that a module, however it is wrapped, was made for."""
+    """Returns the smallest number of classes that a module, however it is wrapped, was made for."""
     known = [getattr(part, "num_classes", None) for module in modules for part in module.modules()]
     return min((number for number in known if number is not None), default=torch.iinfo(torch.int64).max)

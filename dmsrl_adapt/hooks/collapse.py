@@ -7,7 +7,8 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers import AdversarialMILoss, CollapseWatch, class_probs
+from ..losses import AdversarialMILoss, class_probs
+from ..training import CollapseWatch
 
 
 class CollapseHook(BaseHook):
@@ -64,6 +65,6 @@ class CollapseHook(BaseHook):
 
 
 def critic_accuracy(inputs: Mapping[str, Any]) -> Tensor | None:
-    """Gives the accuracy of the critic, however it is wrapped, in the last batch; None without a critic."""
+    """Returns the accuracy of the critic, however it is wrapped, in the last batch; None without a critic."""
     parts = inputs[keys.MI_CRITIC].modules() if keys.MI_CRITIC in inputs else []
     return next((part.accuracy for part in parts if isinstance(part, AdversarialMILoss)), None)

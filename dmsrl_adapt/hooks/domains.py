@@ -10,11 +10,11 @@ from .. import keys
 
 
 def num_domains(layer: nn.Module) -> int:
-    """Gives the number of domains that a layer, however it is wrapped, tells apart."""
+    """Returns the number of domains that a layer, however it is wrapped, tells apart."""
     return max(getattr(part, "num_domains", 2) for part in layer.modules())
 
 
 def domain_numbers(context: Mapping[str, Any]) -> Tensor:
-    """Gives the domain, 0 or 1, of every row of the features of both domains, source first; shape (N,)."""
+    """Returns the domain, 0 or 1, of every row of the features of both domains, source first; shape (N,)."""
     features = [context[keys.features(domain)] for domain in keys.DOMAINS]
     return torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])

@@ -25,7 +25,7 @@ class HostWeighter:
         self.host, self.weights = host, dict(weights)
 
     def __call__(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Gives the loss to go backward from, and every weighted loss as a number, with their `total`."""
+        """Returns the loss to go backward from, and every weighted loss as a number, with their `total`."""
         of_host = {key: loss for key, loss in losses.items() if key not in self.weights}
         total, components = self.host(of_host)
         added = {key: loss for key, loss in losses.items() if self.weights.get(key, 0.0) != 0}

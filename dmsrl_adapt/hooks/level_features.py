@@ -7,22 +7,21 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..layers.local_windows import CORNERS, check_landmarks
-from ..layers.random_affine import moved_points
+from ..backbones.local_windows import CORNERS
+from .backbone import other_inputs, run_backbone
 from .context import read
-from .styled_features import run_backbone
 
 
 class LevelFeaturesHook(BaseHook):
     """Writes the fused feature and every level of a `MultiLevelBackbone`, with one forward pass for each domain.
 
     It belongs into `pre=[...]`, so that the hooks after it find the features. Upstream's own features hook computes the
-    fused feature alone; with this one the levels come for free. After a `RandomStyleHook` features and levels are
+    fused feature alone; with this one the levels come for free. After a `AugmentHook` features and levels are
     those of the styled images; `DMSRLHook` has such before its `pre` where the recipe has a style.
 
     Modules: `G` (models; a `MultiLevelBackbone`, wrapped for distributed training or not). Reads: `src_imgs`,
     `target_imgs`; where present `src_imgs_landmarks`, `target_imgs_landmarks`, see `LocalWindows`, and what a
-    `RandomStyleHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
+    `AugmentHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
     `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
 
     Args:
@@ -52,28 +51,19 @@ class LevelFeaturesHook(BaseHook):
         self.levels, self.domains = tuple(levels), tuple(domains)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        given = {domain: self._landmarks(inputs, domain) for domain in self.domains}
+        for domain in self.domains:  # refused before G has seen anything
+            other_inputs(read(self, inputs, keys.G), inputs, domain)
         outputs = {}
         for domain in self.domains:
-            fused, levels = self._forward(inputs, domain, given[domain])
+            fused, levels = self._forward(inputs, domain)
             outputs[keys.features(domain)] = fused
             for name in self.levels:
                 outputs[keys.level(domain, name)] = read(self, levels, name)
         return outputs, {}
 
-    def _landmarks(self, inputs: Mapping[str, Any], domain: str) -> dict[str, Tensor]:
-        """The domain's landmarks, where G is to see them, as an argument of G, where there are any."""
-        images, key, pose = read(self, inputs, keys.imgs(domain)), keys.landmarks(domain), keys.pose(domain)
-        if key not in inputs:
-            return {}
-        check_landmarks(inputs[key], len(images), name=key)
-        return {"landmarks": moved_points(inputs[key], inputs[pose]) if pose in inputs else inputs[key]}
-
-    def _forward(
-        self, inputs: Mapping[str, Any], domain: str, given: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _forward(self, inputs: Mapping[str, Any], domain: str) -> tuple[Tensor, dict[str, Tensor]]:
         try:
-            result: tuple[Tensor, dict[str, Tensor]] = run_backbone(self, inputs, domain, return_levels=True, **given)
+            result: tuple[Tensor, dict[str, Tensor]] = run_backbone(self, inputs, domain, return_levels=True)
         except TypeError as error:
             if "return_levels" not in str(error):
                 raise

@@ -23,12 +23,12 @@ class Part(NamedTuple):
     feature_keys: tuple[str, ...]
 
     def features(self, context: Mapping[str, Any]) -> Tensor:
-        """Gives the features of all domains, one domain after the other, shape (N, D)."""
+        """Returns the features of all domains, one domain after the other, shape (N, D)."""
         return torch.cat([context[key] for key in self.feature_keys])
 
 
 def check_level_weights(levels: Mapping[str, float] | None) -> dict[str, float] | None:
-    """Gives a copy of the levels' weights. Raises `ValueError` without a level, or for a weight below 0."""
+    """Returns a copy of the levels' weights. Raises `ValueError` without a level, or for a weight below 0."""
     if levels is None:
         return None
     if not levels or any(weight < 0 for weight in levels.values()):
@@ -39,7 +39,7 @@ def check_level_weights(levels: Mapping[str, float] | None) -> dict[str, float] 
 def read_parts(
     hook: object, inputs: Mapping[str, Any], key: str, domains: Sequence[str], levels: Mapping[str, float] | None
 ) -> list[Part]:
-    """Gives the layer that `key` names with the fused feature; or, of each level, its own layer with its features.
+    """Returns the layer that `key` names with the fused feature; or, of each level, its own layer with its features.
 
     Raises:
         KeyError: a layer is missing, or a feature of a level, which `LevelFeaturesHook` writes.

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from .. import keys
 from .context import read
+from .known_target_labels import read_known_labels, with_known
 from .level_parts import check_level_weights, read_parts
-from .target_labels import read_target_labels, with_known
 
 
 class MarginMetricHook(BaseHook):
     """Enlarges the category margin with the source's labels and, where a hook before it has left them, the target's
-    pseudo labels. Known classes of the target, see `TargetLabelsHook`, take the place of these with weight 1.
+    pseudo labels. Known classes of the target, see `KnownTargetLabelsHook`, take the place of these with weight 1.
 
     Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`);
     with levels, for each of them one such as `margin_metric_level_global`.
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`; where present `target_pseudo_labels`,
-    `target_pseudo_weights`, `target_labels`; with levels, for each of them keys such as `src_imgs_level_global` of a
+    `target_pseudo_weights`, `target_known_labels`; with levels, for each of them keys such as `src_imgs_level_global` of a
     `LevelFeaturesHook`, instead of the features. Writes: the features it had to compute.
     Loss: `margin_metric_loss`, with levels the weighted sum over them.
 
@@ -36,7 +36,7 @@ class MarginMetricHook(BaseHook):
             features.
 
     Examples:
-        >>> from dmsrl_adapt.layers import CosineMarginLoss
+        >>> from dmsrl_adapt.losses import CosineMarginLoss
         >>> batch = {"src_imgs_features": torch.eye(2), "src_labels": torch.tensor([0, 1])}
         >>> batch |= {"target_imgs_features": torch.eye(2), "target_pseudo_labels": torch.tensor([1, -1])}
         >>> outputs, losses = MarginMetricHook()({"margin_metric": CosineMarginLoss(2, 2), **batch})
@@ -77,7 +77,7 @@ class MarginMetricHook(BaseHook):
             if values.shape != (size,):
                 raise ValueError(f"{domain} {key} must have shape ({size},), got {tuple(values.shape)}")
         if domain == keys.TARGET:
-            labels, weights = with_known(read_target_labels(context, size, features.device), labels, weights)
+            labels, weights = with_known(read_known_labels(context, size, features.device), labels, weights)
         return labels, torch.full((size,), number, device=features.device), weights
 
     def _loss_keys(self) -> list[str]:

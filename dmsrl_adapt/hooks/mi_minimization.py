@@ -9,12 +9,13 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor, nn
 
 from .. import keys
-from ..layers.checks import check_labels
-from ..layers.class_probs import class_probs, faded_by_doubt, with_known_classes
+from ..checks import check_labels
+from ..losses.class_probs import certainty, class_probs, with_known_classes
+from ..training import WarmUp
 from .context import read, read_strength
 from .domains import domain_numbers, num_domains
+from .known_target_labels import read_known_labels
 from .level_parts import check_level_weights, read_parts
-from .target_labels import read_target_labels
 
 
 class MIMinimizationHook(BaseHook):
@@ -24,7 +25,7 @@ class MIMinimizationHook(BaseHook):
     `AdversarialMILoss`, for several sources made with their number and one more as `num_domains`); with levels, for
     each of them one such as `mi_critic_level_global`. Reads: `src_imgs_features`, `target_imgs_features`; `src_domain`
     and `target_domain` for several sources; in the conditional form `src_labels` and `target_imgs_features_logits`, and
-    `target_labels` where present; `progress` where ramped; with levels, for each of them keys such as
+    `target_known_labels` and `progress` where present; with levels, for each of them keys such as
     `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute.
     Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
     `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
@@ -33,11 +34,11 @@ class MIMinimizationHook(BaseHook):
         conditional: lower I(feature; domain | class), with a critic made with `num_classes`; False for the published
             I(feature; domain).
         strength: factor >= 0 on the gradient that reaches the features.
-        fades_doubt: in the conditional form count a target sample by how certain its class is, see `faded_by_doubt`.
+        entropy_conditioning: in the conditional form count a target sample by how certain its class is, see `certainty`.
             Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
         images_only: train the critic on any input, but let its gradient reach the features only where G is given images
             (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
-        ramp: multiply the strength by the training progress.
+        warmup: of the strength.
         levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. The
             classes of target samples are those of the fused feature in either case.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -47,7 +48,7 @@ class MIMinimizationHook(BaseHook):
         ValueError: no level or a negative weight; from the layer, on wrong shapes, labels out of range, NaN features.
 
     Examples:
-        >>> from dmsrl_adapt.layers import AdversarialMILoss
+        >>> from dmsrl_adapt.losses import AdversarialMILoss
         >>> batch = {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}
         >>> hook = MIMinimizationHook(conditional=False)
         >>> outputs, losses = hook({"mi_critic": AdversarialMILoss(feature_dim=2), **batch})
@@ -59,8 +60,8 @@ class MIMinimizationHook(BaseHook):
         self,
         conditional: bool = True,
         strength: float = 1.0,
-        ramp: bool = True,
-        fades_doubt: bool = True,
+        warmup: WarmUp | str = WarmUp.LINEAR,
+        entropy_conditioning: bool = True,
         images_only: bool = False,
         levels: Mapping[str, float] | None = None,
         **kwargs: Any,
@@ -68,8 +69,8 @@ class MIMinimizationHook(BaseHook):
         super().__init__(**kwargs)
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
-        self.conditional, self.strength, self.ramp = conditional, strength, ramp
-        self.fades_doubt, self.images_only = fades_doubt, images_only
+        self.conditional, self.strength, self.warmup = conditional, strength, WarmUp(warmup)
+        self.entropy_conditioning, self.images_only = entropy_conditioning, images_only
         self.levels = check_level_weights(levels)
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
         self.f_hook = f_hook(domains=list(keys.DOMAINS))
@@ -78,10 +79,11 @@ class MIMinimizationHook(BaseHook):
         parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
-        probs = self._class_probs(context) if self.conditional else None
-        strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
+        probs, weights = self._class_probs(context) if self.conditional else (None, None)
+        strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
         loss = sum(
-            part.weight * part.layer(part.features(context), self._domains(context, part.layer), probs, strength)
+            part.weight
+            * part.layer(part.features(context), self._domains(context, part.layer), probs, strength, weights)
             for part in parts
         )
         return outputs, {keys.MI_LOSS: loss}
@@ -92,15 +94,19 @@ class MIMinimizationHook(BaseHook):
             return domain_numbers(context)
         return torch.cat([read(self, context, keys.domain_id(domain)) for domain in keys.DOMAINS])
 
-    def _class_probs(self, context: Mapping[str, Any]) -> Tensor:
-        """Known labels as certain, other target classes as the classifier sees them; shape (N, K)."""
+    def _class_probs(self, context: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Class probabilities, shape (N, K), and how much each sample counts, shape (N,): known labels are certain and
+        count in full, other target classes are what the classifier says."""
         target = class_probs(context[keys.logits(keys.TARGET)])
-        target = faded_by_doubt(target) if self.fades_doubt else target
         num_source, num_classes = len(context[keys.features(keys.SRC)]), target.shape[1]
         labels = check_labels(read(self, context, keys.SRC_LABELS), num_source, num_classes, name=keys.SRC_LABELS)
-        known = read_target_labels(context, len(target), target.device, num_classes)
+        known = read_known_labels(context, len(target), target.device, num_classes)
         probs = torch.cat([target.new_zeros(num_source, num_classes), target])
-        return with_known_classes(probs, torch.cat([labels, known]))
+        labels = torch.cat([labels, known])
+        weights = torch.ones_like(probs[:, 0])
+        if self.entropy_conditioning:
+            weights[num_source:] = certainty(target)
+        return with_known_classes(probs, labels), weights.masked_fill(labels >= 0, 1.0)
 
     def _loss_keys(self) -> list[str]:
         return [keys.MI_LOSS]

@@ -21,7 +21,7 @@ class ProgressHook(BaseHook):
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Examples:
-        >>> from dmsrl_adapt.layers import TrainingProgress
+        >>> from dmsrl_adapt.training import TrainingProgress
         >>> hook, progress = ProgressHook(), TrainingProgress(total_steps=4)
         >>> [hook({"training_progress": progress})[0]["progress"] for _ in range(3)]
         [0.0, 0.25, 0.5]

@@ -7,10 +7,11 @@ from pytorch_adapt.hooks import FeaturesAndLogitsHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from ..layers import class_probs
-from ..layers.checks import check_features, check_labels
+from ..checks import check_features, check_labels
+from ..losses import class_probs
+from ..training import WarmUp
 from .context import read, read_progress
-from .target_labels import read_target_labels, with_known
+from .known_target_labels import read_known_labels, with_known
 
 
 class PseudoLabelHook(BaseHook):
@@ -19,17 +20,17 @@ class PseudoLabelHook(BaseHook):
 
     So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
     that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
-    is not weighted so. A target sample whose class is known, see `TargetLabelsHook`, has that label with weight 1, and
+    is not weighted so. A target sample whose class is known, see `KnownTargetLabelsHook`, has that label with weight 1, and
     the labeller learns from it as from a labelled one of the source. What the labels are like is no loss: a
     `PrototypeLabeler` tells it in its `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs.
 
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
-    `target_sample_idx`; `target_labels` and `progress` where present. Writes: `target_pseudo_labels` (int64 (N,), -1 =
+    `target_sample_idx`; `target_known_labels` and `progress` where present. Writes: `target_pseudo_labels` (int64 (N,), -1 =
     rejected), `target_pseudo_weights` (float32 (N,), 0..1), and the features and logits it had to compute. No losses.
 
     Args:
-        ramp: multiply the weights by the training progress, as ATDOC (arXiv 2007.04171) does with its loss.
+        warmup: of the weights that the hooks after this one read; linear as in ATDOC (arXiv 2007.04171) with its loss.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -39,7 +40,7 @@ class PseudoLabelHook(BaseHook):
 
     Examples:
         >>> import torch
-        >>> from dmsrl_adapt.layers import PrototypeLabeler
+        >>> from dmsrl_adapt.labelers import PrototypeLabeler
         >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)
         >>> labeler.update(torch.eye(2), torch.tensor([0, 1]))
         >>> batch = {"src_labels": torch.tensor([0, 1]), "target_sample_idx": torch.tensor([7, 3])}
@@ -50,9 +51,9 @@ class PseudoLabelHook(BaseHook):
         tensor([0, 1])
     """
 
-    def __init__(self, ramp: bool = True, **kwargs: Any) -> None:
+    def __init__(self, warmup: WarmUp | str = WarmUp.LINEAR, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ramp = ramp
+        self.warmup = WarmUp(warmup)
         self.f_hook = FeaturesAndLogitsHook(domains=list(keys.DOMAINS))
         self.labeler: Any = None  # that of the last batch: upstream's logger looks for modules in hooks, not in `misc`
 
@@ -67,12 +68,12 @@ class PseudoLabelHook(BaseHook):
         progress = read_progress(inputs)
         check_features(source, source.shape[-1], name=keys.features(keys.SRC))
         labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
-        known = read_target_labels(inputs, len(target), target.device, probs.shape[1])
+        known = read_known_labels(inputs, len(target), target.device, probs.shape[1])
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         labeler.update(source, labels)
         labeler.update(target, *with_known(known, result.labels, result.weights))
-        ramped = result.weights * (progress if self.ramp else 1.0)
-        labels, weights = with_known(known, result.labels, ramped)
+        warmed_up = result.weights * self.warmup(progress)
+        labels, weights = with_known(known, result.labels, warmed_up)
         return {**outputs, keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
 
     def _loss_keys(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ from pytorch_adapt.hooks import FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
+from ..training import WarmUp
 from .context import read, read_strength
 from .domains import domain_numbers
 
@@ -23,7 +24,7 @@ class TwoBranchMIHook(BaseHook):
     features, the bound moves the domain about instead of taking it out.
 
     Modules: `G` (for features that are missing), `mi_branch` (models; `DomainBranch`), `mi_estimator` (models;
-    `CLUBLoss`). Reads: `src_imgs_features`, `target_imgs_features`; `progress` where ramped. Writes: the features it
+    `CLUBLoss`). Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present. Writes: the features it
     had to compute. Losses: `mi_loss`, the bound; `mi_estimator_loss`, the estimator's negative log likelihood;
     `mi_branch_loss`, the branch's cross entropy; all in nats.
 
@@ -31,7 +32,7 @@ class TwoBranchMIHook(BaseHook):
         strength: factor >= 0 on the bound's gradient.
         images_only: train branch and estimator on any input, but let the bound's gradient go anywhere only where G is
             given images (N, C, H, W), as in `MIMinimizationHook`.
-        ramp: multiply the strength by the training progress.
+        warmup: of the strength.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -43,7 +44,7 @@ class TwoBranchMIHook(BaseHook):
         2020, arXiv 2006.12013, for the bound.
 
     Examples:
-        >>> from dmsrl_adapt.layers import CLUBLoss, DomainBranch
+        >>> from dmsrl_adapt.losses import CLUBLoss, DomainBranch
         >>> branch = DomainBranch(feature_dim=2)
         >>> context = {"mi_branch": branch, "mi_estimator": CLUBLoss(2, branch.branch_dim)}
         >>> context |= {"src_imgs_features": torch.eye(2), "target_imgs_features": torch.eye(2)}
@@ -52,11 +53,13 @@ class TwoBranchMIHook(BaseHook):
         ['mi_branch_loss', 'mi_estimator_loss', 'mi_loss']
     """
 
-    def __init__(self, strength: float = 1.0, ramp: bool = True, images_only: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, strength: float = 1.0, warmup: WarmUp | str = WarmUp.LINEAR, images_only: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
-        self.strength, self.ramp, self.images_only = strength, ramp, images_only
+        self.strength, self.warmup, self.images_only = strength, WarmUp(warmup), images_only
         self.f_hook = FeaturesHook(domains=list(keys.DOMAINS))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,7 +68,7 @@ class TwoBranchMIHook(BaseHook):
         context = inputs | outputs
         features = torch.cat([context[keys.features(domain)] for domain in keys.DOMAINS])
         domains = domain_numbers(context)
-        strength = self.strength * read_strength(self, inputs, self.ramp, self.images_only)
+        strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
         sensitive = branch(features, domains)
         club = estimator(features, sensitive.features, strength)
         own = {keys.MI_ESTIMATOR_LOSS: club.estimator, keys.MI_BRANCH_LOSS: sensitive.loss}

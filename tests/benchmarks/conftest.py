@@ -87,7 +87,7 @@ def feature_npz(tmp_path: Path, labels: np.ndarray) -> Path:
 
 
 def encode(image: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
-    """Gives an image file's bytes."""
+    """Returns an image file's bytes."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()

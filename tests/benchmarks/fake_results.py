@@ -13,7 +13,7 @@ CLASSES = ["cat", "dog", "owl"]
 
 
 def fake_result(task: str, method: str, seed: int, score: float, **more: Any) -> Result:
-    """Gives a result whose last step has this accuracy, 0..1; the steps before are worse."""
+    """Returns a result whose last step has this accuracy, 0..1; the steps before are worse."""
     right = round(100 * score)
     wrong = [(100 - right) // 2, 100 - right - (100 - right) // 2]
     confusion = [[wrong[0]] * row + [right] + [wrong[1]] * (2 - row) for row in range(3)]

@@ -18,7 +18,7 @@ from benchmarks.results import read_results
 from benchmarks.tasks import Split, Task
 from benchmarks.training import Outcome, Plan, batches, picked, summary, train
 from benchmarks.validators import VALIDATORS, label_free_scores
-from dmsrl_adapt.checkpoints import read
+from dmsrl_adapt.training.checkpoints import read
 
 from ..scripts import start
 

@@ -15,7 +15,7 @@ from benchmarks.methods import get_method
 from benchmarks.tasks import DataError, DataPlace, Split, expressions, load_task, task_names
 from benchmarks.tasks.expressions.database import EXPRESSIONS, Face
 from benchmarks.training import Plan, train
-from dmsrl_adapt.layers.local_windows import ALIGNED
+from dmsrl_adapt.backbones.local_windows import ALIGNED
 
 from . import expression_folders as folders
 
@@ -268,7 +268,7 @@ def test_aligned_faces_are_cut_by_landmarks_that_are_searched_once(
         half = (torch.tensor(ALIGNED) / 2 + 0.25).tolist()
         return None if round(float(image[0, 5, 5])) == folders.grey_of("fear") else half
 
-    monkeypatch.setattr(sys.modules["dmsrl_adapt.face_landmarks"], "mtcnn", lambda device: find)
+    monkeypatch.setattr(sys.modules["dmsrl_adapt.backbones.face_landmarks"], "mtcnn", lambda device: find)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     place = place_with(tmp_path, "rafdb", "jaffe")
     for path in (tmp_path / "jaffe").rglob("*.tiff"):

@@ -63,7 +63,7 @@ def test_every_collection_is_read_from_its_folders(name: str, tmp_path: Path) ->
     target_parts = (task.target_train, task.target_validation, task.target_test)
     assert all(torch.equal(part.inputs[:, 0], 60.0 + 100 * part.labels) for part in target_parts)
     for part in (task.source, *target_parts):
-        assert torch.equal(part.restyled.float(), part.inputs[:, None].repeat(1, 2, 1))
+        assert torch.equal(part.augmented.float(), part.inputs[:, None].repeat(1, 2, 1))
 
 
 @pytest.mark.parametrize("name", NAMES)

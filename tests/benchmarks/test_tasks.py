@@ -36,7 +36,7 @@ from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, register_heif, to_images
 from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
 from benchmarks.training import Plan, batches, train
-from dmsrl_adapt.layers.local_windows import CORNERS
+from dmsrl_adapt.backbones.local_windows import CORNERS
 
 from .conftest import encode
 
@@ -162,16 +162,16 @@ def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
     monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
     images = torch.randint(256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     state = torch.get_rng_state()
-    restyled = frozen_features.restyled_features(images)
+    augmented = frozen_features.restyled_features(images)
     assert torch.equal(torch.get_rng_state(), state)
-    assert tuple(restyled.shape) == (20, 4, 192) and restyled.dtype == torch.float16
-    copies = torch.cat([frozen_features.frozen_features(images)[:, None], restyled.float()], dim=1)
+    assert tuple(augmented.shape) == (20, 4, 192) and augmented.dtype == torch.float16
+    copies = torch.cat([frozen_features.frozen_features(images)[:, None], augmented.float()], dim=1)
     assert torch.pdist(copies[7]).min() > 1  # no two are alike
     # the blend keeps what the image shows: a copy is like its own image rather than like another
     like = torch.corrcoef(torch.cat([copies[:, 0], copies[:, 1]]))[:20, 20:].abs()
     assert (like.argmax(0) == torch.arange(20)).float().mean() > 0.5
     monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
-    assert torch.equal(frozen_features.restyled_features(images), restyled)
+    assert torch.equal(frozen_features.restyled_features(images), augmented)
 
 
 def test_own_images_as_frozen_features_come_in_other_styles_too(
@@ -181,13 +181,13 @@ def test_own_images_as_frozen_features_come_in_other_styles_too(
     monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
     task = load_own(class_folders, class_folders, None, size=12, network="frozen")
     for part in (task.source, task.target_train, task.target_validation, task.target_test):
-        assert tuple(part.restyled.shape) == (len(part), 4, 432)
+        assert tuple(part.augmented.shape) == (len(part), 4, 432)
 
 
 def test_batches_hold_another_style_of_each_sample_where_the_task_has_any(vectors: Task) -> None:
     made = {name: getattr(vectors, name) for name in ("source", "target_train")}
     numbered = {
-        name: replace(split, restyled=torch.arange(3).half()[None, :, None] + split.inputs.half()[:, None])
+        name: replace(split, augmented=torch.arange(3).half()[None, :, None] + split.inputs.half()[:, None])
         for name, split in made.items()
     }
     plain, several = (islice(batches(one, 5, False, 0), 4) for one in (vectors, replace(vectors, **numbered)))
@@ -195,7 +195,7 @@ def test_batches_hold_another_style_of_each_sample_where_the_task_has_any(vector
     for before, batch in zip(plain, several, strict=True):
         assert all(torch.equal(before[key], batch[key]) for key in before)
         for domain in ("src", "target"):
-            moved = (batch[f"{domain}_imgs_restyled"] - batch[f"{domain}_imgs"]).round()
+            moved = (batch[f"{domain}_imgs_augmented"] - batch[f"{domain}_imgs"]).round()
             assert (moved == moved[:, :1]).all()
             seen |= set(moved[:, 0].tolist())
         orders.add(tuple(moved[:, 0].tolist()))
@@ -225,9 +225,9 @@ def test_features_of_pacs_come_in_other_styles_of_the_same_images(
         write_pacs(tmp_path, domain, seed)
     task = load_task("pacs-photo-sketch", DataPlace(tmp_path))
     for part in (task.source, task.target_train, task.target_validation, task.target_test):
-        assert tuple(part.restyled.shape) == (len(part), 4, 48)
+        assert tuple(part.augmented.shape) == (len(part), 4, 48)
     outcome = train(task, get_method("dmsrl"), seed=0, plan=Plan(steps=2, batch_size=5, scorings=1))
-    assert outcome.curve[-1]["losses"]["total_loss"]["view_consistency_loss"] > 0
+    assert outcome.curve[-1]["losses"]["total_loss"]["consistency_loss"] > 0
 
 
 def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
 
 
 def heic(image: Image.Image, **options: object) -> bytes:
-    """Gives a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
+    """Returns a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
     pytest.importorskip("pillow_heif")
     buffer = io.BytesIO()
     image.save(buffer, "HEIF", quality=-1, **options)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from dmsrl_adapt.hooks.attached import refused_parts, told
 from pytorch_adapt import adapters, hooks, layers
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.containers import Misc, Models, Optimizers
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.hooks.attached import refused_parts, told
-from dmsrl_adapt.recipes import DEFAULT, PARTS, Recipe
+from dmsrl_adapt.recipe import DEFAULT, PARTS, Recipe
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, Several, make_batch
 from .level_models import TwoDepths, make_level_batch
@@ -24,7 +24,7 @@ from .level_models import TwoDepths, make_level_batch
 INTRODUCTION = """# Parts of DMSRL in every method of pytorch-adapt
 
 `attach_dmsrl(host)` puts `MarginMetricHook`, `MIMinimizationHook`, `PseudoLabelHook`, minimum class confusion, random
-styles and `ViewConsistencyHook` into a training hook of pytorch-adapt 0.0.83, `attach_dmsrl(adapter, parts)` into an
+styles and `ConsistencyHook` into a training hook of pytorch-adapt 0.0.83, `attach_dmsrl(adapter, parts)` into an
 adapter, and `pre` and `post` any other hook. This page is made from the table by which `tests/hooks/test_hosts.py`
 tries every row: losses are finite, our gradient reaches what it should and nothing that the host keeps fixed, the
 number of passes is the one told here, and the host's losses and networks are to the last bit what they were where ours

@@ -50,6 +50,6 @@ class LevelTap:
         G.project.register_forward_pre_hook(lambda module, inputs: self.passes.append(inputs[0]))
 
     def __call__(self, name: str) -> Tensor:
-        """Gives a level of both domains, source first."""
+        """Returns a level of both domains, source first."""
         position = list(self.sizes).index(name)
         return torch.cat([fused.split(list(self.sizes.values()), dim=1)[position] for fused in self.passes])

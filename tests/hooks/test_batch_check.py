@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from dmsrl_adapt.hooks.batch_check import check_batch, smallest_num_classes
-from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
+from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
 
 from ..stand_ins import CLASSES, DIM, SIZE, make_batch
 
@@ -32,11 +32,11 @@ def test_images_of_any_type(dtype):
     check_batch(None, {**make_batch(), "target_imgs": torch.zeros(SIZE, 3, 4, 4).to(dtype)}, {})
 
 
-@pytest.mark.parametrize("key", ["src_imgs_restyled", "target_imgs_restyled"])
+@pytest.mark.parametrize("key", ["src_imgs_augmented", "target_imgs_augmented"])
 def test_images_that_the_batch_brings_in_another_style_are_checked(key):
     batch = make_batch()
-    images = batch[key.removesuffix("_restyled")]
+    images = batch[key.removesuffix("_augmented")]
     check_batch(None, {**batch, key: -images}, {})
-    for restyled in (images[1:], images / 0):
+    for augmented in (images[1:], images / 0):
         with pytest.raises(ValueError, match=key):
-            check_batch(None, {**batch, key: restyled}, {})
+            check_batch(None, {**batch, key: augmented}, {})

@@ -8,9 +8,9 @@ from pytorch_adapt.hooks import ClassifierHook
 
 from dmsrl_adapt import DMSRLHook, PrototypeLabeler, attach_dmsrl, dmsrl_components
 from dmsrl_adapt.hooks import CollapseHook
-from dmsrl_adapt.layers import club_bound
-from dmsrl_adapt.layers.club_loss import standardised
-from dmsrl_adapt.recipes import DEFAULT, PUBLISHED
+from dmsrl_adapt.losses import club_bound
+from dmsrl_adapt.losses.club_loss import standardised
+from dmsrl_adapt.recipe import DEFAULT, PUBLISHED
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, make_batch, make_models, make_opts, states
 
@@ -101,7 +101,9 @@ PROVOKED = {
     "class never predicted": class_never_predicted,
     "all rejected": all_rejected,
     "critic wins": lambda: critic_wins(PUBLISHED),
-    "critic of each class wins": lambda: critic_wins(replace(DEFAULT, mi_images_only=False, mi_fades_doubt=False)),
+    "critic of each class wins": lambda: critic_wins(
+        replace(DEFAULT, mi_images_only=False, mi_entropy_conditioning=False)
+    ),
     "no length": no_length,
     "negative bound": negative_bound,
 }

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from dmsrl_adapt.hooks import MarginMetricHook
-from dmsrl_adapt.hooks.context import read, read_progress, read_restyled, read_strength
+from dmsrl_adapt.hooks.context import read, read_augmented, read_progress, read_strength
 
 
 def test_a_missing_key_is_told_with_the_hook_and_what_is_there():
@@ -39,14 +39,14 @@ def test_strength_follows_progress_and_spares_what_is_no_image(is_ramped, images
 
 def test_images_in_another_style_are_those_of_the_batch():
     images = torch.zeros(2, 3, 4, 4)
-    assert read_restyled({}, "src", images) is None
-    assert read_restyled({"src_imgs_restyled": images}, "src", torch.ones(2, 3, 4, 4)) is images
+    assert read_augmented({}, "src", images) is None
+    assert read_augmented({"src_imgs_augmented": images}, "src", torch.ones(2, 3, 4, 4)) is images
 
 
 def test_images_in_another_style_have_type_and_shape_of_the_images():
     images = torch.zeros(2, 3, 4, 4)
-    for restyled in (images.double(), [images]):
-        with pytest.raises(TypeError, match=r"'src_imgs_restyled' must be a tensor of torch.float32 as 'src_imgs' is"):
-            read_restyled({"src_imgs_restyled": restyled}, "src", images)
+    for augmented in (images.double(), [images]):
+        with pytest.raises(TypeError, match=r"'src_imgs_augmented' must be a tensor of torch.float32 as 'src_imgs' is"):
+            read_augmented({"src_imgs_augmented": augmented}, "src", images)
     with pytest.raises(ValueError, match=r"shape of 'src_imgs', \(2, 3, 4, 4\), got \(1, 3, 4, 4\)"):
-        read_restyled({"src_imgs_restyled": images[:1]}, "src", images)
+        read_augmented({"src_imgs_augmented": images[:1]}, "src", images)

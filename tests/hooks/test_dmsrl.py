@@ -4,27 +4,17 @@ from dataclasses import fields, replace
 import pytest
 import torch
 import torch.nn.functional as F
+from dmsrl_adapt.hooks.dmsrl import style_hooks
 from pytorch_adapt.hooks import BNMHook
 from pytorch_adapt.weighters import SumWeighter
 from torch import nn
 
 from dmsrl_adapt import DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components
-from dmsrl_adapt.hooks.dmsrl import style_hooks
-from dmsrl_adapt.layers import MarginMetricLoss
-from dmsrl_adapt.recipes import DEFAULT, PARTS, PUBLISHED, RECIPES
+from dmsrl_adapt.losses import MarginMetricLoss
+from dmsrl_adapt.recipe import DEFAULT, PARTS, PUBLISHED, RECIPES
 
 from .. import references
-from ..stand_ins import (
-    CLASSES,
-    DIM,
-    NUM_TARGET,
-    SIZE,
-    assert_same_states,
-    make_batch,
-    make_models,
-    make_opts,
-    states,
-)
+from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import Forward, reverse, two_branch_losses
 
 STEPS, TOTAL = 4, 10
@@ -39,7 +29,7 @@ WHOLE = Recipe(
     mi="conditional",
     mi_weight=0.8,
     mi_ramp=True,
-    mi_fades_doubt=True,
+    mi_entropy_conditioning=True,
     mi_images_only=False,
     labeler="prototypes",
     label_threshold=0.4,
@@ -126,19 +116,22 @@ class PlainTwin:
             else:
                 certain = F.one_hot(forward.batch["src_labels"], CLASSES)
                 target = forward.logits("target").detach().softmax(1)
-                target = references.faded_by_doubt(target) if recipe.mi_fades_doubt else target
+                weights = references.certainty(target) if recipe.mi_entropy_conditioning else torch.ones(SIZE)
+                weights = torch.cat([torch.ones(SIZE), weights])
                 for row, label in enumerate(known):
                     if label >= 0:
                         target[row] = F.one_hot(torch.tensor(label), CLASSES)
+                        weights[SIZE + row] = 1.0
                 probs = torch.cat([certain, target])
-                balanced = references.balanced_class_probs(self.models["mi_critic"].balance.class_mass, domains, probs)
+                mass = self.models["mi_critic"].balance.class_mass
+                balanced = references.balanced_class_probs(mass, domains, probs, weights)
                 loss = references.class_domain_cross_entropy(logits, domains, balanced)
             losses["mi_loss"] = recipe.mi_weight * loss
         if recipe.confusion_weight > 0:
             loss = references.class_confusion(forward.logits("target"), recipe.confusion_temperature)
             losses["mcc_loss"] = recipe.confusion_weight * (ramp if recipe.confusion_ramp else 1.0) * loss
         if recipe.view_weight > 0:
-            losses["view_consistency_loss"] = 0.0 * forward.logits("target").sum()  # vectors have no style
+            losses["consistency_loss"] = 0.0 * forward.logits("target").sum()  # vectors have no style
         if "target_labels" in forward.batch:
             rows = [row for row, label in enumerate(known) if label >= 0]
             logits = forward.logits("target")[rows]
@@ -478,9 +471,9 @@ def test_both_domains_are_moved_as_far_as_the_recipe_says():
 def test_images_that_the_batch_brings_in_another_style_are_those_that_the_source_is_learned_from():
     recipe = replace(DEFAULT, style_probability=1.0, style_by_skill=False, view_weight=0.0)
     batch = make_batch()
-    restyled = {"src_imgs_restyled": batch["src_imgs"].flip(0)}
+    augmented = {"src_imgs_augmented": batch["src_imgs"].flip(0)}
     ended = []
-    for given in ({**batch, **restyled}, {**batch, "src_imgs": batch["src_imgs"].flip(0)}):
+    for given in ({**batch, **augmented}, {**batch, "src_imgs": batch["src_imgs"].flip(0)}):
         models, parts = make_models(), dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe, total_steps=TOTAL)
         hook = DMSRLHook(make_opts({**models, **parts.models}), recipe)
         hook({**models, **parts.models, **parts.misc, **given})
@@ -494,10 +487,10 @@ def test_the_target_in_the_style_that_the_batch_brings_learns_from_the_target_as
     for change in (0.0, 1.0):
         models, parts = make_models(), dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe, total_steps=TOTAL)
         batch = make_batch()
-        batch["target_imgs_restyled"] = batch["target_imgs"] + change * torch.randn(SIZE, 6)
+        batch["target_imgs_augmented"] = batch["target_imgs"] + change * torch.randn(SIZE, 6)
         hook = DMSRLHook(make_opts({**models, **parts.models}), recipe)
         _, losses_of_step = hook({**models, **parts.models, **parts.misc, **batch, "progress": 1.0})
-        losses.append(losses_of_step["total_loss"]["view_consistency_loss"])
+        losses.append(losses_of_step["total_loss"]["consistency_loss"])
         assert models["G"].count == 3  # both domains, and the target as it is
     # without a change what is left is the entropy of the labels
     assert 0 < losses[0] < losses[1]

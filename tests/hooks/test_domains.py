@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from dmsrl_adapt.hooks.domains import domain_numbers, num_domains
-from dmsrl_adapt.layers import AdversarialMILoss
+from dmsrl_adapt.losses import AdversarialMILoss
 
 
 def test_two_domains_unless_a_layer_says_otherwise_however_it_is_wrapped():

@@ -9,14 +9,14 @@ from torch import nn
 
 from dmsrl_adapt import LevelFeaturesHook, MarginMetricHook, MIMinimizationHook
 from dmsrl_adapt.hooks.host_weighter import HostWeighter
-from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
-from dmsrl_adapt.recipes import DEFAULT, PARTS
+from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
+from dmsrl_adapt.recipe import DEFAULT, PARTS
 
 from ..scripts import ROOT
 from ..stand_ins import CLASSES, DIM
 from .host_table import FOUR, HOSTS, NO_HOSTS, Passes, attach, host_batch, make_adapter, only, page, why_not
 
-LOSSES = {"margin": "margin_metric_loss", "mi": "mi_loss", "confusion": "mcc_loss", "view": "view_consistency_loss"}
+LOSSES = {"margin": "margin_metric_loss", "mi": "mi_loss", "confusion": "mcc_loss", "view": "consistency_loss"}
 OWN = {"margin": "margin_metric", "mi": "mi_critic"}
 ALONE_AND_TOGETHER = [("margin",), ("mi",), ("prototypes",), ("confusion",), ("margin", "prototypes"), FOUR]
 STEPS = 3

@@ -5,17 +5,17 @@ import torch
 from torch import nn
 
 from dmsrl_adapt import (
+    AugmentHook,
     DMSRLHook,
     LevelFeaturesHook,
     MarginMetricHook,
     MIMinimizationHook,
     MultiLevelBackbone,
-    RandomStyleHook,
     dmsrl_components,
 )
-from dmsrl_adapt.layers import AdversarialMILoss, CosineMarginLoss
-from dmsrl_adapt.layers.local_windows import CORNERS, LANDMARKS
-from dmsrl_adapt.layers.random_affine import moved_points
+from dmsrl_adapt.augment.random_affine import moved_points
+from dmsrl_adapt.backbones.local_windows import CORNERS, LANDMARKS
+from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
 
 from ..stand_ins import CLASSES, NUM_TARGET, Counted, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import CLOSE, HOSTS, hook_step, plain_step
@@ -54,8 +54,8 @@ LEVEL_WEIGHTS = {"global": 0.5, "top_left": 1.0, "bottom_right": 0.2}
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("is_styled", [False, True])
-def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_styled):
+@pytest.mark.parametrize("is_augmented", [False, True])
+def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_augmented):
     models, batch = make(host), make_images()
     for name in LEVEL_WEIGHTS:
         size = models["G"].level_dims[name]
@@ -64,7 +64,7 @@ def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_
     models["margin_metric"] = CosineMarginLoss(CLASSES, models["G"].feature_dim)
     hooks = [MarginMetricHook(levels=LEVEL_WEIGHTS), MIMinimizationHook(levels=LEVEL_WEIGHTS)]
     hooks.append(MarginMetricHook(loss_suffix="_of_features"))
-    style = [RandomStyleHook(probability=1.0)] if is_styled else []
+    style = [AugmentHook(probability=1.0)] if is_augmented else []
     _, losses = hook_step(host, models, batch, hooks, pre=[*style, LevelFeaturesHook()])
     assert models["G"].trunk.count == 2
     assert models["C"].count == 2
@@ -76,24 +76,23 @@ def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(hos
     models, batch = make(host), make_images()
     twins = copy.deepcopy(models)
     torch.manual_seed(5)
-    outputs, _ = hook_step(host, models, batch, [], pre=[RandomStyleHook(), LevelFeaturesHook()])
+    outputs, _ = hook_step(host, models, batch, [], pre=[AugmentHook(), LevelFeaturesHook()])
     torch.manual_seed(5)
-    restyled = {**batch, "src_imgs": RandomStyleHook()(batch)[0]["src_imgs_styled"]}
-    assert not torch.equal(restyled["src_imgs"], batch["src_imgs"])
+    augmented = {**batch, "src_imgs": AugmentHook()(batch)[0]["src_imgs_input"]}
+    assert not torch.equal(augmented["src_imgs"], batch["src_imgs"])
     frozen = copy.deepcopy(twins["G"])
-    plain_step(host, twins, make_opts(twins), restyled)
+    plain_step(host, twins, make_opts(twins), augmented)
     assert_same_states(states(models), states(twins), **CLOSE)
     assert models["G"].trunk.count == 2
-    for name, level in frozen(restyled["src_imgs"], return_levels=True)[1].items():
+    for name, level in frozen(augmented["src_imgs"], return_levels=True)[1].items():
         torch.testing.assert_close(outputs[f"src_imgs_level_{name}"], level)
 
 
 def test_whole_method_has_levels_of_images_in_its_styles_and_learns_as_without_them():
     models, batch = make(), make_images()
     parts = dmsrl_components(models["G"].feature_dim, CLASSES, NUM_TARGET)
-    parts.misc["source_skill"].skill.fill_(
-        1.0
-    )  # as a network that has learned the source, which now is shown in styles
+    # as of a network that has learned the source, which now is shown in styles
+    parts.misc["source_accuracy"].update(torch.eye(CLASSES), torch.arange(CLASSES))
     models = {**models, **parts.models}
     twins, misc = copy.deepcopy(models), copy.deepcopy(parts.misc)
     frozen = copy.deepcopy(models["G"])
@@ -105,8 +104,8 @@ def test_whole_method_has_levels_of_images_in_its_styles_and_learns_as_without_t
     # the third is that of the target as it is, without a gradient
     assert models["G"].trunk.count == twins["G"].trunk.count == 3
     for domain in ("src", "target"):
-        assert not torch.equal(outputs[f"{domain}_imgs_styled"], batch[f"{domain}_imgs"])
-        for name, level in frozen(outputs[f"{domain}_imgs_styled"], return_levels=True)[1].items():
+        assert not torch.equal(outputs[f"{domain}_imgs_input"], batch[f"{domain}_imgs"])
+        for name, level in frozen(outputs[f"{domain}_imgs_input"], return_levels=True)[1].items():
             torch.testing.assert_close(outputs[f"{domain}_imgs_level_{name}"], level)
 
 
@@ -137,11 +136,11 @@ def test_landmarks_of_the_batch_reach_the_backbone():
 
 def test_landmarks_go_where_a_style_hook_has_moved_them():
     context, landmarks = {**make_faces(), **make_images()}, make_landmarks()
-    styled, _ = RandomStyleHook(probability=1.0)({**context, **landmarks})
+    styled, _ = AugmentHook(probability=1.0)({**context, **landmarks})
     outputs, _ = LevelFeaturesHook(levels=["nose"])({**context, **landmarks, **styled})
-    moved = moved_points(landmarks["src_imgs_landmarks"], styled["src_imgs_pose"])
+    moved = moved_points(landmarks["src_imgs_landmarks"], styled["src_imgs_affine"])
     assert (moved - landmarks["src_imgs_landmarks"]).abs().max() > 0.05
-    _, levels = context["G"](styled["src_imgs_styled"], return_levels=True, landmarks=moved)
+    _, levels = context["G"](styled["src_imgs_input"], return_levels=True, landmarks=moved)
     torch.testing.assert_close(outputs["src_imgs_level_nose"], levels["nose"])
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dmsrl_adapt import LevelFeaturesHook, MarginMetricHook, MarginMetricLoss
-from dmsrl_adapt.layers import CosineMarginLoss
+from dmsrl_adapt.losses import CosineMarginLoss
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, SIZE, assert_same_states, make_batch, make_models, make_opts, states

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from dmsrl_adapt import LevelFeaturesHook, MIMinimizationHook
-from dmsrl_adapt.layers import AdversarialMILoss
+from dmsrl_adapt.losses import AdversarialMILoss
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, SIZE, Several, assert_same_states, make_batch, make_models, make_opts, states
@@ -20,38 +20,41 @@ def make(conditional, host="classifier"):
     return {**models, "D": make_discriminator()} if host == "dann" else models
 
 
-def slow_loss(layer, forward, strength, fades_doubt=True):
+def slow_loss(layer, forward, strength, entropy_conditioning=True):
     """The reference over both domains of a plain step, source first, behind a reversal of our own."""
     features = torch.cat([forward.features["src"], forward.features["target"]])
-    return slow_loss_of(layer, features, forward, strength, fades_doubt)
+    return slow_loss_of(layer, features, forward, strength, entropy_conditioning)
 
 
-def slow_loss_of(layer, features, forward, strength, fades_doubt=True):
+def slow_loss_of(layer, features, forward, strength, entropy_conditioning=True):
     logits, domains = layer.critic(reverse(features, strength)), SIZE * [0] + SIZE * [1]
     if layer.num_classes is None:
         return references.domain_cross_entropy(logits, domains)
     certain = F.one_hot(forward.batch["src_labels"], CLASSES).float()
     target = forward.logits("target").detach().softmax(1)
-    probs = torch.cat([certain, references.faded_by_doubt(target) if fades_doubt else target])
-    balanced = references.balanced_class_probs(layer.balance.class_mass, domains, probs)
+    weights = torch.cat([torch.ones(SIZE), references.certainty(target) if entropy_conditioning else torch.ones(SIZE)])
+    probs = torch.cat([certain, target])
+    balanced = references.balanced_class_probs(layer.balance.class_mass, domains, probs, weights)
     return references.class_domain_cross_entropy(logits, domains, balanced)
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize(("conditional", "fades_doubt"), [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize(("conditional", "entropy_conditioning"), [(True, True), (True, False), (False, True)])
 @pytest.mark.parametrize(("strength", "ramp", "progress"), [(1.0, False, 0.1), (0.5, True, 0.1), (1.0, True, None)])
-def test_one_step_equals_plain_pytorch(host, conditional, fades_doubt, strength, ramp, progress):
+def test_one_step_equals_plain_pytorch(host, conditional, entropy_conditioning, strength, ramp, progress):
     models, batch = make(conditional, host), make_batch()
     twins = copy.deepcopy(models)
     given = {} if progress is None else {"progress": progress}
-    hook = MIMinimizationHook(conditional=conditional, strength=strength, ramp=ramp, fades_doubt=fades_doubt)
+    hook = MIMinimizationHook(
+        conditional=conditional, strength=strength, ramp=ramp, entropy_conditioning=entropy_conditioning
+    )
     _, losses = hook_step(host, models, {**batch, **given}, [hook], {"mi_loss": 0.7})
     # at full strength without a ramp, or where nothing tells the progress
     factor = strength * (progress if ramp and progress is not None else 1.0)
     parts = []
 
     def extra(forward):
-        parts.append(0.7 * slow_loss(twins["mi_critic"], forward, factor, fades_doubt))
+        parts.append(0.7 * slow_loss(twins["mi_critic"], forward, factor, entropy_conditioning))
         return parts[0]
 
     plain_step(host, twins, make_opts(twins), batch, extra)
@@ -114,9 +117,27 @@ def test_bad_levels_are_refused(levels):
         MIMinimizationHook(levels=levels)
 
 
+def test_the_class_balance_follows_how_frequent_classes_are_and_not_how_certain_samples_are():
+    """Two classes equally frequent in both domains, of which the network is sure of one only."""
+    critic = AdversarialMILoss(DIM, 2, hidden=8)
+    models = {**make_models(), "mi_critic": critic}
+    sure, unsure = [0.99, 0.01], [0.01 + 0.49, 0.99 - 0.49]
+    logits = torch.tensor([sure, [0.01, 0.99]] * (SIZE // 2)).log()
+    batch = {**make_batch(), "src_labels": torch.arange(SIZE) % 2}
+    features = {"target_imgs_features": torch.randn(SIZE, DIM), "target_imgs_features_logits": logits}
+    MIMinimizationHook()({**models, **batch, **features})
+    torch.testing.assert_close(critic.balance(torch.zeros(0, 2), torch.zeros(0).long()), torch.ones(2))
+    for _ in range(200):
+        logits = torch.tensor([sure, unsure] * (SIZE // 2)).log()
+        MIMinimizationHook()({**models, **batch, **features, "target_imgs_features_logits": logits})
+    # the probability mass of the target is 0.745 and 0.255 however little the second class's samples count
+    expected = torch.tensor([(0.5 / 0.745) ** 2, (0.255 / 0.5) ** 2])
+    torch.testing.assert_close(critic.balance(torch.zeros(0, 2), torch.zeros(0).long()), expected, rtol=1e-3, atol=0)
+
+
 def test_defaults_are_conditional_and_ramped():
     hook = MIMinimizationHook()
-    assert (hook.conditional, hook.strength, hook.ramp, hook.fades_doubt) == (True, 1.0, True, True)
+    assert (hook.conditional, hook.strength, hook.ramp, hook.entropy_conditioning) == (True, 1.0, True, True)
 
 
 def test_lists_of_logits_are_averaged_after_the_softmax():
@@ -126,10 +147,11 @@ def test_lists_of_logits_are_averaged_after_the_softmax():
     outputs, losses = MIMinimizationHook(ramp=False)({**models, **batch})
     target = outputs["target_imgs_features"]
     votes = sum(net(target).softmax(1) for net in nets) / 2
-    probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), references.faded_by_doubt(votes)])
+    probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), votes])
+    weights = torch.cat([torch.ones(SIZE), references.certainty(votes)])
     logits = models["mi_critic"].critic(torch.cat([outputs["src_imgs_features"], target]))
     domains = SIZE * [0] + SIZE * [1]
-    balanced = references.balanced_class_probs(torch.zeros(2, CLASSES), domains, probs)
+    balanced = references.balanced_class_probs(torch.zeros(2, CLASSES), domains, probs, weights)
     expected = references.class_domain_cross_entropy(logits, domains, balanced)
     torch.testing.assert_close(losses["mi_loss"], expected)
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from dmsrl_adapt import MarginMetricHook, ProgressHook, RampHook
-from dmsrl_adapt.layers import CosineMarginLoss, TrainingProgress
+from dmsrl_adapt import MarginMetricHook, ProgressHook, WarmUpHook
+from dmsrl_adapt.losses import CosineMarginLoss
+from dmsrl_adapt.training import TrainingProgress
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, make_batch, make_models
@@ -40,7 +41,7 @@ def test_before_other_hooks_it_ramps_their_losses(host):
     context = {**make_batch(), "training_progress": TrainingProgress(20)}
     seen = []
     for _ in range(4):
-        pre, hooks = [ProgressHook()], [RampHook(MarginMetricHook())]
+        pre, hooks = [ProgressHook()], [WarmUpHook(MarginMetricHook())]
         _, losses = hook_step(host, models, context, hooks, pre=pre, lr=0.0)
         seen.append(losses["total_loss"]["margin_metric_loss"])
     _, losses = hook_step(host, models, context, [MarginMetricHook()], lr=0.0)

@@ -7,8 +7,10 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
 from dmsrl_adapt import DMSRLHook, MarginMetricHook, PrototypeLabeler, PseudoLabelHook
-from dmsrl_adapt.layers import ArgmaxLabeler, CosineMarginLoss, SourceSkill, TrainingProgress
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.labelers import ArgmaxLabeler
+from dmsrl_adapt.losses import CosineMarginLoss
+from dmsrl_adapt.recipe import DEFAULT
+from dmsrl_adapt.training import SourceAccuracy, TrainingProgress
 
 from .. import references
 from ..stand_ins import (
@@ -202,12 +204,16 @@ def logged(hook):
 def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
     models = make_models()
     hook = DMSRLHook(make_opts(models), recipe=replace(DEFAULT, margin=None, mi=None))
-    context = {**make_context(**models), "training_progress": TrainingProgress(), "source_skill": SourceSkill()}
+    context = {
+        **make_context(**models),
+        "training_progress": TrainingProgress(),
+        "source_accuracy": SourceAccuracy(CLASSES),
+    }
     for number in range(2):
         _, losses = hook({**context, **make_batch(number)})
     labeler = context["pseudo_labeler"]
     assert [one for one in logged(hook) if hasattr(one, "_record_these")] == [labeler]
-    assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "view_consistency_loss", "total"}
+    assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "consistency_loss", "total"}
     diagnostics = labeler.diagnostics
     assert sum(diagnostics["class_histogram"]) == diagnostics["share_kept"] * NUM_TARGET > 0
     assert 0 < diagnostics["share_changed"] <= 1

@@ -9,8 +9,8 @@ from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from dmsrl_adapt import DMSRLHook, MIMinimizationHook, dmsrl_components
-from dmsrl_adapt.layers import AdversarialMILoss
-from dmsrl_adapt.recipes import DEFAULT
+from dmsrl_adapt.losses import AdversarialMILoss
+from dmsrl_adapt.recipe import DEFAULT
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, assert_same_states, make_batch, make_models, make_opts, states
@@ -40,7 +40,7 @@ def test_hook_gives_the_loss_of_the_domains_that_the_batch_names(wrapped):
             return self.module(*args)
 
     context = {**models, "mi_critic": Wrapped() if wrapped else critic, **batch}
-    outputs, losses = MIMinimizationHook(fades_doubt=False)(context)
+    outputs, losses = MIMinimizationHook(entropy_conditioning=False)(context)
     features = torch.cat([outputs[f"{domain}_imgs_features"] for domain in ("src", "target")])
     certain = nn.functional.one_hot(batch["src_labels"], CLASSES)
     probs = torch.cat([certain, outputs["target_imgs_features_logits"].detach().softmax(1)])

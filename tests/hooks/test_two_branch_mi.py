@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dmsrl_adapt import TwoBranchMIHook
-from dmsrl_adapt.layers import CLUBLoss, DomainBranch
+from dmsrl_adapt.losses import CLUBLoss, DomainBranch
 
 from ..stand_ins import CLASSES, DIM, SIZE, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import HOSTS, hook_step, make_discriminator, plain_step, two_branch_losses

@@ -11,7 +11,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from dmsrl_adapt import align_faces, face_landmarks
+from dmsrl_adapt import align_faces
+from dmsrl_adapt.backbones import face_landmarks
 
 from ...frozen_features import cache_folder
 from ..faces import person_disjoint
@@ -33,12 +34,12 @@ AT_MOST = 20_000  # images of a part, or of a database without parts, for memory
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Gives the folders that a task is made of."""
+    """Returns the folders that a task is made of."""
     return tuple(Need(one.name, one.how, one.count) for one in (SOURCE, target_of(name)))
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Gives the task, scored by balanced accuracy: the source's training part, and the target's parts as its owners
+    """Returns the task, scored by balanced accuracy: the source's training part, and the target's parts as its owners
     have them, else person-disjoint. Raises `DataError` where a database lacks an expression."""
     target, is_aligned = target_of(name), name.startswith("rafdb_aligned-")
     source = [face for face in labelled_faces(SOURCE, place) if face.part == "train"]
@@ -56,12 +57,12 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def target_of(name: str) -> Database:
-    """Gives the target of a task's name."""
+    """Returns the target of a task's name."""
     return TARGETS[name.partition("-")[2].removesuffix("_whole")]
 
 
 def labelled_faces(database: Database, place: DataPlace) -> list[Face]:
-    """Gives the faces of our expressions in a database's folder. Raises `DataError` where one has no faces."""
+    """Returns the faces of our expressions in a database's folder. Raises `DataError` where one has no faces."""
     faces = [face for face in database.read(place.file(database.name, database.how)) if face.expression]
     missing = sorted(set(EXPRESSIONS) - {str(face.expression) for face in faces})
     if missing:
@@ -70,7 +71,7 @@ def labelled_faces(database: Database, place: DataPlace) -> list[Face]:
 
 
 def owners_parts(faces: Sequence[Face], is_aligned: bool) -> tuple[Split, Split, Split]:
-    """Gives the parts that the owners have; where they have none for validation, 20 % of that for training."""
+    """Returns the parts that the owners have; where they have none for validation, 20 % of that for training."""
     train, validation, test = ([face for face in faces if face.part == p] for p in ("train", "validation", "test"))
     pool = split_of(at_most(train), is_aligned)
     scored = split_of(at_most(test), is_aligned)
@@ -80,13 +81,13 @@ def owners_parts(faces: Sequence[Face], is_aligned: bool) -> tuple[Split, Split,
 
 
 def at_most(faces: Sequence[Face]) -> list[Face]:
-    """Gives the faces, of more than AT_MOST that many, the same at every call."""
+    """Returns the faces, of more than AT_MOST that many, the same at every call."""
     rows = np.random.RandomState(0).permutation(len(faces))[:AT_MOST]
     return [faces[row] for row in sorted(rows)]
 
 
 def split_of(faces: Sequence[Face], is_aligned: bool) -> Split:
-    """Gives images and labels of faces."""
+    """Returns images and labels of faces."""
     if not faces:
         return Split(torch.zeros(0, 3, SIZE, SIZE, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
     images = aligned_images(faces) if is_aligned else torch.cat([to_images(x[None], SIZE) for x in pixels(faces)])
@@ -94,7 +95,7 @@ def split_of(faces: Sequence[Face], is_aligned: bool) -> Split:
 
 
 def aligned_images(faces: Sequence[Face]) -> Tensor:
-    """Gives faces turned and cut by landmarks, those in which none are found as they are; landmarks are kept in the
+    """Returns faces turned and cut by landmarks, those in which none are found as they are; landmarks are kept in the
     user's cache folder."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,12 +107,12 @@ def aligned_images(faces: Sequence[Face]) -> Tensor:
 
 
 def pixels(faces: Sequence[Face]) -> Iterator[np.ndarray]:
-    """Gives the pixels of face after face."""
+    """Returns the pixels of face after face."""
     return (pixels_of(face) for face in faces)
 
 
 def pixels_of(face: Face) -> np.ndarray:
-    """Gives a face, cut out where it has a box, as RGB, uint8 (H, W, 3)."""
+    """Returns a face, cut out where it has a box, as RGB, uint8 (H, W, 3)."""
     if isinstance(face.image, np.ndarray):
         return np.repeat(face.image[:, :, None], 3, axis=2)
     image = np.array(decode(face.image, str(face.image)))

@@ -59,20 +59,20 @@ class Database:
         return f"{self.title}, {self.address} ({self.licence})\n{self.layout}\nParts: {self.parts}"
 
     def count(self, folder: Path) -> Mapping[str, int]:
-        """Gives the number of faces of each expression, and of those that are left out, if any."""
+        """Returns the number of faces of each expression, and of those that are left out, if any."""
         found = Counter(face.expression or "left out" for face in self.read(folder))
         return {**{name: found[name] for name in EXPRESSIONS}, **{name: n for name, n in found.items() if n}}
 
 
 def expression_of(code: str, codes: Mapping[str, str | None], where: object) -> str | None:
-    """Gives the expression that a code of the owners means. Raises `DataError` for a code that they do not have."""
+    """Returns the expression that a code of the owners means. Raises `DataError` for a code that they do not have."""
     if code not in codes:
         raise DataError(f"{where} has the label {code!r}, which must be one of {', '.join(codes)}")
     return codes[code]
 
 
 def existing(folder: Path, *names: str) -> Path:
-    """Gives the first of the files or folders that is there. Raises `DataError` where none is, with what is."""
+    """Returns the first of the files or folders that is there. Raises `DataError` where none is, with what is."""
     for name in names:
         if (folder / name).exists():
             return folder / name
@@ -81,7 +81,7 @@ def existing(folder: Path, *names: str) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Gives the lines of a text file that are not empty. Raises `DataError` where there is none."""
+    """Returns the lines of a text file that are not empty. Raises `DataError` where there is none."""
     lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
     if not any(lines):
         raise DataError(f"{path} is empty")
@@ -89,20 +89,20 @@ def read_lines(path: Path) -> list[str]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Gives the images right in a folder, in the order of their names; other and hidden files are passed over."""
+    """Returns the images right in a folder, in the order of their names; other and hidden files are passed over."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return sorted(files)
 
 
 def class_folders(folder: Path, codes: Mapping[str, str | None]) -> Iterator[tuple[Path, str | None]]:
-    """Gives the class folders in a folder with their expressions. Raises `DataError` for one of an unknown name."""
+    """Returns the class folders in a folder with their expressions. Raises `DataError` for one of an unknown name."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith((".", "__")):
             yield path, expression_of(path.name, codes, folder)
 
 
 def sequence_faces(frames: Sequence[Path], expression: str | None, subject: str, where: object) -> list[Face]:
-    """Gives the first frame of a sequence as neutral and the last three with its expression.
+    """Returns the first frame of a sequence as neutral and the last three with its expression.
 
     Raises `DataError` where it has too few.
     """
@@ -113,14 +113,14 @@ def sequence_faces(frames: Sequence[Path], expression: str | None, subject: str,
 
 
 def some(entries: list[Entry], where: object, what: str) -> list[Entry]:
-    """Gives the entries. Raises `DataError` where there are none."""
+    """Returns the entries. Raises `DataError` where there are none."""
     if not entries:
         raise DataError(f"{where} must hold {what}, found none")
     return entries
 
 
 def all_there(faces: list[Face], where: object) -> list[Face]:
-    """Gives the faces. Raises `DataError` where the files of some are missing, or where there are no faces."""
+    """Returns the faces. Raises `DataError` where the files of some are missing, or where there are no faces."""
     missing = [face.image for face in faces if isinstance(face.image, Path) and not face.image.is_file()]
     if missing:
         raise DataError(f"{where} names {len(faces)} images, of which {len(missing)} are missing, such as {missing[0]}")

@@ -16,7 +16,7 @@ SIDE = 48
 
 
 def read(folder: Path) -> list[Face]:
-    """Gives the faces of the table, or of the folders `train` and `test`."""
+    """Returns the faces of the table, or of the folders `train` and `test`."""
     found = existing(folder, "fer2013.csv", "icml_face_data.csv", "train")
     if found.suffix == ".csv":
         return read_table(found)
@@ -28,7 +28,7 @@ def read(folder: Path) -> list[Face]:
 
 
 def read_table(table: Path) -> list[Face]:
-    """Gives the faces of a table with the columns emotion, pixels and Usage."""
+    """Returns the faces of a table with the columns emotion, pixels and Usage."""
     faces = []
     with table.open(newline="", encoding="utf-8-sig") as file:
         for number, row in enumerate(csv.DictReader(file, skipinitialspace=True), start=1):

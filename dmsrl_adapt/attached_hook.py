@@ -1,0 +1,205 @@
+"""Hook: the training step of another method with parts of DMSRL inside."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_adapt.hooks import ADDAHook, ChainHook, FinetunerHook, MCDHook
+from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
+from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
+
+from . import keys
+from .components import one_recipe
+from .dmsrl_hook import check_opts
+from .hooks import BackboneHook, CollapseHook, FixedNetworksHook, ProgressHook
+from .hooks.backbone import other_inputs
+from .hooks.batch_check import check_batch
+from .hooks.context import read
+from .hooks.host_weighter import HostWeighter
+from .recipe import DEFAULT, Recipe, get_recipe
+
+# names of the step that trains G, with the source's labels where several do
+STEPS = ("total_loss", "g_loss", "x_loss")
+
+
+class AttachedHook(BaseWrapperHook):
+    """One training step of a host, a method of pytorch-adapt, with parts of DMSRL in it. `attach_dmsrl` makes it.
+
+    The parts' losses are added to the step that trains G: the only one of most methods, the generator's of GAN-like
+    ones and SymNets, the first of MCD's three. Nothing that the host keeps fixed in that step learns from them. The
+    host's losses keep the weights that its own weighter gives them, and are to the last bit what they were where ours
+    weigh 0; augmentation, which is another input, is the exception. Features and logits that the host has computed are
+    used again. The classification loss stays the host's.
+
+    Modules: the host's, and those that `dmsrl_components` gives, which carry the recipe. Reads: what the host reads,
+    and what `DMSRLHook` does. Writes: what the host writes, and what the parts write. Losses: the host's, with the
+    weighted parts among those of that step. The step is counted in `training_progress` once it is done.
+
+    Args:
+        host: a training hook of pytorch-adapt, such as `DANNHook(opts)`; it belongs to this one from now on.
+        recipe: for modules that were not made by `dmsrl_components`: "default", "published" or a `Recipe`. None takes
+            the one that the modules of the first call carry, and the default where they carry none. Parts of the
+            default that the host refuses are left out; other recipes must not have any.
+        opts: optimizers of the recipe's modules, or their names where the host's are given by name; none where the
+            host's own optimizers of that step hold their parameters.
+        pre: hooks before the host's, for example `LevelFeaturesHook`, after images were augmented.
+        post: hooks after the recipe's.
+        weights: weights of the losses of `post`, 1 where they are not named, or other ones for those of the recipe.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        TypeError: the host has no step that trains G, or names some optimizers and holds others.
+        ValueError: the host refuses a part of the recipe, and says why; an unknown recipe, or one that is not that of
+            the modules; weights of losses that are not there; a module of which no optimizer of that step has a
+            parameter; a batch as `DMSRLHook` refuses it, before the host has seen it, and one with more inputs of G
+            than images for a host that computes features itself. What depends on a recipe of None is raised at the
+            first call.
+        KeyError: at a call, a module or key is missing.
+
+    Examples:
+        >>> from pytorch_adapt.hooks import ClassifierHook
+        >>> from torch import nn
+        >>> from dmsrl_adapt import dmsrl_components
+        >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
+        >>> models = {"G": nn.Linear(4, 8), "C": nn.Linear(8, 3), **parts.models}
+        >>> optimizer = torch.optim.Adam([p for model in models.values() for p in model.parameters()])
+        >>> batch = {"src_imgs": torch.ones(2, 4), "src_labels": torch.tensor([0, 1])}
+        >>> batch |= {"target_imgs": torch.ones(2, 4), "target_sample_idx": torch.tensor([5, 7])}
+        >>> outputs, losses = AttachedHook(ClassifierHook([optimizer]))({**models, **parts.misc, **batch})
+        >>> sorted(losses["total_loss"])[:3]
+        ['consistency_loss', 'margin_metric_loss', 'mcc_loss']
+    """
+
+    def __init__(
+        self,
+        host: BaseHook,
+        recipe: str | Recipe | None = None,
+        opts: Sequence[torch.optim.Optimizer] | Sequence[str] = (),
+        pre: Sequence[BaseHook] = (),
+        post: Sequence[BaseHook] = (),
+        weights: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.step = training_step(host)
+        check_kinds(self.step.optimizers, opts)
+        if pre and fixed_networks(host):
+            raise ValueError(
+                f"pre must be empty for {type(host).__name__}, which computes features with a fixed network"
+            )
+        self.host, self.opts, self.pre, self.post, self.weights = host, list(opts), list(pre), list(post), weights or {}
+        self.are_opts_checked, self.collapse = False, CollapseHook()
+        self.given: Recipe | None = None  # with the parts that the host refuses
+        self.recipe: Recipe | None = None  # without them
+        self.hook = host  # until a recipe is known
+        if recipe is not None:
+            self._build(get_recipe(recipe))
+
+    def _build(self, given: Recipe) -> None:
+        """Puts the recipe into the host; until the last lines nothing of the host changes."""
+        recipe = fitting_recipe(self.host, given)
+        augments = [hook for part in recipe for hook in part.hooks_before()]
+        first = [ProgressHook(advance=False), *augments, *self.pre, BackboneHook(where_needed=True)]
+        parts = [hook for part in recipe for hook in part.hooks()]
+        ours = [*fixed_networks(self.host), *parts, *self.post, self.collapse]
+        all_weights = loss_weights(recipe, ours, self.weights)
+        self.given, self.recipe = given, recipe
+        self.step.optimizers = [*self.step.optimizers, *self.opts]
+        self.step.weighter = HostWeighter(self.step.weighter, all_weights)
+        # MCD computes features anew in each of its steps, so they have to begin in the one that they are for
+        if isinstance(self.host, MCDHook):
+            self.step.hook = ChainHook(*first, self.step.hook, *ours)
+        else:
+            self.step.hook, self.hook = ChainHook(self.step.hook, *ours), ChainHook(*first, self.host)
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.given is None:
+            self._build(one_recipe(None, inputs.values()) or DEFAULT)
+        recipe = self.recipe or DEFAULT
+        models = {key: read(self, inputs, key) for key in recipe.model_keys}
+        misc = {key: read(self, inputs, key) for key in recipe.misc_keys}
+        one_recipe(self.given, [*models.values(), *misc.values()])
+        if not self.are_opts_checked:
+            opts = [read(self, inputs, opt) if isinstance(opt, str) else opt for opt in self.step.optimizers]
+            check_opts(opts, models)
+            self.are_opts_checked = True
+        check_batch(self, inputs, {**models, **misc}, "known_target_labels" in recipe.kinds)
+        self._check_inputs(inputs)
+        result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
+        misc[keys.TRAINING_PROGRESS].advance()
+        return result
+
+    def _check_inputs(self, inputs: dict[str, Any]) -> None:
+        if not (isinstance(self.host, MCDHook) or fixed_networks(self.host)):
+            return
+        for domain in keys.DOMAINS:
+            if others := list(other_inputs(read(self, inputs, keys.G), inputs, domain)):
+                name = type(self.host).__name__
+                raise ValueError(f"{name} calls G with images alone, got {others} too: train without them, or by DMSRL")
+
+
+def training_step(host: BaseHook) -> OptimizerHook:
+    """Returns the host's step in which our losses belong. Raises `TypeError` where it has none."""
+    hooks = getattr(getattr(host, "hook", None), "hooks", ())
+    steps = {key: step for one in hooks if isinstance(one, SummaryHook) for key, step in one.optimizers.items()}
+    for key in STEPS:
+        if key in steps:
+            return steps[key]
+    came = type(host).__name__
+    raise TypeError(f"host must be a training hook of pytorch-adapt, with an optimizer step of its own, got {came}")
+
+
+def refused_parts(host: BaseHook, recipe: Recipe) -> dict[str, str]:
+    """Returns the kinds of parts that the host cannot or need not have, and why."""
+    written = {*host.out_keys, *training_step(host).hook.loss_keys}
+    reasons = {
+        part.kind: f"it has {part.trace!r} already" if part.trace in written else part.refusal(host, recipe)
+        for part in recipe
+    }
+    return {kind: reason for kind, reason in reasons.items() if reason is not None}
+
+
+def fitting_recipe(host: BaseHook, recipe: Recipe) -> Recipe:
+    """Returns the recipe without what is the host's own; of the default also without the parts that the host refuses.
+
+    Raises `ValueError` for a part of another recipe that the host refuses, and where no part is left.
+    """
+    fitting = Recipe(*(part for part in recipe if part.in_hosts))
+    refused = refused_parts(host, fitting)
+    if recipe == DEFAULT and len(refused) < len(fitting):
+        left = fitting.without(*refused)
+        # what is left out can be what another part needs in this host
+        return fitting_recipe(host, left) if refused else left
+    if refused:
+        raise ValueError(f"recipe must not have parts that {type(host).__name__} refuses: {told(refused)}")
+    return fitting
+
+
+def told(reasons: Mapping[str, str]) -> str:
+    """Returns parts and reasons in words, parts with the same reason together."""
+    parts = {reason: [part for part, own in reasons.items() if own == reason] for reason in reasons.values()}
+    return "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in parts.items())
+
+
+def fixed_networks(host: BaseHook) -> list[BaseHook]:
+    """Returns the hook that keeps our gradient from what the host keeps fixed, where it does."""
+    if isinstance(host, FinetunerHook):
+        return [FixedNetworksHook()]
+    return [FixedNetworksHook([keys.SRC], fixes_classifier=True)] if isinstance(host, ADDAHook) else []
+
+
+def loss_weights(recipe: Recipe, hooks: Sequence[BaseHook], weights: Mapping[str, float]) -> dict[str, float]:
+    """Returns the weight of every loss of the hooks. Raises `ValueError` for a weight of another loss."""
+    losses = sorted({key for hook in hooks for key in hook.loss_keys})
+    unknown = sorted(set(weights) - set(losses))
+    if unknown:
+        raise ValueError(f"weights must be of {losses}, got {unknown}")
+    return {key: weights.get(key, recipe.loss_weights.get(key, 1.0)) for key in losses}
+
+
+def check_kinds(of_host: Sequence[Any], opts: Sequence[Any]) -> None:
+    """Raises `TypeError` where one names its optimizers and the other holds them: upstream takes one kind only."""
+    kinds = {"names" if isinstance(opt, str) else "optimizers" for opt in (*of_host, *opts)}
+    if len(kinds) > 1:
+        wanted, came = ("names", "optimizers") if isinstance(of_host[0], str) else ("optimizers", "names")
+        raise TypeError(f"opts must be {wanted}, as the host's are, got {came}")

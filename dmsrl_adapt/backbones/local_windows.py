@@ -1,0 +1,186 @@
+"""Windows of a map: its corners, a grid, or around the landmarks of a face."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checks import check_floating
+
+CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+# of a face aligned to 112 x 112 pixels as for ArcFace (arXiv 1801.07698), in shares of width and height
+ALIGNED = ((0.3419, 0.4616), (0.6565, 0.4598), (0.5002, 0.6405), (0.3710, 0.8247), (0.6315, 0.8232))
+CORNER_SHARE, LANDMARK_SHARE = 5 / 7, 2 / 5
+
+
+def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
+    """Four windows of a map, each at a corner and `share` of its height and width, in whole cells.
+
+    They overlap where a side, as rounded, is more than half of the map's. For 5/7 that is so from 3 x 3 cells on;
+    on 2 x 2 the windows are the single cells, and on 1 x 1 each of them is the map.
+
+    Args:
+        maps: shape (N, C, H, W).
+        share: 0..1; a side is rounded to whole cells and is at least 1.
+
+    Returns:
+        windows by name, each of shape (N, C, h, w).
+
+    Examples:
+        >>> corner_windows(torch.zeros(1, 8, 7, 7), 5 / 7)["top_left"].shape
+        torch.Size([1, 8, 5, 5])
+    """
+    height, width = (cells_of(side, share) for side in maps.shape[2:])
+    top, bottom = slice(None, height), slice(-height, None)
+    left, right = slice(None, width), slice(-width, None)
+    places = ((top, left), (top, right), (bottom, left), (bottom, right))
+    return {name: maps[:, :, rows, columns] for name, (rows, columns) in zip(CORNERS, places, strict=True)}
+
+
+def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
+    """Windows that cover a map in rows and columns, in whole cells; where these do not divide it, windows share cells.
+
+    Args:
+        maps: shape (N, C, H, W).
+        rows: number of windows above each other.
+        columns: number of windows beside each other.
+
+    Returns:
+        windows by name, row by row, each of shape (N, C, h, w) with h and w at least 1.
+
+    Examples:
+        >>> {name: tuple(part.shape) for name, part in grid_windows(torch.zeros(1, 8, 4, 5), 1, 2).items()}
+        {'window_0_0': (1, 8, 4, 3), 'window_0_1': (1, 8, 4, 3)}
+    """
+    down, across = spans(maps.shape[2], rows), spans(maps.shape[3], columns)
+    return {f"window_{r}_{c}": maps[:, :, down[r], across[c]] for r in range(rows) for c in range(columns)}
+
+
+def cells_of(side: int, share: float) -> int:
+    """Returns the share of a side in whole cells, at least 1. While `torch.jit.trace` looks on, the side is a tensor."""
+    return max(1, round(int(side) * share))
+
+
+def spans(side: int, count: int) -> list[slice]:
+    """Cuts a side into parts as adaptive pooling does, from i side / count rounded down to the next one rounded up."""
+    return [slice(i * side // count, -(-(i + 1) * side // count)) for i in range(count)]
+
+
+def landmark_windows(maps: Tensor, landmarks: Tensor, share: float) -> dict[str, Tensor]:
+    """Windows centred at the landmarks of each image, moved inwards where they would reach over the map's edge.
+
+    Between cells the map is interpolated, so that windows follow landmarks by less than a cell. In float32 under
+    autocast. No gradient flows into the landmarks.
+
+    Args:
+        maps: shape (N, C, H, W).
+        landmarks: shape (N, 5, 2) or, for all images alike, (5, 2); x and y in shares of width and height, 0..1.
+        share: side of a window as a share of the map's, 0..1.
+
+    Returns:
+        windows by name, each of shape (N, C, h, w), h and w the share rounded to whole cells and at least 1.
+
+    Examples:
+        >>> landmark_windows(torch.zeros(1, 8, 7, 7), torch.tensor(ALIGNED), 2 / 5)["nose"].shape
+        torch.Size([1, 8, 3, 3])
+    """
+    height, width = (cells_of(side, share) for side in maps.shape[2:])
+    centers = landmarks.detach().float().clamp(share / 2, 1 - share / 2).expand(maps.shape[0], -1, -1)
+    # middles of a window's cells, from its own middle, in shares of the map's side
+    down, across = (
+        share * ((torch.arange(cells, device=maps.device) + 0.5) / cells - 0.5) for cells in (height, width)
+    )
+    offsets = torch.stack([across.expand(height, -1), down[:, None].expand(-1, width)], dim=2)
+    places = centers[:, :, None, None] + offsets
+    with torch.autocast(maps.device.type, enabled=False):
+        # from -1 to 1 over the map, edge to edge
+        grid = 2 * places.flatten(1, 2) - 1
+        parts = F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False).to(maps)
+    windows = parts.reshape(*maps.shape[:2], len(LANDMARKS), height, width).unbind(2)
+    return dict(zip(LANDMARKS, windows, strict=True))
+
+
+class LocalWindows(nn.Module):
+    """Cuts named windows out of maps. Without parameters, and without buffers that are saved.
+
+    Args:
+        local: "corners", a grid of (rows, columns), or "landmarks".
+        window: side of a window as a share of the map's, above 0 and at most 1, for corners and landmarks; None for 5/7
+            at the corners, as in the paper (5 x 5 of 7 x 7), and 2/5, a little more than the distance of the eyes,
+            around landmarks. A grid's windows have the size that covers the map.
+
+    Raises:
+        ValueError: another kind, a grid below 1 x 1, or a share out of range.
+
+    Reference:
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the corners.
+
+    Examples:
+        >>> list(LocalWindows((1, 2))(torch.zeros(2, 8, 4, 4)))
+        ['window_0_0', 'window_0_1']
+    """
+
+    aligned: Tensor
+
+    def __init__(self, local: str | tuple[int, int] = "corners", window: float | None = None) -> None:
+        super().__init__()
+        if local not in ("corners", "landmarks") and not is_grid(local):
+            raise ValueError(f"local must be 'corners', 'landmarks', (rows, columns) or None, got {local!r}")
+        if window is None:
+            window = LANDMARK_SHARE if local == "landmarks" else CORNER_SHARE
+        if not 0 < window <= 1:
+            raise ValueError(f"window must be above 0 and at most 1, got {window}")
+        self.local, self.window = local, window
+        self.register_buffer("aligned", torch.tensor(ALIGNED), persistent=False)
+        self.names = tuple(self(torch.zeros(1, 1, 1, 1)))
+
+    def forward(self, maps: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the windows of maps by name, each of shape (N, C, h, w).
+
+        Args:
+            maps: shape (N, C, H, W).
+            landmarks: shape (N, 5, 2), floating point, x and y of both eyes, nose and both corners of the mouth, the
+                left ones in the image first, in shares of the image, 0..1; an image of which one is NaN is taken for
+                an aligned crop, and so are all where this is None. Read by the windows around landmarks alone.
+
+        Raises:
+            ValueError: landmarks of another shape.
+        """
+        if isinstance(self.local, tuple):
+            return grid_windows(maps, *self.local)
+        if self.local == "corners":
+            return corner_windows(maps, self.window)
+        return landmark_windows(maps, self._known(landmarks, maps.shape[0]), self.window)
+
+    def _known(self, landmarks: Tensor | None, size: int) -> Tensor:
+        if landmarks is None:
+            return self.aligned
+        check_landmark_shape(landmarks, size)
+        is_missing = landmarks.isnan().any(2, keepdim=True).any(1, keepdim=True)
+        return torch.where(is_missing, self.aligned, landmarks.to(self.aligned))
+
+    def extra_repr(self) -> str:
+        return f"{self.local!r}, window={self.window:.4g}"
+
+
+def is_grid(kind: object) -> bool:
+    """Whether it is a pair of whole numbers from 1 on."""
+    return isinstance(kind, tuple) and len(kind) == 2 and all(isinstance(n, int) and n >= 1 for n in kind)
+
+
+def check_landmark_shape(landmarks: Tensor, size: int, name: str = "landmarks") -> None:
+    """Raises `ValueError` unless landmarks have shape (size, 5, 2)."""
+    if landmarks.shape != (size, len(LANDMARKS), 2):
+        raise ValueError(f"{name} must have shape ({size}, {len(LANDMARKS)}, 2), got {tuple(landmarks.shape)}")
+
+
+def check_landmarks(landmarks: Tensor, size: int, name: str = "landmarks") -> None:
+    """Raises unless landmarks are floating point, of shape (size, 5, 2), and NaN or no farther than a side away from
+    the image, so that pixels in the place of shares are found. It waits for the device, which the layer does not.
+    """
+    check_floating(landmarks, name)
+    check_landmark_shape(landmarks, size, name)
+    known = landmarks[~landmarks.isnan()]
+    if known.numel() and not ((known >= -1) & (known <= 2)).all():
+        low, high = known.min().item(), known.max().item()
+        raise ValueError(f"{name} must be shares of the image, 0..1, got values from {low:.4g} to {high:.4g}")

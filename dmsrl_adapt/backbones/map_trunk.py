@@ -1,0 +1,126 @@
+"""Maps of several depths of a network: by depth numbers of a timm model, or by the names of a module's layers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+from timm.models import FeatureHooks
+from torch import Tensor, nn
+
+Levels = Sequence[int] | Sequence[str]
+
+
+class NamedLayers(nn.Module):
+    """Returns the outputs of named layers of any module, by forward hooks.
+
+    Args:
+        net: runs as a whole, whatever comes after the last of the layers.
+        names: of layers, as `net.named_modules()` has them.
+
+    Raises:
+        ValueError: a name that the module does not have.
+
+    Examples:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+        >>> [tuple(maps.shape) for maps in NamedLayers(net, ["0"])(torch.zeros(2, 3, 8, 8))]
+        [(2, 4, 6, 6)]
+    """
+
+    def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        known = dict(net.named_modules())
+        missing = [name for name in names if name not in known]
+        if missing:
+            there = [name for name in known if name and "." not in name]
+            raise ValueError(f"{type(net).__name__} has no layers {missing}, it has {there} and what is inside them")
+        self.net, self.names = net, tuple(names)
+        self.output_fmt = getattr(net, "output_fmt", "NCHW")  # where channels are, if timm says so
+        self.hooks = FeatureHooks(self.names, net.named_modules())
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Returns one output a name, in their order. Raises `ValueError` for a layer that the pass does not reach."""
+        self.net(x)
+        outputs = self.hooks.get_output(x.device)
+        missing = [name for name in self.names if name not in outputs]
+        if missing:
+            raise ValueError(f"the pass through {type(self.net).__name__} does not reach its layers {missing}")
+        return [outputs[name] for name in self.names]
+
+
+class Intermediates(nn.Module):
+    """Returns maps of some depths of a module that has timm's `forward_intermediates`.
+
+    Args:
+        net: a timm model, for one a vision transformer with its classifier.
+        depths: numbers among the maps that it can give, the first being 0; negative ones count from the last.
+    """
+
+    def __init__(self, net: Any, depths: Sequence[int]) -> None:
+        super().__init__()
+        self.net, self.depths = net, list(depths)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Returns maps (N, C, H, W), one a depth."""
+        maps: list[Tensor] = self.net.forward_intermediates(x, indices=self.depths, intermediates_only=True)
+        return maps
+
+
+def make_trunk(
+    backbone: str | nn.Module, levels: Levels | None, pretrained: bool, in_chans: int, input_size: int | None
+) -> nn.Module:
+    """Returns a module that turns images into a list of maps, one a level, or, without levels, into what it gives itself.
+
+    Args:
+        backbone: name of a timm model, or a module.
+        levels: depth numbers, or names of layers; None for the last map of a timm model, and for the own output of a
+            module. Numbers for a module without `forward_intermediates` are left to those who look at its output.
+        pretrained: load timm's pretrained weights (by download); only with a name.
+        in_chans: channels of the images; only with a name.
+        input_size: side of the images, for timm models that are made for one; None for the size timm has for them.
+
+    Raises:
+        ValueError: unknown name or layer, or a timm model that gives no such maps.
+    """
+    if isinstance(backbone, str):
+        return load_trunk(backbone, (-1,) if levels is None else levels, pretrained, in_chans, input_size)
+    if levels is not None and isinstance(levels[0], str):
+        return NamedLayers(backbone, [str(name) for name in levels])
+    if levels is not None and hasattr(backbone, "forward_intermediates"):
+        return Intermediates(backbone, [int(depth) for depth in levels])
+    return backbone
+
+
+def load_trunk(name: str, levels: Levels, pretrained: bool, in_chans: int, input_size: int | None) -> nn.Module:
+    """Returns the timm model `name` as a module that turns images into a list of maps, one a level.
+
+    By depth numbers it is timm's `features_only` model, which is the network cut off at the last of the maps or, for
+    vision transformers and others, calls its `forward_intermediates`. By names of layers it is the whole network
+    without its classifier. Arguments and errors as for `make_trunk`.
+    """
+    on_hub = ":" in name  # as in hf-hub:timm/resnet18.a1_in1k, whose last part is a name again
+    known = name.rpartition("/")[2].partition("@")[0] if on_hub else name
+    if not (on_hub or timm.is_model(name)):
+        raise ValueError(f"timm has no model named {name!r}; timm.list_models() names those it has")
+    options: dict[str, Any] = {"pretrained": pretrained, "in_chans": in_chans}
+    if input_size is not None and getattr(timm.get_pretrained_cfg(known), "fixed_input_size", False):
+        options["img_size"] = input_size
+    if isinstance(levels[0], str):
+        return NamedLayers(timm.create_model(name, num_classes=0, **options), [str(layer) for layer in levels])
+    try:
+        trunk: Any = timm.create_model(name, features_only=True, out_indices=tuple(levels), **options)
+    except (RuntimeError, AttributeError, TypeError, AssertionError, IndexError) as error:
+        raise ValueError(f"{described(name)} gives no maps {tuple(levels)} by features_only: {error}") from error
+    total = len(trunk.feature_info)
+    depths = [int(depth) % total for depth in levels]
+    if depths != sorted(set(depths)):  # timm gives them in the order of the network, whatever the order asked for
+        raise ValueError(f"levels must go deeper one by one, got {tuple(levels)} of {total} of {described(name)}")
+    return trunk
+
+
+def described(backbone: str | nn.Module) -> str:
+    """Names a backbone for errors: the class of a module; name and family of a timm model."""
+    if not isinstance(backbone, str):
+        return type(backbone).__name__
+    family = timm.model_entrypoint(backbone).__module__.rpartition(".")[2] if timm.is_model(backbone) else "unknown"
+    return f"timm model {backbone!r} (family {family})"

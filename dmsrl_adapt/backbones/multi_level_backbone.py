@@ -1,0 +1,224 @@
+"""Global and local features of one image, of one or several depths, in one pass through a backbone."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .local_windows import LocalWindows
+from .map_pool import POOLS, MapPool
+from .map_trunk import Levels, described, make_trunk
+
+FUSIONS = ("concat", "norm", "project")
+
+
+class MultiLevelBackbone(nn.Module):
+    """A feature extractor G: global and local features of an image, fused to one vector, by one pass of a backbone.
+
+    The global feature is the pooled last map; local ones are pooled windows of it; further ones are pooled maps of
+    earlier depths. In this order they are concatenated. The state dict holds `trunk.*`, with `out_dim` also `project.*`
+    or `projects.*`, and with "gem" the powers `pools.*` and `local_pool.*`.
+
+    Local features want maps of at least 3 x 3, so 96 px where a backbone divides sides by 32: on smaller ones the
+    corner windows are single cells, and on 1 x 1 all repeat the global feature. Or let `levels` end before that.
+
+    Args:
+        backbone: name of a timm model, or a module that turns images into maps (N, C, H, W), or (N, H, W, C) where it
+            says so by timm's `output_fmt`; of several maps the last counts. docs/backbones.md has a table.
+        pretrained: load timm's pretrained weights (by download); only with a name.
+        in_chans: channels of the images.
+        local: "corners" for the four windows of the paper, (rows, columns) for a grid that covers the map, "landmarks"
+            for windows around eyes, nose and corners of the mouth, None for the global feature alone.
+        window: side of a window as a share of the map's, for corners and landmarks; None for 5/7 at the corners, as in
+            the paper (5 x 5 of 7 x 7), and 2/5 around landmarks.
+        global_pool: "avg", "max", "gem", or "flatten", which keeps the whole map and needs `input_size`; for the maps
+            of all depths.
+        out_dim: size of the projected feature; None leaves the concatenation as it is.
+        input_size: side of the images in pixels; needed by "flatten", by named layers, by a module without
+            `feature_info`, and by timm models that are made for one size, if it is not to be timm's (224 for most
+            vision transformers). One blank image is then passed through.
+        levels: depths, each deeper than the one before. Numbers among the maps that the backbone can give, as timm's
+            `out_indices`, negative ones from the last; or names of layers. The last is the map that global and local
+            features see, another one a level `depth_1` or, for a layer `layer2.0`, `layer2_0`. None for the last map.
+        local_pool: "avg", "max" or "gem", for windows.
+        fuse: "concat" takes the features as they are, and with `out_dim` projects them together by a linear layer with
+            batch normalisation and ReLU; "norm" first gives all the same length, so that none drowns another; "project"
+            projects each for itself, likewise, to `out_dim`, so that the fused feature has `out_dim` numbers a level.
+
+    Raises:
+        ValueError: unknown backbone, layer, local, pool or fuse, sizes out of range, or a backbone that gives no maps.
+
+    Reference:
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
+
+    Examples:
+        >>> G = MultiLevelBackbone("resnet18", in_chans=1)
+        >>> G.feature_dim, G(torch.zeros(2, 1, 64, 64)).shape
+        (2560, torch.Size([2, 2560]))
+        >>> list(G.levels(torch.zeros(2, 1, 64, 64)))
+        ['global', 'top_left', 'top_right', 'bottom_left', 'bottom_right']
+        >>> MultiLevelBackbone("resnet18", levels=(2, -1), local=(1, 2)).level_dims
+        {'global': 512, 'window_0_0': 512, 'window_0_1': 512, 'depth_2': 128}
+    """
+
+    def __init__(
+        self,
+        backbone: str | nn.Module = "resnet18",
+        pretrained: bool = False,
+        in_chans: int = 3,
+        local: str | tuple[int, int] | None = "corners",
+        window: float | None = None,
+        global_pool: str = "avg",
+        out_dim: int | None = None,
+        input_size: int | None = None,
+        levels: Levels | None = None,
+        local_pool: str = "avg",
+        fuse: str = "concat",
+    ) -> None:
+        super().__init__()
+        check_choices(global_pool, local_pool, fuse, out_dim)
+        self.global_pool, self.fuse = global_pool, fuse
+        names = level_names(levels)
+        self.windows = None if local is None else LocalWindows(local, window)
+        every = (*names, *(() if self.windows is None else self.windows.names))
+        if len(set(every)) < len(every):
+            raise ValueError(f"levels must have names of their own, got {every}")
+        self.local_pool = MapPool(local_pool)
+        # lists, not dicts by name: torch.export writes code that names modules, and "global" is a word of Python
+        self.pools = nn.ModuleList([MapPool(global_pool) for _ in names])
+        self.trunk = make_trunk(backbone, levels, pretrained, in_chans, input_size)
+        # of a module that is called as it is the list may hold more maps than there are levels
+        places = (-1,) if levels is None else levels if self.trunk is backbone else range(len(names))
+        self.places: dict[str, Any] = dict(zip(names, places, strict=True))
+        self.level_dims = self._level_dims(backbone, in_chans, input_size)
+        if fuse == "project" and out_dim is not None:
+            self.projects = nn.ModuleList([projection(size, out_dim) for size in self.level_dims.values()])
+            self.level_dims = dict.fromkeys(self.level_dims, out_dim)
+            out_dim = None
+        total = sum(self.level_dims.values())
+        self.feature_dim = out_dim or total
+        self.project = nn.Identity() if out_dim is None else projection(total, out_dim)
+
+    def forward(
+        self, x: Tensor, return_levels: bool = False, landmarks: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """Returns the fused feature, shape (N, feature_dim), and on request the levels it was made of, as `levels` does.
+
+        Args:
+            x: images, shape (N, in_chans, H, W).
+            return_levels: also give the levels, from the same pass.
+            landmarks: shape (N, 5, 2), see `LocalWindows`; None takes the images for aligned crops of faces.
+        """
+        levels = self.levels(x, landmarks)
+        fused = self.project(torch.cat(list(levels.values()), dim=1))
+        return (fused, levels) if return_levels else fused
+
+    def levels(self, x: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns the named features of images (N, in_chans, H, W), each of shape (N, level_dims[name]), as they are put
+        in a row by the fusion: with "norm" of the same length, with "project" projected.
+        """
+        parts = self._pooled(x, landmarks)
+        if self.fuse == "norm":
+            return with_one_length(parts)
+        if self.fuse == "project":
+            projected = zip(self.projects, parts.items(), strict=True)
+            return {name: project(part) for project, (name, part) in projected}
+        return parts
+
+    def _pooled(self, x: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
+        maps = self._maps(x)
+        pooled = {name: pool(of_depth) for pool, (name, of_depth) in zip(self.pools, maps.items(), strict=True)}
+        windows = {} if self.windows is None else self.windows(maps["global"], landmarks)
+        local = {name: self.local_pool(window) for name, window in windows.items()}
+        return {"global": pooled["global"], **local, **pooled}
+
+    def _maps(self, x: Tensor) -> dict[str, Tensor]:
+        outputs = self.trunk(x)
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        is_channels_last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # what timm says of Swin and the like
+        maps = {}
+        for name, place in self.places.items():
+            if outputs[place].ndim != 4:
+                came = tuple(outputs[place].shape)
+                raise ValueError(f"the backbone must give maps of shape (N, C, H, W), got {came} for {name!r}")
+            maps[name] = outputs[place].permute(0, 3, 1, 2) if is_channels_last else outputs[place]
+        return maps
+
+    def _level_dims(self, backbone: str | nn.Module, in_chans: int, input_size: int | None) -> dict[str, int]:
+        """Sizes of the pooled features: those of one blank image where its side is given, else what timm says."""
+        info: Any = getattr(self.trunk, "feature_info", None)  # without `channels` where the model is not cut down
+        if input_size is not None:
+            blank = next(self.trunk.parameters(), torch.empty(0)).new_zeros(1, in_chans, input_size, input_size)
+            try:
+                with torch.no_grad(), evaluating(self):
+                    return {name: part.shape[1] for name, part in self._pooled(blank).items()}
+            except (RuntimeError, AssertionError, IndexError, TypeError) as error:
+                came, shape = described(backbone), tuple(blank.shape[1:])
+                raise ValueError(f"{came} gives no maps of an image of shape {shape}: {error}") from error
+        if self.global_pool == "flatten" or not hasattr(info, "channels"):
+            raise ValueError("input_size, the side of the images in pixels, is needed by this backbone and global_pool")
+        channels = {name: info.channels()[place] for name, place in self.places.items()}
+        local = () if self.windows is None else self.windows.names
+        return {"global": channels["global"], **dict.fromkeys(local, channels["global"]), **channels}
+
+
+def check_choices(global_pool: str, local_pool: str, fuse: str, out_dim: int | None) -> None:
+    """Raises `ValueError` for an unknown pool or fusion, and for an `out_dim` that is missing or below 1."""
+    for name, value, choices in (
+        ("global_pool", global_pool, POOLS),
+        ("local_pool", local_pool, POOLS[:-1]),  # windows have sizes of their own
+        ("fuse", fuse, FUSIONS),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    if out_dim is not None and out_dim < 1:
+        raise ValueError(f"out_dim must be at least 1 or None, got {out_dim}")
+    if fuse == "project" and out_dim is None:
+        raise ValueError("out_dim is needed by fuse='project'")
+
+
+def level_names(levels: Levels | None) -> tuple[str, ...]:
+    """Returns the names of depths, the last "global". Raises `ValueError` unless all are numbers or all are names."""
+    if levels is None:
+        return ("global",)
+    given = levels if isinstance(levels, (list, tuple)) else ()
+    if not given or not (all(isinstance(one, int) for one in given) or all(isinstance(one, str) for one in given)):
+        raise ValueError(f"levels must be numbers or names of layers, at least one, got {levels!r}")
+    earlier = [one.replace(".", "_") if isinstance(one, str) else f"depth_{one}" for one in levels[:-1]]
+    return (*earlier, "global")
+
+
+def projection(inputs: int, outputs: int) -> nn.Sequential:
+    """Linear layer, batch normalisation, ReLU."""
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True))
+
+
+def with_one_length(levels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scales features to lengths that are the same for all levels and samples, with mean square 1 over all numbers.
+
+    A feature that is zero stays zero.
+
+    Args:
+        levels: of shapes (N, D) of their own D.
+
+    Examples:
+        >>> with_one_length({"a": torch.tensor([[3.0, 4.0]]), "b": torch.tensor([[100.0, 0.0]])})
+        {'a': tensor([[0.8485, 1.1314]]), 'b': tensor([[1.4142, 0.0000]])}
+    """
+    length = (sum(part.shape[1] for part in levels.values()) / len(levels)) ** 0.5
+    return {name: length * F.normalize(part.float(), dim=1).to(part) for name, part in levels.items()}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Puts a module into evaluation mode, and afterwards each of its parts into the mode in which it was."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

@@ -1,0 +1,134 @@
+"""Argument checks shared by the layers: one error that says what was wanted and what came."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """Raises `ValueError` for a size below 1; None is no size."""
+    for name, value in sizes.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_fractions(**fractions: float) -> None:
+    """Raises `ValueError` for a number out of 0..1, NaN among them."""
+    for name, value in fractions.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be in 0..1, got {value}")
+
+
+def check_positive_fractions(**fractions: float) -> None:
+    """Raises `ValueError` for a number that is not above 0 and at most 1."""
+    for name, value in fractions.items():
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1, got {value}")
+
+
+def check_at_least(lowest: float, **numbers: float) -> None:
+    """Raises `ValueError` for a number below `lowest`, NaN or infinite."""
+    for name, value in numbers.items():
+        if not lowest <= value < math.inf:
+            raise ValueError(f"{name} must be finite and at least {lowest}, got {value}")
+
+
+def check_positive(**numbers: float) -> None:
+    """Raises `ValueError` for a number that is not above 0, NaN or infinite."""
+    for name, value in numbers.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be finite and above 0, got {value}")
+
+
+def check_floating(values: Tensor, name: str, *shape: int | str) -> None:
+    """Raises `TypeError` unless `values` is a floating point tensor, `ValueError` where a shape is given, see
+    `check_shape`, and it has another."""
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        came = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"{name} must be a floating point tensor, got {came}")
+    if shape:
+        check_shape(values, shape, name)
+
+
+def check_shape(tensor: Tensor, shape: tuple[int | str, ...], name: str) -> None:
+    """Raises `ValueError` unless `tensor` has this shape, in which a letter stands for any length."""
+    if tensor.ndim != len(shape) or any(type(n) is int and n != m for n, m in zip(shape, tensor.shape, strict=True)):
+        wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise ValueError(f"{name} must have shape ({wanted}), got {tuple(tensor.shape)}")
+
+
+def check_features(features: Tensor, feature_dim: int, name: str = "features") -> None:
+    """Raises unless `features` is a finite floating point tensor of shape (N, feature_dim)."""
+    check_floating(features, name, "N", feature_dim)
+    check_finite(features, name)
+
+
+def check_image_batch(images: Tensor) -> None:
+    """Raises unless `images` is a floating point tensor of shape (N, C, H, W)."""
+    check_floating(images, "images", "N", "C", "H", "W")
+
+
+def check_has_values(tensor: Tensor, name: str) -> None:
+    """Raises `ValueError` for a tensor on the meta device, which has a shape and no values."""
+    if tensor.is_meta:
+        raise ValueError(f"{name} must hold values, got a tensor of shape {tuple(tensor.shape)} on the meta device")
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raises `ValueError` where a value is NaN or infinite."""
+    check_has_values(values, name)
+    # the smallest and the largest value tell it in one pass, ten times as fast as a look at each
+    if values.numel() and not torch.stack(torch.aminmax(values.detach())).isfinite().all():
+        bad = int((~torch.isfinite(values)).sum())
+        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values of {values.numel()}")
+
+
+def check_images(images: Tensor, name: str) -> None:
+    """Raises unless `images` is a tensor of at least one sample, with real and finite values."""
+    if not isinstance(images, Tensor) or images.is_complex():
+        came = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"{name} must be a tensor of real numbers, got {came}")
+    # upstream's losses are NaN without a sample
+    if images.ndim == 0 or not len(images):
+        raise ValueError(f"{name} must hold at least one sample, got shape {tuple(images.shape)}")
+    check_finite(images, name)
+
+
+def check_integers(values: Tensor, name: str) -> None:
+    """Raises `TypeError` unless `values` is a tensor of integers."""
+    if not isinstance(values, Tensor) or values.is_floating_point() or values.dtype == torch.bool:
+        came = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"{name} must be an integer tensor, got {came}")
+
+
+def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> Tensor:
+    """Returns `labels` as int64; raises unless they are integers of shape (size,) with values lowest..num_classes-1."""
+    check_integers(labels, name)
+    labels = labels.long()  # torch counts, compares and indexes otherwise with the smaller types
+    check_range(labels, size, lowest, num_classes - 1, name)
+    return labels
+
+
+def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
+    """Raises unless `weights` is a floating point tensor of shape (size,) with values 0..1."""
+    check_floating(weights, name)
+    check_range(weights, size, 0, 1, name)
+
+
+def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tensor:
+    """Returns `class_probs` in float32, without a gradient; raises unless they have shape (size, num_classes) and values
+    0..1, give or take what rounding does."""
+    check_shape(class_probs, (size, num_classes), "class_probs")
+    probs = class_probs.detach().float()
+    check_range(probs.flatten(), probs.numel(), 0, 1 + 1e-3, "class_probs")
+    return probs
+
+
+def check_range(values: Tensor, size: int, lowest: float, highest: float, name: str) -> None:
+    """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
+    check_shape(values, (size,), name)
+    check_has_values(values, name)
+    if size and not ((values >= lowest) & (values <= highest)).all():
+        low, high = values.min().item(), values.max().item()
+        raise ValueError(f"{name} must be in {lowest}..{highest}, got values from {low} to {high}")

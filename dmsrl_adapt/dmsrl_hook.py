@@ -1,0 +1,121 @@
+"""Hook: the whole method in one training step."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_adapt.hooks import ChainHook, FeaturesAndLogitsHook
+from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
+from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
+from pytorch_adapt.weighters import BaseWeighter, SumWeighter
+from torch import nn
+
+from . import keys
+from .components import one_recipe
+from .hooks import BackboneHook, CollapseHook, ProgressHook
+from .hooks.batch_check import check_batch
+from .hooks.context import read
+from .recipe import DEFAULT, Recipe, get_recipe
+
+
+class DMSRLHook(BaseWrapperHook):
+    """One training step of DMSRL, optimizer included: every part of a recipe in the order in which they need each other.
+
+    Modules: `G`, `C`, and those that `dmsrl_components` gives, which carry the recipe. Reads: `src_imgs`, `src_labels`,
+    `target_imgs`, `target_sample_idx`; `src_imgs_augmented` and `target_imgs_augmented` where the batch brings augmented
+    copies, see `AugmentHook`; `src_imgs_landmarks` and other inputs of G, see `BackboneHook`; `target_labels` where the
+    recipe has `KnownTargetLabels`; `progress` where a loop gives its own. Writes: features and logits of both domains,
+    `progress`, and what the parts write. Loss: `total_loss`, a dict of the weighted losses and their `total`. The step
+    is counted in `training_progress` once the optimizers have stepped.
+
+    Args:
+        opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...). That no module was
+            forgotten is checked at the first call, for optimizers, not for names.
+        recipe: for modules that were not made by `dmsrl_components`: "default", "published" or a `Recipe`. None takes
+            the one that the modules of the first call carry, and the default where they carry none.
+        weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
+        reducer: reduces losses of single samples to numbers; None for their mean.
+        pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used: those of
+            the augmented images.
+        post: hooks after those of the recipe; give the weights of their losses in `weighter`.
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing; the error names the hook and the key.
+        ValueError: an unknown recipe, or one that is not that of the modules; a module of which no optimizer has a
+            parameter, unless all are frozen; images that are not finite, labels, indices or progress of the wrong shape
+            or out of range. Such a batch is refused before G sees it, and leaves everything as it was.
+        TypeError: labels or indices that are not integers, likewise.
+
+    Reference:
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
+
+    Examples:
+        >>> from dmsrl_adapt import dmsrl_components
+        >>> parts = dmsrl_components(feature_dim=8, num_classes=3, num_target=100)
+        >>> models = {"G": nn.Linear(4, 8), "C": nn.Linear(8, 3), **parts.models}
+        >>> optimizer = torch.optim.Adam([p for model in models.values() for p in model.parameters()])
+        >>> batch = {"src_imgs": torch.ones(2, 4), "src_labels": torch.tensor([0, 1])}
+        >>> batch |= {"target_imgs": torch.ones(2, 4), "target_sample_idx": torch.tensor([5, 7])}
+        >>> outputs, losses = DMSRLHook([optimizer])({**models, **parts.misc, **batch})
+        >>> sorted(losses["total_loss"])[:3]
+        ['consistency_loss', 'margin_metric_loss', 'mcc_loss']
+    """
+
+    def __init__(
+        self,
+        opts: Sequence[torch.optim.Optimizer] | Sequence[str],
+        recipe: str | Recipe | None = None,
+        weighter: BaseWeighter | None = None,
+        reducer: BaseHook | None = None,
+        pre: Sequence[BaseHook] = (),
+        post: Sequence[BaseHook] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.opts: list[Any] = list(opts)
+        self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names, whose optimizers come with a batch
+        self.weighter, self.reducer, self.pre, self.post = weighter, reducer, list(pre), list(post)
+        self.collapse = CollapseHook()
+        self.recipe: Recipe | None = None
+        self.hook: BaseHook = ChainHook(ProgressHook(advance=False))  # until a recipe is known
+        if recipe is not None:
+            self._build(get_recipe(recipe))
+
+    def _build(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        first = [ProgressHook(advance=False), *(hook for part in recipe for hook in part.hooks_before())]
+        features = [*self.pre, BackboneHook(), FeaturesAndLogitsHook()]
+        # the classification loss comes last: the other hooks' checks of features tell more clearly what is wrong
+        parts = [hook for part in recipe for hook in part.hooks()]
+        weighter = self.weighter or SumWeighter(weights=recipe.loss_weights)
+        chain = ChainHook(*first, *features, *parts, *self.post, self.collapse)
+        step = OptimizerHook(chain, self.opts, weighter, self.reducer)
+        self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.recipe is None:
+            self._build(one_recipe(None, inputs.values()) or DEFAULT)
+        recipe = self.recipe or DEFAULT
+        trained = {key: read(self, inputs, key) for key in (keys.G, keys.C, *recipe.model_keys)}
+        modules = {key: read(self, inputs, key) for key in (*recipe.model_keys, *recipe.misc_keys)}
+        one_recipe(recipe, modules.values())
+        if not self.are_opts_checked:
+            check_opts(self.opts, trained)
+            self.are_opts_checked = True
+        inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, modules, "known_target_labels" in recipe.kinds)}
+        result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
+        inputs[keys.TRAINING_PROGRESS].advance()
+        return result
+
+
+def check_opts(opts: Iterable[torch.optim.Optimizer], modules: Mapping[str, nn.Module]) -> None:
+    """Raises `ValueError` for a module of which no optimizer has a parameter, which would then never learn.
+
+    One that has some of a module's parameters is taken to have what is to be trained. Frozen parameters need none.
+    """
+    held = {id(parameter) for opt in opts for group in opt.param_groups for parameter in group["params"]}
+    for key, module in modules.items():
+        trainable = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
+        if trainable and held.isdisjoint(trainable):
+            raise ValueError(f"opts must hold parameters of {key!r}, got none; freeze it if it is not to be trained")

@@ -1,0 +1,73 @@
+"""Hook: the labels of target samples that the other hooks may use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor
+
+from .. import keys
+from ..checks import check_labels
+
+MOST = torch.iinfo(torch.int64).max
+
+
+class KnownTargetLabelsHook(BaseHook):
+    """Lets the hooks after it use the target labels of a batch, for semi-supervised adaptation. Belongs in `pre=[...]`.
+
+    No hook of this package reads `target_labels`, which a data set may carry for scoring only. This one passes them on
+    as `target_known_labels`, which the others do read. A batch without `target_labels` passes through unchanged.
+
+    Modules: none. Reads: `target_labels`, int (N,), 0..K-1 or -1 where the class is not known, as upstream's
+    `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No losses.
+
+    Args:
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        ValueError: labels that are not one a target image, or below -1.
+        TypeError: labels that are not integers.
+
+    Examples:
+        >>> batch = {"target_imgs": torch.zeros(3, 4), "target_labels": torch.tensor([-1, 1, -1])}
+        >>> KnownTargetLabelsHook()(batch)[0]
+        {'target_known_labels': tensor([-1,  1, -1])}
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # of the last batch: upstream asks for the keys once more after a call, and wants each of them to be there
+        self.has_labels = True
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.has_labels = keys.TARGET_LABELS in inputs
+        if not self.has_labels:
+            return {}, {}
+        size = len(inputs[keys.imgs(keys.TARGET)])
+        labels = check_labels(inputs[keys.TARGET_LABELS], size, MOST, lowest=-1, name=keys.TARGET_LABELS)
+        return {keys.TARGET_KNOWN_LABELS: labels}, {}
+
+    def _loss_keys(self) -> list[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        return [keys.TARGET_KNOWN_LABELS] if self.has_labels else []
+
+
+def read_known_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:
+    """Returns the known classes of the target batch, int64 (N,), -1 where the class is not known: everywhere without
+    the key.
+
+    Raises as `check_labels` does unless they are integers of shape (size,), -1..num_classes-1.
+    """
+    if keys.TARGET_KNOWN_LABELS not in inputs:
+        return torch.full((size,), -1, device=device)
+    name = keys.TARGET_LABELS  # where the user finds them
+    return check_labels(inputs[keys.TARGET_KNOWN_LABELS], size, num_classes, lowest=-1, name=name)
+
+
+def with_known(known: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns labels and weights, shape (N,), in which samples of known class, -1 elsewhere, have it with weight 1."""
+    is_known = known >= 0
+    return known.where(is_known, labels), weights.masked_fill(is_known, 1.0)

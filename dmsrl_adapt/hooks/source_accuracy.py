@@ -1,0 +1,58 @@
+"""Hook: how well the source is learned."""
+
+from typing import Any
+
+from pytorch_adapt.hooks import FeaturesAndLogitsHook
+from pytorch_adapt.hooks.base import BaseHook
+
+from .. import keys
+from ..losses import class_probs
+from .context import read
+
+
+class SourceAccuracyHook(BaseHook):
+    """Lets a `SourceAccuracy` follow how well the network tells the source's images as they are.
+
+    A `AugmentHook(accuracy_gate=True)` before it in the step then shows another style as far as the source is learned;
+    images that the latter has changed are not counted.
+
+    Modules: `G`, `C` (for features and logits that are missing), `source_accuracy` (misc; `SourceAccuracy`). Reads:
+    `src_labels`, `src_imgs_features_logits`; `src_imgs_is_augmented` where present. Writes: the features and logits it had
+    to compute. No losses.
+
+    Args:
+        **kwargs: prefixes, suffixes and key map of `BaseHook`.
+
+    Raises:
+        KeyError: a module or key is missing.
+        ValueError: from the layer, on wrong shapes and labels out of range.
+
+    Examples:
+        >>> import torch
+        >>> from dmsrl_adapt.training import SourceAccuracy
+        >>> skill = SourceAccuracy(num_classes=2, momentum=0.5)
+        >>> batch = {"src_imgs_features_logits": torch.eye(2), "src_labels": torch.tensor([0, 1])}
+        >>> outputs, losses = SourceAccuracyHook()({"source_accuracy": skill, "src_imgs_features": torch.eye(2), **batch})
+        >>> skill()
+        tensor(1.)
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.f_hook = FeaturesAndLogitsHook(domains=[keys.SRC])
+
+    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        skill, labels = read(self, inputs, keys.SOURCE_ACCURACY), read(self, inputs, keys.SRC_LABELS)
+        outputs = self.f_hook(inputs, losses)[0]
+        probs = class_probs((inputs | outputs)[keys.logits(keys.SRC)])
+        if keys.is_augmented(keys.SRC) in inputs:
+            is_as_it_is = ~inputs[keys.is_augmented(keys.SRC)]
+            probs, labels = probs[is_as_it_is], labels[is_as_it_is]
+        skill.update(probs, labels)
+        return outputs, {}
+
+    def _loss_keys(self) -> list[str]:
+        return []
+
+    def _out_keys(self) -> list[str]:
+        return list(self.f_hook.out_keys)

@@ -1,0 +1,202 @@
+"""Mutual information between features and domain, lowered by a critic behind gradient reversal."""
+
+import torch
+import torch.nn.functional as F
+from pytorch_adapt.layers import GradientReversal
+from pytorch_adapt.models import Discriminator
+from torch import Tensor, nn
+
+from ..checks import (
+    check_features,
+    check_floating,
+    check_fractions,
+    check_labels,
+    check_shape,
+    check_sizes,
+    check_weights,
+)
+from ..processes import num_processes, summed_over_processes
+from .class_balance import ClassBalance
+
+
+def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
+    """Mean cross entropy in nats of telling the domain.
+
+    In expectation the entropy H(domain) minus it bounds I(feature; domain) from below; H(domain) is log 2 only where
+    there are two domains and both have equally many samples.
+
+    Args:
+        logits: of two domains shape (N,), critic's log odds of domain 1; of more shape (N, M).
+        domains: shape (N,), integer, 0..M-1.
+
+    Returns:
+        scalar in nats; 0 with a gradient on an empty batch.
+
+    Raises:
+        ValueError: wrong shape or value out of range.
+        TypeError: logits that are not floating point, domains that are not integers.
+
+    Examples:
+        >>> domain_cross_entropy(torch.zeros(3), domains=torch.tensor([0, 1, 1]))
+        tensor(0.6931)
+    """
+    domains = check_told_domains(logits, domains, "N")
+    return each_domain_cross_entropy(logits, domains).sum() / max(len(logits), 1)
+
+
+def check_told_domains(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
+    """Returns `domains` as int64; raises unless logits have these axes, or one more of length M, and domains have shape
+    (N,) with values 0..M-1, M = 2 for log odds."""
+    check_floating(logits, "logits")
+    are_odds = logits.ndim <= len(axes)
+    check_shape(logits, (*axes,) if are_odds else (*axes, "M"), "logits")
+    return check_labels(domains, len(logits), 2 if are_odds else logits.shape[-1], name="domains")
+
+
+def each_domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
+    """Cross entropy of telling the domain by each logit; of two domains logits are log odds, of the shape of `domains`,
+    of more they have one axis more, of length M."""
+    if logits.ndim == domains.ndim:
+        return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="none")
+    return F.cross_entropy(logits.flatten(0, -2), domains.flatten(), reduction="none").view(domains.shape)
+
+
+def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
+    r"""Domain cross entropy within each class, in nats: the lower, the better the critic tells domains within classes.
+
+    $$ \frac{1}{MK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
+
+    In a class all M domains count alike, and so do the K classes among each other, however many samples they have. The
+    1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller
+    for all classes; so log 2 minus it is no bound on the mutual information. In a process group the sums in the
+    denominator are those over all processes, and the mean of the processes' losses is the loss of all samples.
+
+    Args:
+        logits: of two domains shape (N, K), critic's log odds of domain 1, one output a class; of more shape (N, K, M).
+        domains: shape (N,), integer, 0..M-1.
+        class_probs: q, shape (N, K), floating point, 0..1, membership of a sample in a class.
+
+    Returns:
+        scalar in nats; 0 with a gradient on an empty batch.
+
+    Raises:
+        ValueError: wrong shape or domain out of range.
+        TypeError: logits or class_probs that are not floating point, domains that are not integers.
+
+    Examples:
+        >>> one_class = torch.ones(2, 1)
+        >>> class_domain_cross_entropy(torch.zeros(2, 1), domains=torch.tensor([0, 1]), class_probs=one_class)
+        tensor(0.3466)
+    """
+    domains = check_told_domains(logits, domains, "NK")
+    check_floating(class_probs, "class_probs", *logits.shape[:2])
+    num_domains = 2 if logits.ndim == 2 else logits.shape[2]
+    (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in range(num_domains)]))
+    weights = class_probs / (1 + mass)[domains] * num_processes()
+    losses = each_domain_cross_entropy(logits, domains[:, None].expand_as(weights))
+    return (weights * losses).sum() / (num_domains * logits.shape[1])
+
+
+class AdversarialMILoss(nn.Module):
+    """Domain cross entropy of a critic behind gradient reversal: minimised by the critic, maximised by the features.
+
+    Without `num_classes` the critic has one output and lowers I(feature; domain), as published. With `num_classes`
+    it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one. Memberships
+    count by its `ClassBalance`, `balance`, so that a class which the target seems to lack is not aligned. The critic
+    runs in float32 under autocast. `accuracy` is the share of the last batch whose domain it told, memberships counted,
+    0 where its gradient reaches no feature; it is not saved.
+
+    Several sources are domains of their own with `num_domains` above 2: the critic tells all of them and the target
+    apart at once, which lowers the same mutual information; a class that one of them lacks is aligned in none.
+
+    Args:
+        feature_dim: D, at least 1.
+        num_classes: K for the conditional form, None for the marginal form.
+        hidden: width of the critic's two hidden layers; 512 in the paper.
+        momentum: share of the old running means kept at a batch, 0..1.
+        num_domains: M, at least 2.
+
+    Reference:
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604; gradient reversal: Ganin et al.,
+        JMLR 2016, arXiv 1505.07818.
+
+    Examples:
+        >>> loss = AdversarialMILoss(feature_dim=4)
+        >>> loss(torch.randn(6, 4), domains=torch.tensor([0, 0, 0, 1, 1, 1])).shape
+        torch.Size([])
+    """
+
+    accuracy: Tensor
+
+    def __init__(
+        self,
+        feature_dim: int,
+        num_classes: int | None = None,
+        hidden: int = 512,
+        momentum: float = 0.95,
+        num_domains: int = 2,
+    ) -> None:
+        super().__init__()
+        if num_domains < 2:
+            raise ValueError(f"num_domains must be at least 2, got {num_domains}")
+        check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
+        check_fractions(momentum=momentum)
+        self.feature_dim, self.num_classes, self.num_domains = feature_dim, num_classes, num_domains
+        outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
+        self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
+        self.balance = None if num_classes is None else ClassBalance(num_domains, num_classes, momentum)
+        self.register_buffer("accuracy", torch.zeros(()), persistent=False)
+
+    def forward(
+        self,
+        features: Tensor,
+        domains: Tensor,
+        class_probs: Tensor | None = None,
+        strength: float = 1.0,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the critic's cross entropy in nats, a scalar; 0 with a gradient on an empty batch.
+
+        Args:
+            features: shape (N, D), floating point, one sample a row.
+            domains: shape (N,), integer, 0..M-1.
+            class_probs: shape (N, K), 0..1, needed by the conditional form, ignored by the marginal one; no gradient
+                flows into it.
+            strength: factor >= 0 on the reversed gradient that reaches the features.
+            weights: shape (N,), 0..1, how much a sample's class membership counts in the conditional form; None counts
+                every sample in full. The class balance follows the class probabilities without them, because it
+                measures how frequent classes are, not how certain samples are.
+
+        Raises:
+            ValueError: wrong shape, value out of range, NaN or infinite feature, missing class_probs.
+            TypeError: features or weights that are not floating point, domains that are not integers.
+        """
+        check_features(features, self.feature_dim)
+        if weights is not None:
+            check_weights(weights, len(features))
+        if strength < 0:
+            raise ValueError(f"strength must be at least 0, got {strength}")
+        with torch.autocast(features.device.type, enabled=False):
+            # a new one for each call: the backward pass reads its strength, by when a shared one may hold another
+            logits = self.critic(GradientReversal(strength)(features.float()))
+            of_domains = () if self.num_domains == 2 else (self.num_domains,)
+            if self.balance is None:
+                logits = logits.view(-1, *of_domains)
+                loss = domain_cross_entropy(logits, domains)
+                self._note_accuracy(logits, domains, torch.full(domains.shape, strength, device=logits.device))
+                return loss
+            if class_probs is None:
+                wanted = (len(features), self.num_classes)
+                raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")
+            check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
+            probs = class_probs.detach().float()
+            counted = probs if weights is None else probs * weights.detach().float()[:, None]
+            balanced = counted * self.balance(probs, domains)
+            logits = logits.view(-1, self.balance.num_classes, *of_domains)
+            self._note_accuracy(logits, domains[:, None], strength * balanced)
+            return class_domain_cross_entropy(logits, domains, balanced)
+
+    def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
+        told = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
+        right = (told == domains) * weights
+        self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0

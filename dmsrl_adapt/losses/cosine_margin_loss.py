@@ -1,0 +1,103 @@
+"""Category margin on the unit sphere: a form of the metric loss that does not depend on the scale of a network."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights
+from .per_domain_mean import per_domain_mean
+
+
+def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
+    """Scaled cosines with the own class's lowered by the margin: s (cos(f_i, w_k) - m [k = y_i]), shape (N, K).
+
+    Args:
+        features: shape (N, D), floating point, one sample a row; a zero row has cosine 0 with every prototype.
+        prototypes: shape (K, D), floating point, one class a row.
+        labels: shape (N,), integer, 0..K-1.
+        scale: s > 0.
+        margin: m, in units of cosine, 0..2.
+
+    Raises:
+        ValueError: wrong shape or value out of range.
+        TypeError: features or prototypes that are not floating point, labels that are not integers.
+
+    Examples:
+        >>> cosine_margin_logits(torch.tensor([[3.0, 0.0]]), torch.eye(2), torch.tensor([0]), scale=8.0, margin=0.25)
+        tensor([[6., 0.]])
+    """
+    check_floating(features, "features", "N", "D")
+    check_floating(prototypes, "prototypes", "K", features.shape[1])
+    labels = check_labels(labels, len(features), len(prototypes))
+    check_scale_and_margin(scale, margin)
+    cosines = F.normalize(features, dim=1) @ F.normalize(prototypes, dim=1).t()
+    return scale * (cosines - margin * F.one_hot(labels, len(prototypes)))
+
+
+def check_scale_and_margin(scale: float, margin: float) -> None:
+    """Raises `ValueError` unless the scale is positive and the margin is what cosines may differ by."""
+    if scale <= 0 or not 0 <= margin <= 2:
+        raise ValueError(f"scale must be positive and margin in 0..2, got scale {scale} and margin {margin}")
+
+
+class CosineMarginLoss(nn.Module):
+    r"""Cross entropy over cosines to learnable class prototypes with an additive margin (CosFace), shared by domains.
+
+    $$ L = \sum_d \frac{1}{N_d} \sum_{i \in d} w_i \, CE\big(s (\cos(f_i, w_k) - m [k = y_i]), y_i\big) $$
+
+    Samples with label -1 or weight 0 count in N_d and add nothing, so a batch of rejected labels gives a zero that
+    still has a gradient. Cosines are computed in float32 under autocast.
+
+    Args:
+        num_classes: K, at least 1.
+        feature_dim: D, at least 1.
+        scale: s > 0, inverse temperature of the softmax over cosines; 64 in the paper, for ten thousand faces.
+        margin: m, 0..2, in units of cosine; 0.35 in the paper.
+
+    Reference:
+        Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition, CVPR 2018, arXiv 1801.09414.
+
+    Examples:
+        >>> loss = CosineMarginLoss(num_classes=3, feature_dim=4)
+        >>> loss(torch.randn(5, 4), torch.tensor([0, 1, 2, 0, -1]), domains=torch.zeros(5, dtype=torch.long)).shape
+        torch.Size([])
+    """
+
+    def __init__(self, num_classes: int, feature_dim: int, scale: float = 8.0, margin: float = 0.2) -> None:
+        super().__init__()
+        check_sizes(num_classes=num_classes, feature_dim=feature_dim)
+        check_scale_and_margin(scale, margin)
+        self.num_classes, self.feature_dim, self.scale, self.margin = num_classes, feature_dim, scale, margin
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(num_classes, feature_dim), dim=1))
+
+    def forward(
+        self, features: Tensor, labels: Tensor, domains: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        """Returns the loss, a scalar with a gradient.
+
+        Args:
+            features: shape (N, D), floating point, one sample a row.
+            labels: shape (N,), integer, class 0..K-1 or -1 for a sample without a label.
+            domains: shape (N,), integer, domain 0, 1, ... of a sample; None takes all for one domain.
+            weights: shape (N,), floating point, 0..1, trust in a label; None counts every label in full.
+
+        Raises:
+            ValueError: wrong shape, value out of range, NaN or infinite feature.
+            TypeError: features or weights that are not floating point, labels that are not integers.
+        """
+        check_features(features, self.feature_dim)
+        labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
+        weights = torch.ones(len(features), device=features.device) if weights is None else weights
+        check_weights(weights, len(features))
+        domains = torch.zeros_like(labels) if domains is None else domains
+        domains = check_labels(domains, len(features), torch.iinfo(torch.int32).max, name="domains")
+        with torch.autocast(features.device.type, enabled=False):
+            own = labels.clamp(min=0)
+            prototypes = self.prototypes.float()
+            logits = cosine_margin_logits(features.float(), prototypes, own, self.scale, self.margin)
+            losses = F.cross_entropy(logits, own, reduction="none")
+            return per_domain_mean(losses * weights.float() * (labels >= 0), domains)
+
+    def extra_repr(self) -> str:
+        sizes = f"num_classes={self.num_classes}, feature_dim={self.feature_dim}"
+        return f"{sizes}, scale={self.scale}, margin={self.margin}"

@@ -1,0 +1,62 @@
+"""The part of the features that tells the domain, as a representation of its own."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..checks import check_features, check_labels, check_sizes
+from .adversarial_mi_loss import domain_cross_entropy
+
+
+class DomainSensitive(NamedTuple):
+    """What `DomainBranch` gives.
+
+    features: shape (N, S), float32, the domain-sensitive representation.
+    loss: scalar, cross entropy in nats of telling the domain by it.
+    """
+
+    features: Tensor
+    loss: Tensor
+
+
+class DomainBranch(nn.Module):
+    """A small network D-hidden-S on the features, whose output is trained to tell the domain by one linear unit.
+
+    No gradient goes back to the features, which would learn to carry the domain. It runs in float32 under autocast.
+
+    Args:
+        feature_dim: D, at least 1.
+        branch_dim: S, at least 1. One number, the log odds, says all that there is to say of two domains; more leave
+            room for classes, which features that are to share nothing with this branch would then lose.
+        hidden: width of the hidden layer.
+
+    Examples:
+        >>> branch = DomainBranch(feature_dim=4, branch_dim=2)
+        >>> branch(torch.randn(3, 4), domains=torch.tensor([0, 0, 1])).features.shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, feature_dim: int, branch_dim: int = 1, hidden: int = 256) -> None:
+        super().__init__()
+        check_sizes(feature_dim=feature_dim, branch_dim=branch_dim, hidden=hidden)
+        self.feature_dim, self.branch_dim = feature_dim, branch_dim
+        self.branch = nn.Sequential(nn.Linear(feature_dim, hidden), nn.ReLU(), nn.Linear(hidden, branch_dim))
+        self.classifier = nn.Linear(branch_dim, 1)
+
+    def forward(self, features: Tensor, domains: Tensor) -> DomainSensitive:
+        """Returns the domain-sensitive representation and its loss, 0 with a gradient on an empty batch.
+
+        Args:
+            features: shape (N, D), floating point, one sample a row.
+            domains: shape (N,), integer, 0 or 1.
+
+        Raises:
+            ValueError: wrong shape, value out of range, NaN or infinite feature.
+            TypeError: features that are not floating point, domains that are not integers.
+        """
+        check_features(features, self.feature_dim)
+        domains = check_labels(domains, len(features), 2, name="domains")
+        with torch.autocast(features.device.type, enabled=False):
+            sensitive = self.branch(features.detach().float())
+            return DomainSensitive(sensitive, domain_cross_entropy(self.classifier(sensitive).squeeze(1), domains))

@@ -1,0 +1,28 @@
+"""Parts of a recipe: each file holds everything that is one ingredient's own."""
+
+from .known_target_labels import KnownTargetLabels
+from .margin import CenterMargin, CosineMargin
+from .minimum_class_confusion import MinimumClassConfusion
+from .mutual_information import ConditionalMI, MarginalMI, TwoBranchMI
+from .part import Part, Sizes
+from .pseudo_labels import ArgmaxLabels, PrototypeLabels
+from .source_augmentation import SourceAugmentation
+from .source_classification import SourceClassification
+from .target_consistency import TargetConsistency
+
+__all__ = [
+    "ArgmaxLabels",
+    "CenterMargin",
+    "ConditionalMI",
+    "CosineMargin",
+    "KnownTargetLabels",
+    "MarginalMI",
+    "MinimumClassConfusion",
+    "Part",
+    "PrototypeLabels",
+    "Sizes",
+    "SourceAugmentation",
+    "SourceClassification",
+    "TargetConsistency",
+    "TwoBranchMI",
+]

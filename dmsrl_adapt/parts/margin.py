@@ -1,0 +1,125 @@
+"""Parts: category margin, on the unit sphere or between class centres."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from pytorch_adapt.hooks import ADDAHook, FinetunerHook
+from pytorch_adapt.hooks.base import BaseHook
+from torch import nn
+
+from .. import keys
+from ..checks import check_at_least
+from ..hooks import MarginMetricHook, warmed_up
+from ..losses import CosineMarginLoss, MarginMetricLoss
+from ..losses.cosine_margin_loss import check_scale_and_margin
+from ..training import WarmUp
+from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Margin(Part, is_base=True):
+    """What both forms of the category margin have in common; see `MarginMetricHook`.
+
+    Args:
+        weight: of `margin_metric_loss`, at least 0.
+    """
+
+    kind: ClassVar = "margin"
+    after: ClassVar = ("pseudo_labels",)
+    trace: ClassVar = keys.MARGIN_METRIC_LOSS
+    refused_by: ClassVar = {**Part.refused_by, FinetunerHook: FIXED_G}
+
+    weight: float
+
+    @property
+    def model_keys(self) -> tuple[str, ...]:
+        return (keys.MARGIN_METRIC,)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return {keys.MARGIN_METRIC_LOSS: self.weight}
+
+    def refusal(self, host: BaseHook, recipe: "Recipe") -> str | None:
+        if isinstance(host, ADDAHook) and recipe.get("pseudo_labels") is None:
+            return "it keeps the source's network fixed, and without pseudo labels no target sample has a label"
+        return super().refusal(host, recipe)
+
+    def ablated(self) -> Part:
+        return replace(self, weight=0.0)
+
+
+@dataclass(frozen=True)
+class CosineMargin(Margin):
+    """Cross entropy over cosines to shared class prototypes with an additive margin, see `CosineMarginLoss`.
+
+    Args:
+        weight: of `margin_metric_loss`, at least 0.
+        margin: m, in units of cosine, 0..2.
+        scale: s, inverse temperature of the softmax over cosines, above 0.
+        warmup: of the weight.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    search_space: ClassVar[dict[str, Space]] = {"weight": (0.05, 1.0)}
+
+    margin: float = 0.2
+    scale: float = 8.0
+    warmup: WarmUp = WarmUp.NONE
+
+    def __post_init__(self) -> None:
+        self.coerce(warmup=WarmUp(self.warmup))
+        check_at_least(0, weight=self.weight)
+        check_scale_and_margin(self.scale, self.margin)
+
+    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+        settings = {"scale": self.scale, "margin": self.margin}
+        return {keys.MARGIN_METRIC: CosineMarginLoss(sizes.num_classes, sizes.feature_dim, **settings)}
+
+    def hooks(self) -> list[BaseHook]:
+        return [warmed_up(MarginMetricHook(), self.warmup)]
+
+
+@dataclass(frozen=True)
+class CenterMargin(Margin):
+    """Squared distances to learnable class centres and a margin between the centres, see `MarginMetricLoss`.
+
+    The published form. Its centres have an optimizer of their own, SGD with learning rate 1; all other modules of its
+    recipe have SGD with learning rate 0.01 and momentum 0.9.
+
+    Args:
+        weight: of `margin_metric_loss`, at least 0.
+        margin: M, in squared units of a feature, at least 0.
+        warmup: of the weight.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    usual_optimizer: ClassVar[OptimizerChoice | None] = (
+        torch.optim.SGD,
+        {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4},
+    )
+    search_space: ClassVar[dict[str, Space]] = {"weight": (0.001, 0.1)}
+
+    margin: float = 100.0
+    warmup: WarmUp = WarmUp.SIGMOID
+
+    def __post_init__(self) -> None:
+        self.coerce(warmup=WarmUp(self.warmup))
+        check_at_least(0, weight=self.weight, margin=self.margin)
+
+    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+        return {keys.MARGIN_METRIC: MarginMetricLoss(sizes.num_classes, sizes.feature_dim, margin=self.margin)}
+
+    def hooks(self) -> list[BaseHook]:
+        return [warmed_up(MarginMetricHook(), self.warmup)]
+
+    def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
+        alone: dict[str, Any] = {"lr": 1.0}
+        return {keys.MARGIN_METRIC: (torch.optim.SGD, alone)}

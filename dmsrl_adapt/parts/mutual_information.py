@@ -1,0 +1,152 @@
+"""Parts: less mutual information between features and domain, within each class, as a whole, or by two branches."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from pytorch_adapt.hooks import FinetunerHook
+from pytorch_adapt.hooks.base import BaseHook
+from torch import nn
+
+from .. import keys
+from ..checks import check_at_least
+from ..hooks import MIMinimizationHook, TwoBranchMIHook
+from ..losses import AdversarialMILoss, CLUBLoss, DomainBranch
+from ..training import WarmUp
+from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
+
+
+@dataclass(frozen=True)
+class MutualInformation(Part, is_base=True):
+    """What all forms have in common.
+
+    Args:
+        weight: of `mi_loss`, for critic and features alike, at least 0.
+    """
+
+    kind: ClassVar = "mi"
+    trace: ClassVar = keys.MI_LOSS
+    refused_by: ClassVar = {**Part.refused_by, FinetunerHook: FIXED_G}
+    search_space: ClassVar[dict[str, Space]] = {"weight": (0.03, 3.0)}
+
+    weight: float
+
+    @property
+    def model_keys(self) -> tuple[str, ...]:
+        return (keys.MI_CRITIC,)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return {keys.MI_LOSS: self.weight}
+
+    def ablated(self) -> Part:
+        return replace(self, weight=0.0)
+
+
+@dataclass(frozen=True)
+class ConditionalMI(MutualInformation):
+    """Lowers I(feature; domain | class) by a class-wise domain critic weighted by class probabilities, as MADA has it;
+    see `MIMinimizationHook` and `AdversarialMILoss`.
+
+    Args:
+        weight: of `mi_loss`, for critic and features alike, at least 0.
+        warmup: of the reversed gradient that reaches the features.
+        entropy_conditioning: weight target samples by the certainty of their class, as CDAN+E does.
+        images_only: leave features of inputs that are not images (N, C, H, W) as they are.
+
+    Raises:
+        ValueError: a number out of range.
+
+    Reference:
+        Pei et al., Multi-Adversarial Domain Adaptation, AAAI 2018, arXiv 1809.02176; Long et al., Conditional
+        Adversarial Domain Adaptation, NeurIPS 2018, arXiv 1705.10667.
+    """
+
+    warmup: WarmUp = WarmUp.LINEAR
+    entropy_conditioning: bool = True
+    images_only: bool = True
+
+    def __post_init__(self) -> None:
+        self.coerce(warmup=WarmUp(self.warmup))
+        check_at_least(0, weight=self.weight)
+
+    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+        critic = AdversarialMILoss(sizes.feature_dim, sizes.num_classes, num_domains=sizes.num_domains)
+        return {keys.MI_CRITIC: critic}
+
+    def hooks(self) -> list[BaseHook]:
+        settings = {"entropy_conditioning": self.entropy_conditioning, "images_only": self.images_only}
+        return [MIMinimizationHook(conditional=True, warmup=self.warmup, **settings)]
+
+
+@dataclass(frozen=True)
+class MarginalMI(MutualInformation):
+    """Lowers I(feature; domain) by a domain critic behind gradient reversal, which is DANN's. The published form.
+
+    Args:
+        weight: of `mi_loss`, for critic and features alike, at least 0.
+        warmup: of the reversed gradient that reaches the features.
+        images_only: leave features of inputs that are not images (N, C, H, W) as they are.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    search_space: ClassVar[dict[str, Space]] = {"weight": (0.003, 1.0)}
+
+    warmup: WarmUp = WarmUp.NONE
+    images_only: bool = False
+
+    def __post_init__(self) -> None:
+        self.coerce(warmup=WarmUp(self.warmup))
+        check_at_least(0, weight=self.weight)
+
+    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+        return {keys.MI_CRITIC: AdversarialMILoss(sizes.feature_dim, num_domains=sizes.num_domains)}
+
+    def hooks(self) -> list[BaseHook]:
+        return [MIMinimizationHook(conditional=False, warmup=self.warmup, images_only=self.images_only)]
+
+
+@dataclass(frozen=True)
+class TwoBranchMI(MutualInformation):
+    """Lowers an upper bound on what features and a domain-sensitive branch on them share, see `TwoBranchMIHook`.
+
+    Branch and estimator learn with weight 1 and four times the usual learning rate, since the bound holds only while
+    they keep up with the features.
+
+    Args:
+        weight: of `mi_loss`, at least 0.
+        warmup: of the bound's gradient.
+        images_only: leave features of inputs that are not images (N, C, H, W) as they are.
+
+    Raises:
+        ValueError: a number out of range; when its modules are made, more than two domains.
+    """
+
+    warmup: WarmUp = WarmUp.LINEAR
+    images_only: bool = True
+
+    def __post_init__(self) -> None:
+        self.coerce(warmup=WarmUp(self.warmup))
+        check_at_least(0, weight=self.weight)
+
+    @property
+    def model_keys(self) -> tuple[str, ...]:
+        return keys.MI_BRANCH, keys.MI_ESTIMATOR
+
+    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+        if sizes.num_domains > 2:
+            raise ValueError(f"num_domains must be 2 for TwoBranchMI, got {sizes.num_domains}")
+        branch = DomainBranch(sizes.feature_dim)
+        return {keys.MI_BRANCH: branch, keys.MI_ESTIMATOR: CLUBLoss(sizes.feature_dim, branch.branch_dim)}
+
+    def hooks(self) -> list[BaseHook]:
+        return [TwoBranchMIHook(warmup=self.warmup, images_only=self.images_only)]
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return {keys.MI_LOSS: self.weight, keys.MI_ESTIMATOR_LOSS: 1.0, keys.MI_BRANCH_LOSS: 1.0}
+
+    def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
+        kind, settings = usual
+        return dict.fromkeys(self.model_keys, (kind, {**settings, "lr": 4 * settings["lr"]}))

@@ -1,0 +1,67 @@
+"""Part: random augmentation of source images."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pytorch_adapt.hooks import ADDAHook, FinetunerHook, VADAHook
+from pytorch_adapt.hooks.base import BaseHook
+from torch import nn
+
+from .. import keys
+from ..checks import check_at_least, check_fractions
+from ..hooks import AugmentHook, SourceAccuracyHook
+from ..training import SourceAccuracy
+from .part import FIXED_G, Part, Sizes, Space
+
+SAME_IMAGE = "its virtual adversarial loss compares an image with itself, which an augmented image is not"
+
+
+@dataclass(frozen=True)
+class SourceAugmentation(Part):
+    """A random part of the source images is augmented: blended with a random convolution of itself, and turned, scaled,
+    sheared and shifted. See `AugmentHook`.
+
+    Args:
+        probability: of a source image to be augmented, 0..1.
+        affine_strength: factor, at least 0, on angles, scale and shift, see `RandomAffine`; 0 for none of them.
+        accuracy_gate: multiply the probability by the source accuracy above chance, see `SourceAccuracy`. A network that
+            cannot classify the source yet learns more slowly from augmented images.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    kind: ClassVar = "augmentation"
+    trace: ClassVar = keys.network_input(keys.SRC)
+    refused_by: ClassVar = {
+        **Part.refused_by,
+        FinetunerHook: FIXED_G,
+        ADDAHook: "it keeps the source's network fixed, which has never seen an augmented image",
+        VADAHook: SAME_IMAGE,
+    }
+    search_space: ClassVar[dict[str, Space]] = {
+        "probability": [0.0, 0.25, 0.5, 0.75],
+        "affine_strength": [0.0, 0.5, 1.0, 1.5],
+    }
+
+    probability: float = 0.5
+    affine_strength: float = 1.0
+    accuracy_gate: bool = True
+
+    def __post_init__(self) -> None:
+        check_fractions(probability=self.probability)
+        check_at_least(0, affine_strength=self.affine_strength)
+
+    @property
+    def misc_keys(self) -> tuple[str, ...]:
+        return (keys.SOURCE_ACCURACY,) if self.accuracy_gate else ()
+
+    def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
+        return {key: SourceAccuracy(sizes.num_classes) for key in self.misc_keys}
+
+    def hooks_before(self) -> list[BaseHook]:
+        settings = {"affine_strength": self.affine_strength, "accuracy_gate": self.accuracy_gate}
+        return [AugmentHook(keys.SRC, self.probability, **settings)]
+
+    def hooks(self) -> list[BaseHook]:
+        return [SourceAccuracyHook()] if self.accuracy_gate else []

@@ -1,0 +1,60 @@
+"""Part: consistency of predictions under augmentation of target images."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pytorch_adapt.hooks import ADDAHook, FinetunerHook, VADAHook
+from pytorch_adapt.hooks.base import BaseHook
+
+from .. import keys
+from ..checks import check_at_least, check_positive_fractions
+from ..hooks import AugmentHook, ConsistencyHook, warmed_up
+from ..training import WarmUp
+from .part import FIXED_G, Part, Space
+from .source_augmentation import SAME_IMAGE
+
+
+@dataclass(frozen=True)
+class TargetConsistency(Part):
+    """An augmented target image learns the class probabilities that the network gives the image itself, see
+    `ConsistencyHook`. Each augmented image costs one more forward pass, without a gradient.
+
+    Args:
+        weight: of `consistency_loss`, at least 0.
+        probability: of a target image to be augmented, above 0 and at most 1.
+        affine_strength: factor, at least 0, on angles, scale and shift, see `RandomAffine`; 0 for none of them.
+        warmup: of the weight.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    kind: ClassVar = "consistency"
+    trace: ClassVar = keys.CONSISTENCY_LOSS
+    refused_by: ClassVar = {
+        **Part.refused_by,
+        FinetunerHook: FIXED_G,
+        ADDAHook: "its network of the target is not G, which this part asks about images as they are",
+        VADAHook: SAME_IMAGE,
+    }
+    search_space: ClassVar[dict[str, Space]] = {"weight": (0.3, 3.0), "affine_strength": [0.0, 0.5, 1.0, 1.5]}
+
+    weight: float
+    probability: float = 0.5
+    affine_strength: float = 1.0
+    warmup: WarmUp = WarmUp.SIGMOID
+
+    def __post_init__(self) -> None:
+        self.coerce(warmup=WarmUp(self.warmup))
+        check_at_least(0, weight=self.weight, affine_strength=self.affine_strength)
+        check_positive_fractions(probability=self.probability)
+
+    def hooks_before(self) -> list[BaseHook]:
+        return [AugmentHook(keys.TARGET, self.probability, affine_strength=self.affine_strength)]
+
+    def hooks(self) -> list[BaseHook]:
+        return [warmed_up(ConsistencyHook(), self.warmup)]
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        return {keys.CONSISTENCY_LOSS: self.weight}

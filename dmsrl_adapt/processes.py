@@ -1,0 +1,34 @@
+"""What the processes of a group know of each other; one process alone is a group of one."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def is_shared() -> bool:
+    """Whether there are other processes in a process group."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def summed_over_processes(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Returns the sums of float32 tensors over all processes, in one exchange; the tensors themselves where one is."""
+    if not is_shared():
+        return tensors
+    packed = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(packed)
+    parts = packed.split_with_sizes([tensor.numel() for tensor in tensors])
+    return tuple(part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True))
+
+
+def num_processes() -> int:
+    """Number of processes in the process group; 1 without one."""
+    return dist.get_world_size() if is_shared() else 1
+
+
+def of_all_processes(tensor: Tensor) -> Tensor:
+    """Returns the tensors of all processes, of the same shape (N, ...), one after the other: shape (processes N, ...)."""
+    if not is_shared():
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)

@@ -1,0 +1,15 @@
+"""What follows a run: progress, source accuracy, signs of collapse, checkpoints."""
+
+from .checkpoints import Checkpoints
+from .collapse_watch import CollapseWatch
+from .source_accuracy import SourceAccuracy
+from .training_progress import TrainingProgress
+from .warm_up import WarmUp
+
+__all__ = [
+    "Checkpoints",
+    "CollapseWatch",
+    "SourceAccuracy",
+    "TrainingProgress",
+    "WarmUp",
+]

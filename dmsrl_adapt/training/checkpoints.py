@@ -1,0 +1,281 @@
+"""Checkpoints from which a run goes on to the last bit as if it had not stopped, and that cannot run code.
+
+`Checkpoints` is for a plain loop, `dmsrl_adapt.frameworks.ignite` has the same for upstream's Ignite wrapper.
+docs/robustness.md tells what is kept and what is not.
+"""
+
+import copy
+import os
+import random
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from pytorch_adapt.adapters import BaseAdapter
+from pytorch_adapt.adapters.utils import container_names
+from pytorch_adapt.containers import LRSchedulers, Misc, Models, Optimizers
+from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor, nn
+
+from ..processes import is_shared
+
+NAME = re.compile(r"step_(\d+)(?:-rank(\d+))?\.pt")
+
+
+def allow_upstream_checkpoints() -> None:
+    """Lets `torch.load(weights_only=True)` read what upstream's `CheckpointFnCreator` saves.
+
+    With recent releases of pytorch-ignite a checkpoint holds upstream's containers and not their state dicts alone, and
+    the score history of a validator holds numpy arrays; the safe loader refuses both unless told that they are plain
+    data. None of them can run code.
+    """
+    containers: list[Any] = [Models, Optimizers, LRSchedulers, Misc]
+    dtypes = {type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")}
+    # the functions that make an array and a number again have moved between numpy's releases
+    makers: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
+    torch.serialization.add_safe_globals([*containers, np.ndarray, np.dtype, *dtypes, *makers])
+
+
+class Checkpoints:
+    """Saves and restores everything that decides how a run goes on: the state of objects, and all random numbers.
+
+    Two lines make a loop that goes on after it was killed at any time, and ends with the same bits:
+
+        checkpoints = Checkpoints(folder, adapter)
+        for step in range(checkpoints.resume(), steps):
+            ...
+            checkpoints.save(step + 1)
+
+    Where the loop draws its batches by random numbers of torch, numpy or Python, their order goes on too. The place
+    within a pass over a `DataLoader` is not among that: save at the end of passes, or give a loader that has a state,
+    such as torchdata's `StatefulDataLoader`, among the objects.
+
+    A checkpoint is written to a temporary name, synchronised and renamed. In a process group every process has files of
+    its own, and all go on at the last step that every one has.
+
+    Args:
+        folder: of the checkpoints, made where it is missing.
+        objects: an adapter of pytorch-adapt, or anything that has `state_dict` and `load_state_dict`, by name: modules,
+            optimizers, schedulers. Both together: `{**stateful(adapter), "loader": loader}`.
+        kept: number of last checkpoints to keep, at least 2, so that there is one where the last cannot be read.
+
+    Raises:
+        TypeError: an object without such a state.
+        ValueError: less than 2 to keep, or nothing to save.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoints = Checkpoints(folder, {"C": torch.nn.Linear(2, 3)})
+        ...     start = checkpoints.resume()
+        ...     checkpoints.save(7)
+        ...     start, checkpoints.resume()
+        (0, 7)
+    """
+
+    def __init__(self, folder: str | Path, objects: BaseAdapter | Mapping[str, Any], kept: int = 2) -> None:
+        self.folder, self.objects, self.kept = Path(folder), stateful(objects), kept
+        if kept < 2:
+            raise ValueError(f"kept must be at least 2, got {kept}")
+
+    def save(self, step: int) -> None:
+        """Writes the checkpoint of a finished step and removes those before the last `kept`.
+
+        Raises:
+            OSError: it cannot be written, for one on a full disk; the checkpoints before it are left as they are.
+        """
+        path = self.folder / f"step_{step:08d}{rank_suffix()}.pt"
+        states = {name: one.state_dict() for name, one in self.objects.items()}
+        write({"step": step, "states": states, "random": random_state()}, path)
+        for old in self._paths()[: -self.kept]:
+            old.unlink(missing_ok=True)
+
+    def resume(self) -> int:
+        """Restores the last checkpoint that can be read, and gives the number of finished steps; 0 where none is there.
+
+        A checkpoint that is torn or damaged is told by a warning, and the one before it is taken.
+
+        Raises:
+            ValueError: none of those that are there can be read, or an object does not fit its state; every object is
+                left as it was.
+        """
+        found = self._last()
+        if found is None:
+            return 0
+        restore(self.objects, found)
+        return int(found["step"])
+
+    def _last(self) -> dict[str, Any] | None:
+        """Content of the last checkpoint that can be read, of the last step that all processes have; None without."""
+        found, paths = None, self._paths()
+        while paths and found is None:
+            found = readable(paths.pop())
+        step = in_all_processes(-1 if found is None else int(found["step"]))
+        if found is not None and step >= 0 and found["step"] != step:
+            found = readable(self.folder / f"step_{step:08d}{rank_suffix()}.pt")
+        there = [path.name for path in self._paths()]
+        if there and (found is None or found["step"] != step):
+            raise ValueError(f"one of {there} in {self.folder} must be readable in all processes, none is")
+        return found
+
+    def _paths(self) -> list[Path]:
+        """Checkpoints of this process, oldest first."""
+        names = {path: NAME.fullmatch(path.name) for path in self.folder.glob("step_*.pt")}
+        steps = {path: int(name[1]) for path, name in names.items() if name and own_rank(name[2])}
+        return sorted(steps, key=lambda path: steps[path])
+
+
+def stateful(objects: BaseAdapter | Mapping[str, Any]) -> dict[str, Any]:
+    """Returns objects by name, of an adapter its containers and what its hooks hold besides.
+
+    Raises:
+        TypeError: an object without a state.
+        ValueError: there is none.
+    """
+    if isinstance(objects, BaseAdapter):
+        objects = {**{name: getattr(objects, name) for name in container_names()}, **held_by_hooks(objects)}
+    for name, one in objects.items():
+        if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
+            raise TypeError(f"{name!r} must have state_dict and load_state_dict, got {type(one).__name__}")
+    if not objects:
+        raise ValueError("objects must be at least one, got none")
+    return dict(objects)
+
+
+def held_by_hooks(adapter: BaseAdapter) -> dict[str, nn.Module]:
+    """Gives, as "hooks", the modules that no container holds but a hook, ATDOC's memory for one; {} without a state."""
+    known, held = {id(module) for module in (*adapter.models.values(), *adapter.misc.values())}, nn.ModuleDict()
+    for place, module in modules_in(adapter.hook):
+        if id(module) not in known and module.state_dict():
+            held[place] = module
+        known.add(id(module))
+    return {"hooks": held} if held else {}
+
+
+def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module]]:
+    """Returns the modules of a hook and of the hooks in it, each with its place."""
+    if isinstance(value, nn.Module):
+        yield place, value
+    elif isinstance(value, BaseHook):
+        for name, part in vars(value).items():
+            yield from modules_in(part, f"{place}/{name}")
+    elif isinstance(value, (list, tuple, dict)):
+        for number, part in enumerate(value.values() if isinstance(value, dict) else value):
+            yield from modules_in(part, f"{place}/{number}")
+
+
+def write(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a file at once or not at all. Raises `OSError` where it cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except (OSError, RuntimeError) as error:  # torch turns what the disk says into a RuntimeError
+        unfinished.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error}") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Returns the content of a checkpoint, without running code. Raises `ValueError` where it is torn or damaged."""
+    allow_upstream_checkpoints()
+    content = read_archive(path, "checkpoint")
+    if not isinstance(content, dict) or content.keys() != {"step", "states", "random"}:
+        raise ValueError(f"{path} cannot be read as a checkpoint: it holds something else")
+    return content
+
+
+def read_archive(path: Path, kind: str) -> Any:
+    """Returns what `write` has written, without running code.
+
+    Raises `ValueError` that names the kind of file where it is missing, torn, damaged, or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the check sums of tensors
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"wrong check sum of {damaged}")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes end in errors of many kinds, whose base is this one
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read as a {kind}: {reason}") from error
+
+
+def readable(path: Path) -> dict[str, Any] | None:
+    """Returns the content of a checkpoint; None, after a warning, where it cannot be read."""
+    try:
+        return read(path)
+    except ValueError as error:
+        warnings.warn(f"{error}; the one before it is used", stacklevel=4)
+        return None
+
+
+def restore(objects: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Puts objects and random numbers into the state of a checkpoint, all or none.
+
+    Raises:
+        ValueError: the checkpoint is of other objects, or one does not fit its state.
+    """
+    states = content["states"]
+    if objects.keys() != states.keys():
+        raise ValueError(f"the checkpoint must be of {sorted(objects)}, got one of {sorted(states)}")
+    before, loaded = {name: copy.deepcopy(one.state_dict()) for name, one in objects.items()}, []
+    for name, one in objects.items():
+        loaded.append(name)
+        try:
+            one.load_state_dict(states[name])
+        except Exception as error:  # upstream, torch and schedulers refuse by errors of many kinds
+            for changed in loaded:
+                objects[changed].load_state_dict(before[changed])
+            raise ValueError(f"{name!r} does not fit the checkpoint: {error}") from error
+    set_random_state(content["random"])
+
+
+def random_state() -> dict[str, Any]:
+    """Returns the state of the random numbers of Python, numpy and torch on all devices, as plain data and tensors."""
+    kind, keys, *others = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *others),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Sets what `random_state` gave; the state of GPUs that are not here is left out."""
+    kind, keys, *others = state["numpy"]
+    random.setstate(state["python"])
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *others))
+    torch.set_rng_state(state["torch"])
+    devices: list[Tensor] = state["cuda"]
+    for number, of_device in enumerate(devices[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(of_device, number)
+
+
+def rank_suffix() -> str:
+    """Ending of the names of this process's checkpoints; none for the first or only process."""
+    return f"-rank{dist.get_rank()}" if is_shared() and dist.get_rank() else ""
+
+
+def own_rank(rank: str | None) -> bool:
+    """Whether a checkpoint with this number in its name is this process's."""
+    return (f"-rank{rank}" if rank else "") == rank_suffix()
+
+
+def in_all_processes(step: int) -> int:
+    """Returns the smallest of the processes' steps."""
+    if not is_shared():
+        return step
+    smallest = torch.tensor(step, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(smallest, op=dist.ReduceOp.MIN)
+    return int(smallest)

@@ -1,0 +1,76 @@
+"""Accuracy on the source above chance, followed over batches."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..checks import check_features, check_fractions, check_labels, check_sizes
+from ..processes import summed_over_processes
+
+
+class SourceAccuracy(nn.Module):
+    r"""Follows how far the network's accuracy on the source is above chance. Call it for Cohen's kappa, 0..1.
+
+    $$ \kappa = \frac{a - e}{1 - e}, \quad e = \sum_k p_k q_k $$
+
+    a is the accuracy, and e the accuracy of guesses that are independent of the labels, for labels with class
+    frequencies p and predictions with class frequencies q. A network that always predicts the most frequent class
+    therefore has 0, however frequent that class is. Values below 0 count as 0. All three are taken over the samples of
+    the last batches, weighted by momentum^age. The value is 0 before the first batch, and 1 where there is one class.
+    The state is one buffer: the module belongs in `misc`. In a process group the samples of all processes count.
+
+    Args:
+        num_classes: K, at least 1.
+        momentum: factor on the weight of older batches at each batch, 0..1; 0 for the last batch alone.
+
+    Reference:
+        Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement, 1960.
+
+    Examples:
+        >>> skill = SourceAccuracy(num_classes=2)
+        >>> skill.update(torch.eye(2)[[0, 1, 1, 1]], torch.tensor([0, 0, 1, 1]))
+        >>> skill()
+        tensor(0.5000)
+    """
+
+    counts: Tensor
+
+    def __init__(self, num_classes: int, momentum: float = 0.9) -> None:
+        super().__init__()
+        check_sizes(num_classes=num_classes)
+        check_fractions(momentum=momentum)
+        self.num_classes, self.momentum = num_classes, momentum
+        # weighted numbers of samples a class: predicted correctly, with this label, with this prediction
+        self.register_buffer("counts", torch.zeros(3, num_classes))
+
+    def forward(self) -> Tensor:
+        """Returns Cohen's kappa over the last batches, a scalar, 0..1."""
+        correct, labelled, predicted = self.counts
+        if self.num_classes == 1:
+            return labelled[0].sign()
+        total = labelled.sum().clamp(min=torch.finfo(labelled.dtype).tiny)
+        accuracy, chance = correct.sum() / total, (labelled / total) @ (predicted / total)
+        return torch.where(chance < 1, (accuracy - chance) / (1 - chance), 0.0).clamp(0, 1)
+
+    @torch.no_grad()
+    def update(self, class_probs: Tensor, labels: Tensor) -> None:
+        """Takes in a batch; an empty one changes nothing.
+
+        Args:
+            class_probs: shape (N, K), class probabilities or logits; the largest of a row is the prediction.
+            labels: shape (N,), integer, 0..K-1.
+
+        Raises:
+            ValueError: wrong shape, NaN or infinite value, label out of range.
+            TypeError: probabilities that are not floating point, labels that are not integers.
+        """
+        check_features(class_probs, self.num_classes, name="class_probs")
+        labels = check_labels(labels, len(class_probs), self.num_classes)
+        labelled, predicted = (F.one_hot(one, self.num_classes) for one in (labels, class_probs.argmax(1)))
+        counts = torch.stack([(labelled * predicted).sum(0), labelled.sum(0), predicted.sum(0)]).to(self.counts)
+        (counts,) = summed_over_processes(counts)
+        decayed = self.momentum * self.counts + counts
+        self.counts.copy_(torch.where(counts.sum() > 0, decayed, self.counts))
+
+    def extra_repr(self) -> str:
+        return f"num_classes={self.num_classes}, momentum={self.momentum}"

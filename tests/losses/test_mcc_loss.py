@@ -1,0 +1,59 @@
+import pytest
+import torch
+from pytorch_adapt.layers import MCCLoss
+
+from dmsrl_adapt.losses import MinimumClassConfusionLoss
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_is_upstreams_loss_and_gradient_to_the_last_bit(temperature):
+    logits = (5 * torch.randn(16, 4)).requires_grad_()
+    grads = []
+    for loss in (MinimumClassConfusionLoss(T=temperature)(logits), MCCLoss(T=temperature)(logits)):
+        grads.append(torch.autograd.grad(loss, logits)[0])
+    assert torch.equal(MinimumClassConfusionLoss(T=temperature)(logits), MCCLoss(T=temperature)(logits))
+    assert torch.equal(*grads)
+
+
+def test_class_that_is_never_predicted_gives_a_finite_loss_and_gradient():
+    logits = torch.randn(8, 3)
+    logits[:, 1] = -1000
+    assert MCCLoss()(logits).isnan()
+    logits.requires_grad_()
+    loss = MinimumClassConfusionLoss()(logits)
+    loss.backward()
+    assert loss.isfinite() and logits.grad.isfinite().all()
+
+
+def test_runs_in_float32_under_autocast():
+    logits = 20 * torch.randn(8, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(MinimumClassConfusionLoss()(logits), MinimumClassConfusionLoss()(logits.clone()))
+        assert MinimumClassConfusionLoss()(logits).dtype == torch.float32
+        inside = MinimumClassConfusionLoss()(logits)
+    assert torch.equal(inside, MinimumClassConfusionLoss()(logits))
+
+
+@pytest.mark.parametrize(
+    ("logits", "error", "message"),
+    [
+        (torch.zeros(3), ValueError, r"logits must have shape \(N, K\), got \(3,\)"),
+        (torch.zeros(2, 3, device="meta"), ValueError, r"logits must hold values, got a tensor of shape \(2, 3\)"),
+        (
+            torch.zeros(2, 3, dtype=torch.complex64),
+            TypeError,
+            "logits must be a floating point tensor, got torch.complex64",
+        ),
+        (torch.zeros(2, 3, dtype=torch.int64), TypeError, "logits must be a floating point tensor, got torch.int64"),
+        ([[0.0]], TypeError, "logits must be a floating point tensor, got list"),
+    ],
+)
+def test_bad_logits_are_refused(logits, error, message):
+    with pytest.raises(error, match=message):
+        MinimumClassConfusionLoss()(logits)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_temperature_is_positive(temperature):
+    with pytest.raises(ValueError, match=f"T must be above 0, got {temperature}"):
+        MinimumClassConfusionLoss(T=temperature)
