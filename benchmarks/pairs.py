@@ -28,8 +28,8 @@ def paired_scores(results: list[Result]) -> dict[str, Pairs]:
 
 
 def pair_rows(results: list[Result]) -> list[list[str]]:
-    """Returns a row a method: its mean over tasks without and with our hooks, and the difference on every task; with the
-    p of Wilcoxon signed-rank tests, see `overview`. Empty where there is no pair."""
+    """Returns a row a method: its mean over tasks without and with our hooks, and the difference on every task; with
+    the p of Wilcoxon signed-rank tests, see `overview`. Empty where there is no pair."""
     pairs = paired_scores(results)
     tasks = sorted({task for of_task in pairs.values() for task in of_task})
     rows = [["method", "alone", "with ours", "difference", *TESTS, "seeds", *tasks]]

@@ -1,4 +1,4 @@
-"""Tables of studies in README and docs, between `<!-- study NAME: VIEW -->` and `<!-- end -->`.
+"""What README and docs show of studies: tables between `<!-- study NAME: VIEW -->` and `<!-- end -->`, and pictures.
 
 `VIEW` is one of `VIEWS`. `VIEW | ROW | COLUMN` is a single figure, and may stand within a line.
 """
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from . import endurance, labels, open_set, speed, speed_labeler
-from .ablation import ablation_rows
+from .ablation import ablation_picture, ablation_rows
 from .comparison import OURS
+from .figures import classes_of, embeddings, placed_panels
 from .overview import overview
-from .pairs import pair_rows
+from .pairs import pair_picture, pair_rows
 from .provenance import ROOT, STALE, Made, marked_unlike, usual
 from .results import Result
 from .runs import TABLE, read_runs
-from .sensitivity import sensitivity_rows
+from .sensitivity import sensitivity_picture, sensitivity_rows
 from .studies import Study, read_study
 from .tables import as_text, by_task_and_method, score_rows, task_rows, trial_rows
 
@@ -118,3 +119,27 @@ def fill_pages(study: str, table: Path = TABLE) -> list[Path]:
             page.write_text(new)
             changed.append(page)
     return changed
+
+
+def features_picture(results: list[Result], path: Path) -> Path:
+    """Draws the features of the study's first task before and after adaptation."""
+    task, methods = next(iter(by_task_and_method(results).items()))
+    return embeddings(task, placed_panels(methods), classes_of(methods), path)
+
+
+DRAWN: dict[str, Callable[[list[Result], Path], Path | None]] = {
+    "ablation": ablation_picture,
+    "features": features_picture,
+    "pairs": pair_picture,
+    "sensitivity": sensitivity_picture,
+}
+
+
+def draw(study: Study, table: Path = TABLE) -> list[Path]:
+    """Draws the picture that a study names, beside the table; those of measurements are drawn by their commands."""
+    if study.picture is None:
+        return []
+    folder = table.with_name("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = DRAWN[study.picture](read_runs(table, *(part.name for part in study.parts)), folder / f"{study.name}.png")
+    return [path] if path else []

@@ -3,12 +3,11 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .details import details_name, read_details, write_details
-from .packed import packed, unpacked
 from .results import Result, key_of, read_results, result_files
 
 SCHEMA = json.loads(Path(__file__).with_name("runs.schema.json").read_text())
@@ -36,6 +35,33 @@ def result_of(row: Row) -> Result:
     result["curve"] = [{"step": row["steps"], "selector": row["selector_last"], **last}]
     versions = dict(part.split("=", 1) for part in row["versions"].split())
     return {**result, "settings": unpacked(row["settings"]), "versions": versions}
+
+
+def packed(named: Mapping[str, Any]) -> str:
+    """Returns settings as in a method's brackets, `key=value key=value`: JSON, simple words without quotes."""
+    return " ".join(f"{key}={as_word(named[key])}" for key in sorted(named))
+
+
+def as_word(value: Any) -> str:
+    """Returns a value as JSON without blanks, a string that is no JSON itself as it is."""
+    if isinstance(value, str) and not set(value) & set(' "\n\t') and not is_json(value):
+        return value
+    return json.dumps(value, separators=(",", ":")).replace(" ", "\\u0020")
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON by itself, as `null` and `1` are."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """Returns the settings that `packed` wrote."""
+    parts = (part.partition("=") for part in text.split())
+    return {key: json.loads(value) if is_json(value) else value for key, _, value in parts}
 
 
 def read_rows(table: Path, study: str | None = None) -> list[Row]:

@@ -2,7 +2,7 @@
 
 A study is a grid of runs (`tasks`, `methods`, `seeds`, and `steps`, `network`, `score_on` where they are not the usual
 ones), or all runs of other studies (`of`), or measurements (`commands`: by file the commands that write it).
-`picture` is what README or docs show of it, one of `study_pictures.DRAWN`.
+`picture` is what README or docs show of it, one of `quotes.DRAWN`.
 """
 
 import json

@@ -29,7 +29,7 @@ from .options import (
 )
 
 HELP = "train, score, and report; without arguments the embedded task"
-METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
+METHODS = "source_only,dann,mcd,mcc,mcc_augmented,dmsrl_published,dmsrl,target_supervised"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

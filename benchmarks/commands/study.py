@@ -6,11 +6,10 @@ import shlex
 from pathlib import Path
 
 from ..grid import Report, Run, do_all
-from ..quotes import fill_pages
+from ..quotes import draw, fill_pages
 from ..results import result_files
 from ..runs import TABLE, collect
 from ..studies import Study, grid_state, read_study, state
-from ..study_pictures import draw
 from .options import add_grid_options, cluster, data_place, show_failures
 
 HELP = "run what is missing of a study, and make the tables and pictures that README and docs quote"

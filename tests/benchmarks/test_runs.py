@@ -11,10 +11,9 @@ import pytest
 from benchmarks import runs
 from benchmarks.cli import main
 from benchmarks.details import read_details, rounded
-from benchmarks.packed import packed, unpacked
 from benchmarks.report import write_report
 from benchmarks.results import read_results, write_result
-from benchmarks.runs import COLUMNS, SCHEMA, TABLE, collect, read_rows, read_runs, row_of
+from benchmarks.runs import COLUMNS, SCHEMA, TABLE, collect, packed, read_rows, read_runs, row_of, unpacked
 
 from .fake_results import fake_result, write_fakes
 

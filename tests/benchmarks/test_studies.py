@@ -10,11 +10,10 @@ from benchmarks import cli, grid, quotes, studies
 from benchmarks.cli import main
 from benchmarks.commands import study as study_command
 from benchmarks.provenance import ROOT, STALE
-from benchmarks.quotes import BLOCK, PAGES, filled, quoted, studies_in
+from benchmarks.quotes import BLOCK, DRAWN, PAGES, filled, quoted, studies_in
 from benchmarks.results import write_result
 from benchmarks.runs import TABLE, collect, read_rows
 from benchmarks.studies import read_study, state, study_names
-from benchmarks.study_pictures import DRAWN
 from benchmarks.tasks import task_names
 
 from .fake_results import fake_result
