@@ -6,12 +6,12 @@ Argument: folder. Writes losses and states of 2 and of 4 processes, and what une
 
 import datetime
 import sys
-from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.distributed as dist
-from pytorch_adapt.containers import Misc, Models, Optimizers
+from pytorch_adapt.containers import Optimizers
 from pytorch_adapt.frameworks.ignite import Ignite
 from torch import nn
 
@@ -22,8 +22,8 @@ from .scripts import in_forks
 
 CLASSES, DIM, SIZE, NUM_TARGET, STEPS = 3, 5, 16, 32, 6
 EXCHANGED: list[int] = []  # numbers given to each sum over processes
-# vectors have no style, of which each process would draw its own
-RECIPE = replace(DEFAULT.without("view"), mi_images_only=False)
+# every target image is augmented, and source images as far as they are learned; by copies that the batch brings
+RECIPE = DEFAULT.replace("consistency", probability=1.0).replace("augmentation", probability=0.9)
 
 
 def batches(number, processes):
@@ -32,21 +32,33 @@ def batches(number, processes):
     labels = torch.randint(CLASSES, (2, STEPS, SIZE), generator=generator)
     images = 2 * torch.eye(6)[labels] + 0.5 * torch.randn(2, STEPS, SIZE, 6, generator=generator)
     images[1, -1, : SIZE // 4] = 0
+    images = images.view(2, STEPS, SIZE, 1, 2, 3)
+    copies = images + 0.5 * torch.randn(images.shape, generator=generator)
     for step in range(STEPS):
         mine = slice(number * SIZE // processes, (number + 1) * SIZE // processes)
         sample_idx = (torch.arange(SIZE) + step * SIZE) % NUM_TARGET
         batch = {"src_imgs": images[0, step], "src_labels": labels[0, step], "target_imgs": images[1, step] + 0.5}
+        batch |= {"src_imgs_augmented": copies[0, step], "target_imgs_augmented": copies[1, step] + 0.5}
         shares.append({key: value[mine] for key, value in {**batch, "target_sample_idx": sample_idx}.items()})
     return shares
 
 
 def make_adapter(norm=nn.LayerNorm):
     torch.manual_seed(0)
-    G = nn.Sequential(nn.Linear(6, 8), norm(8), nn.Tanh(), nn.Linear(8, DIM))
+    G = nn.Sequential(nn.Flatten(), nn.Linear(6, 8), norm(8), nn.Tanh(), nn.Linear(8, DIM))
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, RECIPE)
-    models = Models({"G": G, "C": nn.Linear(DIM, CLASSES), **parts.models})
     sgd = Optimizers((torch.optim.SGD, {"lr": 0.1}))
-    return DMSRL(models=models, optimizers=sgd, misc=Misc(parts.misc), hook_kwargs={"recipe": RECIPE})
+    return DMSRL.of(G, nn.Linear(DIM, CLASSES), parts, optimizers=sgd)
+
+
+def shared_draws(number, processes):
+    """Which images are augmented is drawn as in one process with all of them, where each takes its own."""
+    generator, draw = torch.Generator().manual_seed(0), torch.rand
+
+    def rand(size, **kwargs):
+        return draw(SIZE, generator=generator)[number * size : (number + 1) * size]
+
+    return mock.patch.object(torch, "rand", rand)
 
 
 def counted(numbers, collective):
@@ -71,7 +83,8 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
 
     adapter.hook = noted
     trainer = Ignite(adapter, with_pbars=False)
-    trainer.run(dataloaders={"train": batches(number, processes)[:count]}, max_epochs=1)
+    with shared_draws(number, processes):
+        trainer.run(dataloaders={"train": batches(number, processes)[:count]}, max_epochs=1)
     exchanged = sum(EXCHANGED)
     if checkpoints:
         saved = Checkpoints(checkpoints, adapter)

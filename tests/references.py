@@ -268,3 +268,22 @@ def certainty(probs):
         entropy = -sum(value * math.log(value) for value in row if value > 0)
         rows.append(1 - entropy / math.log(len(row)))
     return torch.tensor(rows)
+
+
+def decayed_kappa(batches: Sequence[tuple[Sequence[int], Sequence[int]]], momentum: float) -> float:
+    """Cohen's kappa, at least 0, of labels and predictions, whose weight falls with every batch after them that has a
+    sample; 0 without any."""
+    batches = [batch for batch in batches if len(batch[0])]
+    weights = [momentum ** (len(batches) - 1 - i) for i in range(len(batches))]
+    rows = [
+        (y, p, w) for (labels, said), w in zip(batches, weights, strict=True) for y, p in zip(labels, said, strict=True)
+    ]
+    total = sum(w for _, _, w in rows)
+    if not total:
+        return 0.0
+    accuracy = sum(w for y, p, w in rows if y == p) / total
+    classes = {y for y, _, _ in rows}
+    chance = (
+        sum(sum(w for y, _, w in rows if y == k) * sum(w for _, p, w in rows if p == k) for k in classes) / total**2
+    )
+    return max(0.0, (accuracy - chance) / (1 - chance)) if chance < 1 else 0.0

@@ -1,6 +1,5 @@
 import copy
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from pytorch_adapt.frameworks.ignite.checkpoint_utils import adapter_to_dict
 from torch.utils.data import TensorDataset
 
 from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components
+from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED, RECIPES
 
 from .scripts import finish, start
@@ -65,7 +65,7 @@ def test_default_optimizers_of_the_default_recipe():
 
 @pytest.mark.parametrize(("recipe", "rate"), [(DEFAULT, 1e-3), (PUBLISHED, 0.01)])
 def test_branch_and_estimator_learn_four_times_as_fast(recipe, rate):
-    adapter = make(replace(recipe, mi="two_branch"))
+    adapter = make(recipe.replace(TwoBranchMI(weight=0.3)))
     rates = {name: opt.param_groups[0]["lr"] for name, opt in adapter.optimizers.items() if name != "margin_metric"}
     assert rates == pytest.approx({"G": rate, "C": rate, "mi_branch": 4 * rate, "mi_estimator": 4 * rate})
     losses = adapter.training_step(make_batch())["total_loss"]
@@ -119,7 +119,7 @@ def test_module_that_the_recipe_does_not_know_is_named():
         DMSRL(models=models, misc=Misc(parts.misc))
 
 
-@pytest.mark.parametrize("part", ["margin", "mi", "prototypes"])
+@pytest.mark.parametrize("part", ["margin", "mi", "pseudo_labels"])
 def test_recipe_without_a_part_needs_no_module_for_it(part):
     losses = make(DEFAULT.without(part)).training_step(make_batch())
     assert losses["total_loss"].keys() == {*DEFAULT.without(part).loss_weights, "total"}

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from pytorch_adapt.containers import Misc, Models
@@ -5,7 +8,8 @@ from pytorch_adapt.hooks import ClassifierHook, FeaturesHook, GANHook
 from torch import nn
 
 from dmsrl_adapt import PseudoLabelHook, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.recipe import DEFAULT
+from dmsrl_adapt.components import Components
+from dmsrl_adapt.recipe import DEFAULT, get_recipe
 
 from .hooks.host_table import HOSTS, host_batch, make_adapter
 from .stand_ins import CLASSES, DIM, NUM_TARGET, make_batch, make_models, make_opts
@@ -42,10 +46,12 @@ def test_bad_batch_is_refused_before_the_host_sees_it():
 
 
 def test_recipe_leaves_out_what_the_host_has_already():
-    hook = attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]))
-    assert hook.recipe == DEFAULT.without("prototypes")
-    with pytest.raises(ValueError, match="ClassifierHook refuses: prototypes: it has 'target_pseudo_labels' already"):
-        attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe="default")
+    hook = attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe=DEFAULT)
+    assert hook.recipe == DEFAULT.without("pseudo_labels", "classification")
+    with pytest.raises(
+        ValueError, match="ClassifierHook refuses: pseudo_labels: it has 'target_pseudo_labels' already"
+    ):
+        attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe=DEFAULT.without("mi"))
 
 
 @pytest.mark.parametrize(
@@ -56,11 +62,20 @@ def test_recipe_leaves_out_what_the_host_has_already():
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), parts()), TypeError, "parts must not be given for a hook"),
         (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be what dmsrl_components gives"),
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), opts=make_opts(make_models())), TypeError, "must be names"),
-        (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), weights={"x": 1.0}), ValueError, "weights must be of .*'x'"),
         (
-            lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), parts(DEFAULT.without("mi"))),
+            lambda: attach_dmsrl(ClassifierHook(["G_opt"]), recipe="default", weights={"x": 1.0}),
+            ValueError,
+            "weights must be of .*'x'",
+        ),
+        (
+            lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), parts("published"), recipe="default"),
+            ValueError,
+            "got 'default', and the modules are made for 'published'",
+        ),
+        (
+            lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), Components({}, {}, DEFAULT), recipe="default"),
             KeyError,
-            "parts must have 'mi_critic' for this recipe",
+            "parts must have 'margin_metric' for this recipe",
         ),
     ],
 )
@@ -76,7 +91,41 @@ def test_adapter_with_a_module_of_that_name_is_an_error():
         attach_dmsrl(adapter, parts())
 
 
-def test_framework_wrapper_tells_the_ramps_its_length():
+def make_context(hook_of, recipe):
+    ours = parts(recipe)
+    models = {**make_models(), **ours.models}
+    return hook_of(make_opts(models)), {**models, **ours.misc, **make_batch()}
+
+
+@pytest.mark.parametrize("recipe", ["published", DEFAULT.without("mi"), DEFAULT.replace("margin", scale=64.0)])
+def test_a_hook_takes_the_recipe_from_the_modules_of_the_first_call(recipe):
+    torch.manual_seed(0)
+    hook, context = make_context(lambda opts: attach_dmsrl(ClassifierHook(opts)), recipe)
+    _, losses = hook(context)
+    assert hook.recipe == get_recipe(recipe).without("classification")
+    assert {"src_c_loss", *hook.recipe.loss_weights, "total"} == set(losses["total_loss"])
+    _, other = make_context(lambda opts: None, "default")
+    with pytest.raises(ValueError, match="the modules are made for 'default'"):
+        hook(other)
+
+
+@pytest.mark.parametrize("make", [copy.deepcopy, lambda adapter: pickle.loads(pickle.dumps(adapter))])
+def test_a_copy_tells_its_own_warm_ups_the_length(make):
+    class Wrapper:
+        def get_training_length(self):
+            return 2, 70
+
+    adapter = attach_dmsrl(make_adapter(HOSTS["DANN"]), parts())
+    adapter.training_step(host_batch())
+    twin = make(adapter)
+    twin.before_training_starts(Wrapper())
+    assert twin.misc["training_progress"].total_steps == 70
+    assert adapter.misc["training_progress"].total_steps == 1000
+    twin.training_step(host_batch())
+    assert (adapter.misc["training_progress"].step, twin.misc["training_progress"].step) == (1, 2)
+
+
+def test_framework_wrapper_tells_the_warm_ups_its_length():
     class Wrapper:
         def get_training_length(self):
             return 2, 70

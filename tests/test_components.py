@@ -1,14 +1,18 @@
-from dataclasses import replace
+import copy
+import pickle
 
 import pytest
+from torch import nn
 
 from dmsrl_adapt import MarginMetricLoss, PrototypeLabeler, dmsrl_components
+from dmsrl_adapt.components import carried_recipe, one_recipe
 from dmsrl_adapt.labelers import ArgmaxLabeler
 from dmsrl_adapt.losses import AdversarialMILoss, CLUBLoss, CosineMarginLoss, DomainBranch
+from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED, RECIPES
 
 SIZES = {"feature_dim": 8, "num_classes": 3, "num_target": 100}
-TWO_BRANCH = replace(DEFAULT, mi="two_branch")
+TWO_BRANCH = DEFAULT.replace(TwoBranchMI(weight=0.3))
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES, DEFAULT.without("margin"), PUBLISHED.without("mi"), TWO_BRANCH])
@@ -30,8 +34,7 @@ def test_published_parts():
 
 
 def test_parts_of_our_own():
-    recipe = replace(DEFAULT, margin="cosine", mi="conditional", labeler="prototypes")
-    parts = dmsrl_components(**SIZES, recipe=recipe)
+    parts = dmsrl_components(**SIZES)
     assert isinstance(parts.models["margin_metric"], CosineMarginLoss)
     assert parts.models["margin_metric"].prototypes.shape == (3, 8)
     assert parts.models["mi_critic"].num_classes == 3
@@ -41,11 +44,11 @@ def test_parts_of_our_own():
 
 
 def test_settings_of_the_parts_are_those_of_the_recipe():
-    recipe = replace(DEFAULT, margin_size=0.3, margin_scale=5.0, label_threshold=0.7)
+    recipe = DEFAULT.replace("margin", margin=0.3, scale=5.0).replace("pseudo_labels", threshold=0.7)
     parts = dmsrl_components(**SIZES, recipe=recipe)
     margin, labeler = parts.models["margin_metric"], parts.misc["pseudo_labeler"]
     assert (margin.margin, margin.scale, labeler.threshold) == (0.3, 5.0, 0.7)
-    centers = dmsrl_components(**SIZES, recipe=replace(PUBLISHED, margin_size=7.0)).models["margin_metric"]
+    centers = dmsrl_components(**SIZES, recipe=PUBLISHED.replace("margin", margin=7.0)).models["margin_metric"]
     assert centers.margin == 7
 
 
@@ -79,3 +82,23 @@ def test_sizes_below_one_are_refused(name):
 def test_unknown_recipe_is_refused():
     with pytest.raises(ValueError, match=r"recipe must be one of .* got 'best'"):
         dmsrl_components(**SIZES, recipe="best")
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), TWO_BRANCH])
+def test_every_module_carries_the_recipe_through_copies_pickles_and_wrappers(recipe):
+    parts = dmsrl_components(**SIZES, recipe=recipe)
+    assert parts.recipe == recipe
+    for module in (*parts.models.values(), *parts.misc.values()):
+        for made in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module)), nn.Sequential(module)):
+            assert carried_recipe([nn.Linear(1, 1), made, "no module"]) == recipe
+    assert carried_recipe([nn.Linear(1, 1)]) is None
+
+
+def test_a_recipe_that_is_said_twice_must_be_the_same():
+    modules = dmsrl_components(**SIZES, recipe="published").models.values()
+    assert one_recipe(None, modules) == one_recipe("published", modules) == one_recipe(PUBLISHED, []) == PUBLISHED
+    with pytest.raises(ValueError, match="got 'default', and the modules are made for 'published'"):
+        one_recipe("default", modules)
+    other = dmsrl_components(**SIZES, recipe=DEFAULT.replace("margin", scale=64.0)).models.values()
+    with pytest.raises(ValueError, match=r"of one recipe, got 'published' and Recipe\(.*scale=64\.0"):
+        one_recipe(None, [*modules, *other])

@@ -14,7 +14,7 @@ from .scripts import ROOT
 # pages whose Python is one script
 SCRIPTS = ("own_hook", "own_models", "pseudo_labels")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
-HOOKS_OF_OTHERS = {"AttachedHook", "CollapseHook", "DMSRLHook", "FixedNetworksHook"}
+HOOKS_OF_OTHERS = {"CollapseHook", "FixedNetworksHook"}
 
 
 def blocks(path):
@@ -75,7 +75,7 @@ def test_every_layer_with_a_curve_has_a_picture(tmp_path):
     assert set(pictures.PICTURES) <= public
     losses = {name for name in public if re.search("Loss$|_loss$|cross_entropy$", name)}
     assert losses <= set(pictures.PICTURES)
-    for name in ("CosineMarginLoss", "ramp"):
+    for name in ("CosineMarginLoss", "WarmUp"):
         assert pictures.draw(name, tmp_path / f"{name}.png").stat().st_size > 8000
 
 

@@ -1,28 +1,53 @@
-from dataclasses import FrozenInstanceError, replace
+import copy
+import math
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, replace
+from typing import ClassVar
 
 import pytest
+import torch
 
-from dmsrl_adapt import Recipe
-from dmsrl_adapt.recipe import DEFAULT, PARTS, PUBLISHED, RECIPES, get_recipe
+from dmsrl_adapt import DEFAULT, PUBLISHED, Recipe
+from dmsrl_adapt.parts import (
+    ArgmaxLabels,
+    CenterMargin,
+    ConditionalMI,
+    CosineMargin,
+    KnownTargetLabels,
+    MarginalMI,
+    MinimumClassConfusion,
+    Part,
+    PrototypeLabels,
+    SourceAugmentation,
+    SourceClassification,
+    TargetConsistency,
+    TwoBranchMI,
+)
+from dmsrl_adapt.parts.part import KINDS
+from dmsrl_adapt.recipe import RECIPES, get_recipe
 
 
 def test_published_recipe_is_that_of_the_paper():
-    assert (PUBLISHED.margin, PUBLISHED.margin_weight, PUBLISHED.margin_ramp) == ("centers", 0.01, True)
-    assert PUBLISHED.margin_size == 100
-    assert (PUBLISHED.mi, PUBLISHED.mi_weight, PUBLISHED.mi_ramp) == ("marginal", 0.01, False)
-    assert PUBLISHED.labeler == "argmax"
-    assert PUBLISHED.confusion_weight == 0
-    assert PUBLISHED.loss_weights == {"src_c_loss": 1.0, "margin_metric_loss": 0.01, "mi_loss": 0.01}
-    # whatever else a recipe can have is off
-    assert PUBLISHED.style_probability == PUBLISHED.label_smoothing == PUBLISHED.view_weight == 0
-    assert (PUBLISHED.label_ramp, PUBLISHED.confusion_ramp, PUBLISHED.view_ramp) == (False, False, False)
+    assert (
+        Recipe(
+            ArgmaxLabels(warmup="none"),
+            CenterMargin(weight=0.01, margin=100.0, warmup="sigmoid"),
+            MarginalMI(weight=0.01, warmup="none", images_only=False),
+            SourceClassification(label_smoothing=0.0),
+        )
+        == PUBLISHED
+    )
+    assert PUBLISHED.loss_weights == {"margin_metric_loss": 0.01, "mi_loss": 0.01, "src_c_loss": 1.0}
+    sgd = (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4})
+    centers = (torch.optim.SGD, {"lr": 1.0})
+    assert PUBLISHED.optimizers == {"G": sgd, "C": sgd, "mi_critic": sgd, "margin_metric": centers}
 
 
 def test_recipes_by_name():
     assert RECIPES == {"default": DEFAULT, "published": PUBLISHED}
     assert get_recipe("default") is DEFAULT
     assert get_recipe("published") is PUBLISHED
-    own = replace(DEFAULT, mi_weight=3.0)
+    own = DEFAULT.replace("mi", weight=3.0)
     assert get_recipe(own) is own
 
 
@@ -32,85 +57,171 @@ def test_unknown_name_is_refused_with_those_there_are(name):
         get_recipe(name)
 
 
+@pytest.mark.parametrize("recipe", [None, {"margin": 1.0}, ("default",)])
+def test_something_else_is_no_recipe(recipe):
+    with pytest.raises(TypeError, match=r"recipe must be one of \('default', 'published'\) or a Recipe, got"):
+        get_recipe(recipe)
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-@pytest.mark.parametrize(
-    ("part", "field", "off"),
-    [
-        ("margin", "margin", None),
-        ("mi", "mi", None),
-        ("prototypes", "labeler", None),
-        ("style", "style_probability", 0.0),
-        ("view", "view_weight", 0.0),
-        ("confusion", "confusion_weight", 0.0),
-    ],
-)
-def test_without_takes_one_part_out_and_leaves_the_rest(recipe, part, field, off):
-    assert recipe.without(part) == replace(recipe, **{field: off})
+def test_without_takes_one_part_out_and_leaves_the_rest(recipe):
+    for part in recipe:
+        for kind in (part.kind, type(part)):
+            assert recipe.without(kind) == tuple(one for one in recipe if one is not part)
+    assert isinstance(recipe.without("mi"), Recipe)
+    assert recipe.without("mi", "margin") == recipe.without("margin").without("mi")
 
 
-def test_default_recipe_has_every_part():
-    """An ablation that takes out what is not there would say nothing."""
-    assert all(DEFAULT.without(part) != DEFAULT for part in PARTS)
+@pytest.mark.parametrize("change", [lambda: DEFAULT.without("local"), lambda: DEFAULT.replace("local", weight=1.0)])
+def test_a_kind_that_is_not_there_is_named_with_those_that_are(change):
+    with pytest.raises(ValueError, match="the recipe has no part 'local', it has pseudo_labels, margin, mi, mcc,"):
+        change()
 
 
-def test_without_knows_its_parts():
-    assert all(isinstance(DEFAULT.without(part), Recipe) for part in PARTS)
-    with pytest.raises(ValueError, match=r"part must be one of \('margin', .* got 'local'"):
-        DEFAULT.without("local")
+def test_replace_changes_numbers_or_the_whole_part():
+    assert DEFAULT.replace("margin", scale=16.0).get("margin") == CosineMargin(weight=0.2, margin=0.2, scale=16.0)
+    assert DEFAULT.replace(CosineMargin, scale=16.0) == DEFAULT.replace("margin", scale=16.0)
+    other = DEFAULT.replace(MarginalMI(weight=0.1))
+    assert other.get("mi") == MarginalMI(weight=0.1)
+    assert other.kinds == DEFAULT.kinds
+    with pytest.raises(TypeError, match="size"):
+        DEFAULT.replace("margin", size=0.1)
+
+
+def test_an_ablation_keeps_modules_that_draw_random_numbers():
+    assert DEFAULT.ablated("margin") == DEFAULT.replace("margin", weight=0.0)
+    assert DEFAULT.ablated("mi") == DEFAULT.replace("mi", weight=0.0)
+    others = set(DEFAULT.kinds) - {"margin", "mi"}
+    assert all(DEFAULT.ablated(kind) == DEFAULT.without(kind) for kind in others)
 
 
 def test_keys_follow_the_parts():
-    bare = DEFAULT
-    for part in PARTS:
-        bare = bare.without(part)
+    bare = Recipe(SourceClassification())
     assert bare.loss_weights == {"src_c_loss": 1.0}
-    assert bare.model_keys == []
-    assert bare.misc_keys == ["training_progress"]
-    whole = replace(bare, margin="cosine", mi="marginal", labeler="argmax", confusion_weight=0.3, margin_weight=0.4)
-    whole = replace(whole, view_weight=0.6)
+    assert (bare.model_keys, bare.misc_keys) == ([], ["training_progress"])
+    whole = Recipe(ArgmaxLabels(), CosineMargin(0.4), MarginalMI(0.3), MinimumClassConfusion(0.2), *bare)
     assert whole.model_keys == ["margin_metric", "mi_critic"]
     assert whole.misc_keys == ["training_progress", "pseudo_labeler"]
-    assert replace(bare, style_probability=0.5).misc_keys == ["training_progress", "source_accuracy"]
-    assert replace(bare, style_probability=0.5, style_by_skill=False).misc_keys == ["training_progress"]
-    assert whole.loss_weights.keys() == {
-        "src_c_loss",
-        "margin_metric_loss",
-        "mi_loss",
-        "mcc_loss",
-        "consistency_loss",
-    }
-    assert whole.loss_weights["consistency_loss"] == 0.6
-    branches = replace(bare, mi="two_branch", mi_weight=0.2)
+    assert Recipe(SourceAugmentation()).misc_keys == ["training_progress", "source_accuracy"]
+    assert Recipe(SourceAugmentation(accuracy_gate=False)).misc_keys == ["training_progress"]
+    assert whole.loss_weights == {"margin_metric_loss": 0.4, "mi_loss": 0.3, "mcc_loss": 0.2, "src_c_loss": 1.0}
+    branches = Recipe(TwoBranchMI(weight=0.2))
     assert branches.model_keys == ["mi_branch", "mi_estimator"]
-    assert branches.loss_weights == {"src_c_loss": 1, "mi_loss": 0.2, "mi_estimator_loss": 1, "mi_branch_loss": 1}
-    assert (whole.loss_weights["margin_metric_loss"], whole.loss_weights["mcc_loss"]) == (0.4, 0.3)
+    assert branches.loss_weights == {"mi_loss": 0.2, "mi_estimator_loss": 1, "mi_branch_loss": 1}
+    fast = (torch.optim.Adam, {"lr": 4e-3, "weight_decay": 5e-4})
+    assert branches.optimizers["mi_branch"] == branches.optimizers["mi_estimator"] == fast
+    assert branches.optimizers["G"] == (torch.optim.Adam, {"lr": 1e-3, "weight_decay": 5e-4})
+
+
+BAD_NUMBERS = [
+    (lambda x: CosineMargin(weight=x), "weight must be finite and at least 0", -0.1),
+    (lambda x: CenterMargin(weight=x), "weight must be finite and at least 0", -0.1),
+    (lambda x: CosineMargin(0.2, margin=x), r"margin in 0\.\.2", 2.1),
+    (lambda x: CosineMargin(0.2, scale=x), "scale must be positive", 0.0),
+    (lambda x: CenterMargin(0.2, margin=x), "margin must be finite and at least 0", -1.0),
+    (lambda x: ConditionalMI(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: MarginalMI(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: TwoBranchMI(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: PrototypeLabels(threshold=x), "threshold must be finite and at least 0", -0.1),
+    (lambda x: MinimumClassConfusion(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: MinimumClassConfusion(1.0, temperature=x), "temperature must be finite and above 0", 0.0),
+    (lambda x: SourceAugmentation(probability=x), r"probability must be in 0\.\.1", 1.1),
+    (lambda x: SourceAugmentation(affine_strength=x), "affine_strength must be finite and at least 0", -0.1),
+    (lambda x: TargetConsistency(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: TargetConsistency(1.0, probability=x), "probability must be above 0 and at most 1", 0.0),
+    (lambda x: TargetConsistency(1.0, affine_strength=x), "affine_strength must be finite and at least 0", -0.1),
+    (lambda x: SourceClassification(label_smoothing=x), r"label_smoothing must be in 0\.\.1", 1.1),
+    (lambda x: KnownTargetLabels(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: KnownTargetLabels(label_smoothing=x), r"label_smoothing must be in 0\.\.1", -0.1),
+]
+
+
+@pytest.mark.parametrize(("make", "message", "value"), BAD_NUMBERS)
+def test_numbers_out_of_range_are_refused_when_the_part_is_made(make, message, value):
+    for bad in (value, math.nan):
+        with pytest.raises(ValueError, match=message):
+            make(bad)
+
+
+WARMED_UP = [ArgmaxLabels, PrototypeLabels]
+WEIGHTED = [CosineMargin, CenterMargin, ConditionalMI, MarginalMI, TwoBranchMI, MinimumClassConfusion]
+
+
+@pytest.mark.parametrize("part", [*WARMED_UP, *WEIGHTED, TargetConsistency])
+def test_warm_ups_by_name(part):
+    weight = {} if part in WARMED_UP else {"weight": 1.0}
+    assert part(**weight, warmup="linear").warmup(0.25) == 0.25
+    assert part(**weight, warmup="none").warmup(0.25) == 1
+    with pytest.raises(ValueError, match=r"warmup must be one of \['none', 'linear', 'sigmoid'\], got 'cosine'"):
+        part(**weight, warmup="cosine")
+
+
+@dataclass(frozen=True)
+class NeedsLabels(Part):
+    kind: ClassVar = "needs_labels"
+    requires: ClassVar = ("pseudo_labels",)
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("parts", "message"),
     [
-        ({"margin": "arc"}, r"margin must be one of \('cosine', 'centers'\) or None, got 'arc'"),
-        ({"mi": "club"}, r"mi must be one of \('conditional', 'marginal', 'two_branch'\) or None, got 'club'"),
-        ({"labeler": "oracle"}, r"labeler must be one of \('prototypes', 'argmax'\) or None, got 'oracle'"),
-        ({"margin_weight": -0.1}, r"margin_weight must be at least 0, got -0\.1"),
-        ({"margin_size": -0.1}, r"margin_size must be at least 0, got -0\.1"),
-        ({"margin_scale": 0.0}, r"margin_scale must be positive, got 0\.0"),
-        ({"label_threshold": -0.1}, r"label_threshold must be at least 0, got -0\.1"),
-        ({"mi_weight": -1.0}, r"mi_weight must be at least 0, got -1\.0"),
-        ({"confusion_weight": -1.0}, r"confusion_weight must be at least 0, got -1\.0"),
-        ({"confusion_temperature": 0.0}, r"confusion_temperature must be positive, got 0\.0"),
-        ({"style_probability": 1.1}, r"style_probability must be in 0\.\.1, got 1\.1"),
-        ({"view_probability": 1.1}, r"view_probability must be in 0\.\.1, got 1\.1"),
-        ({"view_weight": -1.0}, r"view_weight must be at least 0, got -1\.0"),
-        ({"label_smoothing": 1.1}, r"label_smoothing must be in 0\.\.1, got 1\.1"),
-        ({"label_smoothing": -0.1}, r"label_smoothing must be in 0\.\.1, got -0\.1"),
+        ((CosineMargin(0.2), CenterMargin(0.2)), "one part of a kind, got CosineMargin and CenterMargin"),
+        ((CosineMargin(0.2), ArgmaxLabels()), "ArgmaxLabels must come before CosineMargin, which reads what it writes"),
+        ((NeedsLabels(),), "NeedsLabels requires a part of kind 'pseudo_labels', the recipe has"),
+        ((NeedsLabels(), ArgmaxLabels()), "ArgmaxLabels must come before NeedsLabels"),
     ],
 )
-def test_bad_settings(changed, message):
+def test_parts_that_cannot_be_together_are_refused_when_the_recipe_is_made(parts, message):
     with pytest.raises(ValueError, match=message):
-        replace(DEFAULT, **changed)
+        Recipe(*parts)
+    assert Recipe(ArgmaxLabels(), NeedsLabels()).kinds == ("pseudo_labels", "needs_labels")
+    with pytest.raises(ValueError, match="NeedsLabels requires"):
+        Recipe(ArgmaxLabels(), NeedsLabels()).without("pseudo_labels")
 
 
-def test_recipes_are_frozen():
+@pytest.mark.parametrize("part", ["margin", CosineMargin, None])
+def test_a_recipe_is_made_of_parts(part):
+    with pytest.raises(TypeError, match="a recipe is made of parts, got"):
+        Recipe(part)
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), Recipe(*DEFAULT, KnownTargetLabels()), Recipe()])
+def test_settings_describe_a_recipe_in_full(recipe):
+    assert Recipe.from_settings(recipe.settings) == recipe
+    assert Recipe.from_settings({"batch_size": 64, **recipe.settings, "weight": 0.1}) == recipe
+    assert all(isinstance(value, (str, float, bool)) for value in recipe.settings.values())
+
+
+def test_a_part_of_none_is_left_out():
+    assert Recipe.from_settings({**DEFAULT.settings, "mi": None}) == DEFAULT.without("mi")
+
+
+def test_settings_of_an_unknown_part_are_refused():
+    with pytest.raises(ValueError, match="margin must be one of CosineMargin, CenterMargin or None, got 'ArcMargin'"):
+        Recipe.from_settings({"margin": "ArcMargin", "margin.weight": 0.1})
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies_are_equal(make):
+    assert make(DEFAULT) == DEFAULT
+    assert isinstance(make(DEFAULT), Recipe)
+
+
+def test_parts_are_frozen():
     with pytest.raises(FrozenInstanceError):
-        DEFAULT.mi_weight = 2.0
+        DEFAULT.get("mi").weight = 2.0
+
+
+def test_every_number_is_in_the_search_space_or_has_one_value_that_no_trial_moves():
+    """Each name in a search space is a field."""
+    for part in (kind for kind in KINDS.values() if kind.__module__.startswith("dmsrl_adapt")):
+        made = part(
+            **(
+                {}
+                if part in (*WARMED_UP, SourceAugmentation, SourceClassification, KnownTargetLabels)
+                else {"weight": 1.0}
+            )
+        )
+        for name, values in part.search_space.items():
+            for value in values:
+                assert replace(made, **{name: value}).settings[name] == value

@@ -14,7 +14,7 @@ from .pseudo_label import PseudoLabelHook
 from .source_accuracy import SourceAccuracyHook
 from .target_classification import TargetClassificationHook
 from .two_branch_mi import TwoBranchMIHook
-from .warm_up import WarmUpHook, warmed_up
+from .warm_up import WarmUpHook
 
 __all__ = [
     "AugmentHook",
@@ -32,5 +32,4 @@ __all__ = [
     "TargetClassificationHook",
     "TwoBranchMIHook",
     "WarmUpHook",
-    "warmed_up",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import keys
 from ..checks import check_labels
+from .context import read
 
 MOST = torch.iinfo(torch.int64).max
 
@@ -17,10 +18,11 @@ class KnownTargetLabelsHook(BaseHook):
     """Lets the hooks after it use the target labels of a batch, for semi-supervised adaptation. Belongs in `pre=[...]`.
 
     No hook of this package reads `target_labels`, which a data set may carry for scoring only. This one passes them on
-    as `target_known_labels`, which the others do read. A batch without `target_labels` passes through unchanged.
+    as `target_known_labels`, which the others do read. In a batch without `target_labels` no class is known.
 
-    Modules: none. Reads: `target_labels`, int (N,), 0..K-1 or -1 where the class is not known, as upstream's
-    `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No losses.
+    Modules: none. Reads: `target_imgs`; `target_labels` where present, int (N,), 0..K-1 or -1 where the class is not
+    known, as upstream's `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No
+    losses.
 
     Args:
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -35,24 +37,18 @@ class KnownTargetLabelsHook(BaseHook):
         {'target_known_labels': tensor([-1,  1, -1])}
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # of the last batch: upstream asks for the keys once more after a call, and wants each of them to be there
-        self.has_labels = True
-
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        self.has_labels = keys.TARGET_LABELS in inputs
-        if not self.has_labels:
-            return {}, {}
-        size = len(inputs[keys.imgs(keys.TARGET)])
-        labels = check_labels(inputs[keys.TARGET_LABELS], size, MOST, lowest=-1, name=keys.TARGET_LABELS)
+        images = read(self, inputs, keys.imgs(keys.TARGET))
+        nothing = torch.full((len(images),), -1, device=images.device)
+        labels = inputs.get(keys.TARGET_LABELS, nothing)
+        labels = check_labels(labels, len(images), MOST, lowest=-1, name=keys.TARGET_LABELS)
         return {keys.TARGET_KNOWN_LABELS: labels}, {}
 
     def _loss_keys(self) -> list[str]:
         return []
 
     def _out_keys(self) -> list[str]:
-        return [keys.TARGET_KNOWN_LABELS] if self.has_labels else []
+        return [keys.TARGET_KNOWN_LABELS]
 
 
 def read_known_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:

@@ -9,12 +9,13 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..losses import OverClassifiers, labelled_cross_entropy
+from .context import read
 
 
 class TargetClassificationHook(BaseHook):
     """Classifies the target samples whose class is known.
 
-    A batch without `target_known_labels`, see `KnownTargetLabelsHook`, passes through: no loss, no forward pass, no key.
+    Belongs after a `KnownTargetLabelsHook`.
 
     Modules: `G`, `C`. Reads: `target_known_labels`, int64 (N,), -1 where the class is not known;
     `target_imgs_features_logits`, computed if missing. Writes: the features and logits it had to compute. Loss:
@@ -40,20 +41,16 @@ class TargetClassificationHook(BaseHook):
         super().__init__(**kwargs)
         self.label_smoothing = label_smoothing
         self.f_hook = FeaturesAndLogitsHook(domains=[keys.TARGET])
-        self.has_labels = True  # of the last batch, as in `KnownTargetLabelsHook`
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        self.has_labels = keys.TARGET_KNOWN_LABELS in inputs
-        if not self.has_labels:
-            return {}, {}
+        labels: torch.Tensor = read(self, inputs, keys.TARGET_KNOWN_LABELS)
         outputs = self.f_hook(inputs, losses)[0]
         logits = (inputs | outputs)[keys.logits(keys.TARGET)]
-        labels: torch.Tensor = inputs[keys.TARGET_KNOWN_LABELS]
         loss_fn = partial(labelled_cross_entropy, labels=labels, label_smoothing=self.label_smoothing)
         return outputs, {keys.TARGET_CLASSIFICATION_LOSS: OverClassifiers(loss_fn)(logits)}
 
     def _loss_keys(self) -> list[str]:
-        return [keys.TARGET_CLASSIFICATION_LOSS] if self.has_labels else []
+        return [keys.TARGET_CLASSIFICATION_LOSS]
 
     def _out_keys(self) -> list[str]:
-        return list(self.f_hook.out_keys) if self.has_labels else []
+        return list(self.f_hook.out_keys)

@@ -36,7 +36,7 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
 
 def check_scale_and_margin(scale: float, margin: float) -> None:
     """Raises `ValueError` unless the scale is positive and the margin is what cosines may differ by."""
-    if scale <= 0 or not 0 <= margin <= 2:
+    if not scale > 0 or not 0 <= margin <= 2:
         raise ValueError(f"scale must be positive and margin in 0..2, got scale {scale} and margin {margin}")
 
 

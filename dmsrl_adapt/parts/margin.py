@@ -10,7 +10,8 @@ from torch import nn
 
 from .. import keys
 from ..checks import check_at_least
-from ..hooks import MarginMetricHook, warmed_up
+from ..hooks import MarginMetricHook
+from ..hooks.warm_up import warmed_up
 from ..losses import CosineMarginLoss, MarginMetricLoss
 from ..losses.cosine_margin_loss import check_scale_and_margin
 from ..training import WarmUp

@@ -8,7 +8,7 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..checks import check_at_least, check_positive
-from ..hooks import warmed_up
+from ..hooks.warm_up import warmed_up
 from ..losses import MinimumClassConfusionLoss, OverClassifiers
 from ..training import WarmUp
 from .part import Part, Space

@@ -8,7 +8,8 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..checks import check_at_least, check_positive_fractions
-from ..hooks import AugmentHook, ConsistencyHook, warmed_up
+from ..hooks import AugmentHook, ConsistencyHook
+from ..hooks.warm_up import warmed_up
 from ..training import WarmUp
 from .part import FIXED_G, Part, Space
 from .source_augmentation import SAME_IMAGE

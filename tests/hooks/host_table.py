@@ -5,21 +5,25 @@ python -m tests.hooks.host_table > docs/hosts.md
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from dmsrl_adapt.hooks.attached import refused_parts, told
 from pytorch_adapt import adapters, hooks, layers
 from pytorch_adapt.adapters import BaseAdapter
 from pytorch_adapt.containers import Misc, Models, Optimizers
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.recipe import DEFAULT, PARTS, Recipe
+from dmsrl_adapt.attached_hook import refused_parts, told
+from dmsrl_adapt.recipe import DEFAULT, Recipe
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, Several, make_batch
 from .level_models import TwoDepths, make_level_batch
+
+# the classification loss is the host's
+PARTS = tuple(kind for kind in DEFAULT.kinds if kind != "classification")
+
 
 INTRODUCTION = """# Parts of DMSRL in every method of pytorch-adapt
 
@@ -144,18 +148,17 @@ def host_batch(on_images: bool = False, seed: int = 0) -> dict[str, Any]:
 
 def only(parts: Sequence[str]) -> Recipe:
     """The default recipe with these parts alone, at full strength from the first step, on any input."""
-    recipe = replace(DEFAULT, mi_images_only=False, mi_ramp=False, label_ramp=False, view_ramp=False)
-    recipe = replace(recipe, confusion_ramp=False, view_probability=0.9)
-    for part in set(PARTS) - set(parts):
-        recipe = recipe.without(part)
-    return recipe
+    recipe = DEFAULT.replace("mi", images_only=False).replace("consistency", probability=0.9)
+    for part in ("mi", "pseudo_labels", "mcc", "consistency"):
+        recipe = recipe.replace(part, warmup="none")
+    return recipe.without(*set(PARTS) - set(parts))
 
 
 def attach(adapter: BaseAdapter, recipe: Recipe | None, **kwargs: Any) -> BaseAdapter:
     """The host with parts of DMSRL."""
     torch.manual_seed(1)
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, "default" if recipe is None else recipe, total_steps=10)
-    return attach_dmsrl(adapter, parts, recipe, **kwargs)
+    return attach_dmsrl(adapter, parts, **kwargs)
 
 
 class Passes:
@@ -169,8 +172,8 @@ class Passes:
         adapter.models["C"].register_forward_hook(lambda *_: setattr(self, "c", self.c + 1))
 
 
-# parts that need no style
-FOUR = ("margin", "mi", "prototypes", "confusion")
+# parts that need no augmentation
+FOUR = ("pseudo_labels", "margin", "mi", "mcc")
 
 SUM, GENERATOR, MCD_FIRST = "total_loss", "g_loss", "x_loss"
 D_ON_FEATURES: dict[str, Any] = {"discriminator": ("features", 1)}
@@ -178,7 +181,13 @@ D_ON_LOGITS: dict[str, Any] = {"discriminator": ("logits", 1)}
 HOSTS = {
     "Classifier": Host(adapters.Classifier, SUM, (1, 2, 3), (1, 2, 3)),
     "Finetuner": Host(
-        adapters.Finetuner, SUM, (1, 2, 2), (1, 3, 3), ("C",), ("margin", "mi", "style", "view"), fixed=("G",)
+        adapters.Finetuner,
+        SUM,
+        (1, 2, 2),
+        (1, 3, 3),
+        ("C",),
+        ("margin", "mi", "augmentation", "consistency"),
+        fixed=("G",),
     ),
     "Aligner with MMD": Host(adapters.Aligner, SUM, (2, 2, 3), (2, 2, 3)),
     "Aligner with CORAL": Host(
@@ -198,14 +207,16 @@ HOSTS = {
     "CDAN": Host(adapters.CDAN, GENERATOR, (2, 2, 3), (2, 2, 3), has_combiner=True, **D_ON_FEATURES),
     "CDANE": Host(adapters.CDANE, GENERATOR, (2, 2, 3), (2, 2, 3), has_combiner=True, **D_ON_FEATURES),
     "DomainConfusion": Host(adapters.DomainConfusion, GENERATOR, (2, 2, 3), (1, 2, 3), discriminator=("features", 2)),
-    "VADA": Host(adapters.VADA, GENERATOR, (6, 6, 6), (6, 6, 6), refused=("style", "view"), **D_ON_FEATURES),
+    "VADA": Host(
+        adapters.VADA, GENERATOR, (6, 6, 6), (6, 6, 6), refused=("augmentation", "consistency"), **D_ON_FEATURES
+    ),
     "ADDA": Host(
         adapters.ADDA,
         GENERATOR,
         (2, 2, 2),
         (0, 2, 2),
         ("T",),
-        ("style", "view"),
+        ("augmentation", "consistency"),
         fixed=("G", "C"),
         **D_ON_FEATURES,
     ),
@@ -214,7 +225,7 @@ HOSTS = {
     "Classifier with AFNHook": neighbour(hooks.AFNHook, (2, 2, 3), (1, 2, 3)),
     "Classifier with BNMHook": neighbour(hooks.BNMHook, (2, 2, 3), (2, 2, 3)),
     "Classifier with BSPHook": neighbour(hooks.BSPHook, (2, 2, 3), (1, 2, 3)),
-    "Classifier with MCCHook": neighbour(hooks.MCCHook, (2, 2, 3), (2, 2, 3), refused=("confusion",)),
+    "Classifier with MCCHook": neighbour(hooks.MCCHook, (2, 2, 3), (2, 2, 3), refused=("mcc",)),
     "Classifier with ATDOCHook": neighbour(lambda: hooks.ATDOCHook(NUM_TARGET, DIM, CLASSES), (2, 2, 3), (2, 2, 3)),
     "Classifier with ISTLossHook": neighbour(hooks.ISTLossHook, (2, 2, 3), (1, 2, 3)),
 }
@@ -244,7 +255,7 @@ def page() -> str:
     for name, host in HOSTS.items():
         passes = [" -> ".join(map(str, counts)) for counts in (host.passes_g, host.passes_c)]
         learners = ", ".join(f"`{key}`" for key in host.learners)
-        refused = told(refused_parts(make_adapter(host).hook))
+        refused = told(refused_parts(make_adapter(host).hook, DEFAULT.without("classification")))
         lines.append(f"| {name} | `{host.step}` | {learners} | {passes[0]} | {passes[1]} | {refused} |")
     errors = ["\nNo host at all, with the error that says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
     return INTRODUCTION + "\n".join(lines) + "\n" + EXPLANATION + "\n".join(errors) + "\n"

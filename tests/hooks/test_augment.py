@@ -105,7 +105,7 @@ def test_feature_vectors_have_no_style():
 def test_a_style_that_the_batch_brings_is_shown_and_no_other(shape, probability):
     images, augmented = torch.randn(2, *shape)
     outputs, _ = AugmentHook("target", probability)({"target_imgs": images, "target_imgs_augmented": augmented})
-    styled, is_augmented, pose = (outputs[f"target_imgs_{name}"] for name in ("styled", "is_input", "pose"))
+    styled, is_augmented, pose = (outputs[f"target_imgs_{name}"] for name in ("input", "is_augmented", "affine"))
     assert torch.equal(styled[is_augmented], augmented[is_augmented])
     assert torch.equal(styled[~is_augmented], images[~is_augmented])
     assert is_augmented.float().mean().item() == pytest.approx(probability, abs=0.08)

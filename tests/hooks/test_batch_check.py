@@ -16,27 +16,27 @@ def test_smallest_num_classes_of_layers_however_they_are_wrapped():
 
 def test_gives_the_labels_as_int64():
     batch = make_batch()
-    labels = check_batch(None, {**batch, "src_labels": batch["src_labels"].int()}, {})
+    labels = check_batch(None, {**batch, "src_labels": batch["src_labels"].int()}, {}, False)
     assert torch.equal(labels, batch["src_labels"])
 
 
 def test_where_no_layer_knows_the_classes_labels_have_no_upper_end():
     batch = {**make_batch(), "src_labels": torch.full((SIZE,), CLASSES)}
-    check_batch(None, batch, {"mi_critic": AdversarialMILoss(DIM)})
+    check_batch(None, batch, {"mi_critic": AdversarialMILoss(DIM)}, False)
     with pytest.raises(ValueError, match=r"src_labels must be in 0\.\.\d+, got values from -1 to -1"):
-        check_batch(None, {**batch, "src_labels": torch.full((SIZE,), -1)}, {})
+        check_batch(None, {**batch, "src_labels": torch.full((SIZE,), -1)}, {}, False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
 def test_images_of_any_type(dtype):
-    check_batch(None, {**make_batch(), "target_imgs": torch.zeros(SIZE, 3, 4, 4).to(dtype)}, {})
+    check_batch(None, {**make_batch(), "target_imgs": torch.zeros(SIZE, 3, 4, 4).to(dtype)}, {}, False)
 
 
 @pytest.mark.parametrize("key", ["src_imgs_augmented", "target_imgs_augmented"])
 def test_images_that_the_batch_brings_in_another_style_are_checked(key):
     batch = make_batch()
     images = batch[key.removesuffix("_augmented")]
-    check_batch(None, {**batch, key: -images}, {})
+    check_batch(None, {**batch, key: -images}, {}, False)
     for augmented in (images[1:], images / 0):
         with pytest.raises(ValueError, match=key):
-            check_batch(None, {**batch, key: augmented}, {})
+            check_batch(None, {**batch, key: augmented}, {}, False)

@@ -1,6 +1,5 @@
 import math
 import warnings
-from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from dmsrl_adapt import DMSRLHook, PrototypeLabeler, attach_dmsrl, dmsrl_compone
 from dmsrl_adapt.hooks import CollapseHook
 from dmsrl_adapt.losses import club_bound
 from dmsrl_adapt.losses.club_loss import standardised
+from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, make_batch, make_models, make_opts, states
@@ -62,7 +62,7 @@ def all_rejected():
 def critic_wins(recipe):
     """The target is far away, and features are not trained."""
     run = Run(recipe)
-    run.opts["mi_critic"].param_groups[0]["lr"] = 0.1 / recipe.mi_weight
+    run.opts["mi_critic"].param_groups[0]["lr"] = 0.1 / recipe.get("mi").weight
     for module in (run.models["G"], run.models["margin_metric"]):
         module.requires_grad_(False)
     run.models["G"].net, run.shift = torch.nn.Linear(6, DIM).requires_grad_(False), 20
@@ -80,7 +80,7 @@ def no_length():
 
 def negative_bound():
     """The estimator has learned to guess as badly as it can, and learns no more; nor does what it is to guess."""
-    run = Run(replace(DEFAULT, mi="two_branch", mi_images_only=False))
+    run = Run(DEFAULT.replace(TwoBranchMI(weight=0.3, images_only=False)))
     G, branch, estimator = (run.models[key] for key in ("G", "mi_branch", "mi_estimator"))
     batch = make_batch()
     features = G(torch.cat([batch["src_imgs"], batch["target_imgs"]])).detach()
@@ -102,7 +102,7 @@ PROVOKED = {
     "all rejected": all_rejected,
     "critic wins": lambda: critic_wins(PUBLISHED),
     "critic of each class wins": lambda: critic_wins(
-        replace(DEFAULT, mi_images_only=False, mi_entropy_conditioning=False)
+        DEFAULT.replace("mi", images_only=False, entropy_conditioning=False)
     ),
     "no length": no_length,
     "negative bound": negative_bound,
@@ -149,9 +149,9 @@ def test_a_network_that_diverged_stops_training_with_the_reason():
 
 def test_hosts_are_watched_too():
     models = make_models()
-    hook = attach_dmsrl(ClassifierHook(make_opts(models)), recipe=DEFAULT.without("mi").without("margin"))
+    hook = attach_dmsrl(ClassifierHook(make_opts(models)))
     hook.collapse.watch.samples = SIZE
-    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET)
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, DEFAULT.without("mi", "margin"))
     models["C"].net.bias.data[1] = -1000
     with pytest.warns(UserWarning, match=r"33 % of the classes were never predicted on the target, over 64 samples"):
         for number in range(STEPS):

@@ -3,6 +3,7 @@ import torch
 
 from dmsrl_adapt.hooks import MarginMetricHook
 from dmsrl_adapt.hooks.context import read, read_augmented, read_progress, read_strength
+from dmsrl_adapt.training import WarmUp
 
 
 def test_a_missing_key_is_told_with_the_hook_and_what_is_there():
@@ -22,19 +23,19 @@ def test_progress_out_of_range(progress):
 
 
 @pytest.mark.parametrize(
-    ("is_ramped", "images_only", "shape", "strength"),
+    ("warmup", "images_only", "shape", "strength"),
     [
-        (False, False, (2, 5), 1.0),
-        (True, False, (2, 5), 0.25),
-        (True, True, (2, 5), 0.0),
-        (False, True, (2, 5), 0.0),
-        (True, True, (2, 3, 4, 4), 0.25),
-        (False, True, (2, 3, 4, 4), 1.0),
+        ("none", False, (2, 5), 1.0),
+        ("linear", False, (2, 5), 0.25),
+        ("linear", True, (2, 5), 0.0),
+        ("none", True, (2, 5), 0.0),
+        ("linear", True, (2, 3, 4, 4), 0.25),
+        ("none", True, (2, 3, 4, 4), 1.0),
     ],
 )
-def test_strength_follows_progress_and_spares_what_is_no_image(is_ramped, images_only, shape, strength):
+def test_strength_follows_progress_and_spares_what_is_no_image(warmup, images_only, shape, strength):
     context = {"progress": 0.25, "target_imgs": torch.zeros(shape)}
-    assert read_strength(None, context, is_ramped, images_only) == strength
+    assert read_strength(None, context, WarmUp(warmup), images_only) == strength
 
 
 def test_images_in_another_style_are_those_of_the_batch():

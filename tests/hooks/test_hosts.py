@@ -1,7 +1,5 @@
 """Every row of docs/hosts.md: parts of DMSRL, alone and together, in every training method of pytorch-adapt."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from pytorch_adapt.hooks import StrongDHook
@@ -10,15 +8,15 @@ from torch import nn
 from dmsrl_adapt import LevelFeaturesHook, MarginMetricHook, MIMinimizationHook
 from dmsrl_adapt.hooks.host_weighter import HostWeighter
 from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
-from dmsrl_adapt.recipe import DEFAULT, PARTS
+from dmsrl_adapt.parts import ArgmaxLabels
 
 from ..scripts import ROOT
 from ..stand_ins import CLASSES, DIM
-from .host_table import FOUR, HOSTS, NO_HOSTS, Passes, attach, host_batch, make_adapter, only, page, why_not
+from .host_table import FOUR, HOSTS, NO_HOSTS, PARTS, Passes, attach, host_batch, make_adapter, only, page, why_not
 
-LOSSES = {"margin": "margin_metric_loss", "mi": "mi_loss", "confusion": "mcc_loss", "view": "consistency_loss"}
+LOSSES = {"margin": "margin_metric_loss", "mi": "mi_loss", "mcc": "mcc_loss", "consistency": "consistency_loss"}
 OWN = {"margin": "margin_metric", "mi": "mi_critic"}
-ALONE_AND_TOGETHER = [("margin",), ("mi",), ("prototypes",), ("confusion",), ("margin", "prototypes"), FOUR]
+ALONE_AND_TOGETHER = [("margin",), ("mi",), ("pseudo_labels",), ("mcc",), ("margin", "pseudo_labels"), FOUR]
 STEPS = 3
 
 
@@ -66,15 +64,15 @@ def test_page_is_made_from_the_table():
 @pytest.mark.parametrize(("name", "parts"), list(pairs(ALONE_AND_TOGETHER)))
 def test_gradient_reaches_what_it_should_and_nothing_else(name, parts):
     host, recipe = HOSTS[name], only(parts)
-    if "prototypes" in parts:  # labels from the first batch on
-        recipe = replace(recipe, labeler="argmax")
+    if "pseudo_labels" in parts:  # labels from the first batch on
+        recipe = recipe.replace(ArgmaxLabels())
     alone, (extended, steps) = make_adapter(host), (attach(make_adapter(host), recipe), host.step)
     before, host_losses = gradients(alone, host_batch(), steps)
     after, losses = gradients(extended, host_batch(), steps)
     stepped = {opt.removesuffix("_opt") for opt in extended.hook.step.optimizers}
     reached = {key for key in alone.models if is_other(before[key], after[key])}
     features = set(host.learners) - {"C"}
-    wanted = {"margin": features, "mi": features, "prototypes": set(), "confusion": set(host.learners)}
+    wanted = {"margin": features, "mi": features, "pseudo_labels": set(), "mcc": set(host.learners)}
     assert reached & stepped == set().union(*(wanted[part] for part in parts))
     assert reached & set(host.fixed) == set()
     assert all(extended.models[key].training == alone.models[key].training for key in set(alone.models) - {"C"})
@@ -136,18 +134,20 @@ def test_one_line_gives_every_part_that_the_host_takes_at_the_passes_of_the_tabl
         assert {LOSSES[part] for part in parts if part in LOSSES} <= set(losses[host.step])
     assert tuple(zip(*counts, strict=True)) == (host.passes_g, host.passes_c)
     default = attach(make_adapter(host, on_images=True), None)
-    assert default.hook.recipe.parts == [part for part in DEFAULT.parts if part in host.taken]
+    assert list(default.hook.recipe.kinds) == host.taken
     for seed in range(STEPS):
         losses = default.training_step(host_batch(on_images=True, seed=seed))
         assert torch.tensor([x for one in losses.values() for x in one.values()]).isfinite().all()
     assert default.misc["training_progress"].step == STEPS
 
 
-@pytest.mark.parametrize("name", [name for name, host in HOSTS.items() if "view" in host.taken])
-def test_view_and_style_reach_what_they_should(name):
+@pytest.mark.parametrize("name", [name for name, host in HOSTS.items() if "consistency" in host.taken])
+def test_consistency_and_augmentation_reach_what_they_should(name):
     host = HOSTS[name]
-    extended = attach(make_adapter(host, on_images=True), only(["style", "view"]), weights={LOSSES["view"]: 0.0})
-    other = attach(make_adapter(host, on_images=True), only(["style", "view"]))
+    extended = attach(
+        make_adapter(host, on_images=True), only(["augmentation", "consistency"]), weights={LOSSES["consistency"]: 0.0}
+    )
+    other = attach(make_adapter(host, on_images=True), only(["augmentation", "consistency"]))
     seen = []
     for adapter in (extended, other):
         seen.append(gradients(adapter, host_batch(on_images=True), host.step)[0])
@@ -169,10 +169,10 @@ def test_levels_of_the_features_in_every_host_without_a_further_pass(name):
     before = {key: [p.clone() for p in adapter.models[key].parameters()] for key in ("G", *keys)}
     attach(
         adapter,
-        only(["prototypes"]),
+        only(["pseudo_labels"]),
         opts=[f"{key}_opt" for key in keys],
         pre=[LevelFeaturesHook(list(levels))],
-        post=[MarginMetricHook(levels=levels), MIMinimizationHook(levels=levels, ramp=False)],
+        post=[MarginMetricHook(levels=levels), MIMinimizationHook(levels=levels, warmup="none")],
         weights={"margin_metric_loss": 0.2},
     )
     losses = adapter.training_step(host_batch(on_images=True))
@@ -205,7 +205,7 @@ def test_refused_part_says_why_and_leaves_the_host_as_it_was(name, part):
 
 
 def test_margin_without_labels_of_the_target_is_refused_where_the_source_is_fixed():
-    with pytest.raises(ValueError, match="margin: it keeps the source's network fixed, and without prototypes no"):
+    with pytest.raises(ValueError, match="margin: it keeps the source's network fixed, and without pseudo labels no"):
         attach(make_adapter(HOSTS["ADDA"]), only(["margin"]))
 
 
@@ -220,7 +220,7 @@ def test_adda_is_what_it_was_whether_its_discriminator_is_strong_or_not(threshol
     """Where it is not, the target's network has no gradient, so that momentum must not move it either."""
     host = HOSTS["ADDA"]
     alone, extended = (make_adapter(host, threshold=threshold) for _ in range(2))
-    weights = {LOSSES[part]: 0.0 for part in ("margin", "mi", "confusion")}
+    weights = {LOSSES[part]: 0.0 for part in ("margin", "mi", "mcc")}
     attach(extended, only(FOUR), weights=weights)
     for adapter in (alone, extended):
         opt, model = adapter.optimizers["T"], adapter.models["T"]

@@ -40,17 +40,19 @@ def slow_loss_of(layer, features, forward, strength, entropy_conditioning=True):
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize(("conditional", "entropy_conditioning"), [(True, True), (True, False), (False, True)])
-@pytest.mark.parametrize(("strength", "ramp", "progress"), [(1.0, False, 0.1), (0.5, True, 0.1), (1.0, True, None)])
-def test_one_step_equals_plain_pytorch(host, conditional, entropy_conditioning, strength, ramp, progress):
+@pytest.mark.parametrize(
+    ("strength", "warmup", "progress"), [(1.0, "none", 0.1), (0.5, "linear", 0.1), (1.0, "linear", None)]
+)
+def test_one_step_equals_plain_pytorch(host, conditional, entropy_conditioning, strength, warmup, progress):
     models, batch = make(conditional, host), make_batch()
     twins = copy.deepcopy(models)
     given = {} if progress is None else {"progress": progress}
     hook = MIMinimizationHook(
-        conditional=conditional, strength=strength, ramp=ramp, entropy_conditioning=entropy_conditioning
+        conditional=conditional, strength=strength, warmup=warmup, entropy_conditioning=entropy_conditioning
     )
     _, losses = hook_step(host, models, {**batch, **given}, [hook], {"mi_loss": 0.7})
-    # at full strength without a ramp, or where nothing tells the progress
-    factor = strength * (progress if ramp and progress is not None else 1.0)
+    # at full strength without a warm-up, or where nothing tells the progress
+    factor = strength * (progress if warmup == "linear" and progress is not None else 1.0)
     parts = []
 
     def extra(forward):
@@ -135,16 +137,16 @@ def test_the_class_balance_follows_how_frequent_classes_are_and_not_how_certain_
     torch.testing.assert_close(critic.balance(torch.zeros(0, 2), torch.zeros(0).long()), expected, rtol=1e-3, atol=0)
 
 
-def test_defaults_are_conditional_and_ramped():
+def test_defaults_are_conditional_and_warmed_up():
     hook = MIMinimizationHook()
-    assert (hook.conditional, hook.strength, hook.ramp, hook.entropy_conditioning) == (True, 1.0, True, True)
+    assert (hook.conditional, hook.strength, hook.warmup, hook.entropy_conditioning) == (True, 1.0, "linear", True)
 
 
 def test_lists_of_logits_are_averaged_after_the_softmax():
     nets = [torch.nn.Linear(DIM, CLASSES) for _ in range(2)]
     models = {**make(conditional=True), "C": Several(*nets)}
     batch = make_batch()
-    outputs, losses = MIMinimizationHook(ramp=False)({**models, **batch})
+    outputs, losses = MIMinimizationHook(warmup="none")({**models, **batch})
     target = outputs["target_imgs_features"]
     votes = sum(net(target).softmax(1) for net in nets) / 2
     probs = torch.cat([F.one_hot(batch["src_labels"], CLASSES), votes])

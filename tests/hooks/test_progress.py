@@ -35,7 +35,7 @@ def test_progress_of_a_loop_of_ones_own_is_left_as_it_is():
 def test_before_other_hooks_it_ramps_their_losses(host):
     models = {**make_models(), "margin_metric": CosineMarginLoss(CLASSES, DIM)}
     models = {**models, "D": make_discriminator()} if host == "dann" else models
-    # learning rate 0: the loss moves by the ramp alone
+    # learning rate 0: the loss moves by the warm-up alone
     for part in models.values():
         part.eval()
     context = {**make_batch(), "training_progress": TrainingProgress(20)}

@@ -1,5 +1,4 @@
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -40,8 +39,10 @@ def make_context(**changed):
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("kind", ["prototypes", "argmax"])
-@pytest.mark.parametrize(("ramp", "progress"), [(True, [0.3, 0.0, 1.0]), (False, [0.3, 0.0, 1.0]), (True, None)])
-def test_several_steps_equal_plain_pytorch(host, kind, ramp, progress):
+@pytest.mark.parametrize(
+    ("warmup", "progress"), [("linear", [0.3, 0.0, 1.0]), ("none", [0.3, 0.0, 1.0]), ("linear", None)]
+)
+def test_several_steps_equal_plain_pytorch(host, kind, warmup, progress):
     models = {**make_models(), "margin_metric": CosineMarginLoss(CLASSES, DIM)}
     models = {**models, "D": make_discriminator()} if host == "dann" else models
     twins, labeler, slow = copy.deepcopy(models), make_labeler(kind), references.SlowPrototypes(CLASSES)
@@ -49,10 +50,10 @@ def test_several_steps_equal_plain_pytorch(host, kind, ramp, progress):
     for number in range(3):
         batch = make_batch(number)
         given = {} if progress is None else {"progress": progress[number]}
-        hooks = [PseudoLabelHook(ramp=ramp), MarginMetricHook()]
+        hooks = [PseudoLabelHook(warmup=warmup), MarginMetricHook()]
         outputs, _ = hook_step(host, models, {**batch, **given, "pseudo_labeler": labeler}, hooks)
-        # as trusted as the labeller says without a ramp, or where nothing tells the progress
-        share, found = progress[number] if ramp and progress is not None else 1.0, []
+        # as trusted as the labeller says without a warm-up, or where nothing tells the progress
+        share, found = progress[number] if warmup == "linear" and progress is not None else 1.0, []
 
         def extra(forward, batch=batch, share=share, found=found):
             source, target = forward.features["src"], forward.features["target"]
@@ -110,7 +111,7 @@ def test_labels_by_what_was_learnt_before_then_learns_source_then_trusted_target
 
 
 def test_ramp_is_on_by_default_and_rises_evenly():
-    """In proportion to progress, unlike the ramp of losses, and of float32 as without it."""
+    """In proportion to progress, unlike the warm-up of losses, and of float32 as without it."""
     context, seen = make_context(pseudo_labeler=make_labeler("argmax")), []
     for progress in (0.0, 0.25, 1.0):
         outputs, _ = PseudoLabelHook()({**context, "progress": progress})
@@ -203,7 +204,7 @@ def logged(hook):
 
 def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
     models = make_models()
-    hook = DMSRLHook(make_opts(models), recipe=replace(DEFAULT, margin=None, mi=None))
+    hook = DMSRLHook(make_opts(models), recipe=DEFAULT.without("margin", "mi"))
     context = {
         **make_context(**models),
         "training_progress": TrainingProgress(),

@@ -1,7 +1,5 @@
 """Several sources: domains of their own in the mutual information term, one source in everything else."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from pytorch_adapt.datasets import CombinedSourceAndTargetDataset, SourceDataset, TargetDataset
@@ -10,13 +8,14 @@ from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 
 from dmsrl_adapt import DMSRLHook, MIMinimizationHook, dmsrl_components
 from dmsrl_adapt.losses import AdversarialMILoss
+from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT
 
 from .. import references
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, assert_same_states, make_batch, make_models, make_opts, states
 
 IDS = {"src_domain": torch.tensor([0, 2, 3, 0, 2, 3, 0, 2]), "target_domain": torch.ones(SIZE, dtype=torch.long)}
-RECIPE = replace(DEFAULT, mi_images_only=False, mi_ramp=False)
+RECIPE = DEFAULT.replace("mi", images_only=False, warmup="none")
 
 
 def make(num_domains, recipe=RECIPE):
@@ -108,5 +107,5 @@ def test_bad_numbers_are_refused_before_a_network_sees_the_batch(changed, error,
 
 
 def test_two_branches_tell_two_domains_only():
-    with pytest.raises(ValueError, match="num_domains must be 2 for mi='two_branch'"):
-        dmsrl_components(DIM, CLASSES, NUM_TARGET, replace(DEFAULT, mi="two_branch"), num_domains=3)
+    with pytest.raises(ValueError, match="num_domains must be 2 for TwoBranchMI, got 3"):
+        dmsrl_components(DIM, CLASSES, NUM_TARGET, DEFAULT.replace(TwoBranchMI(weight=0.3)), num_domains=3)

@@ -31,15 +31,19 @@ def make(host="classifier", branch_dim=2):
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize(("strength", "ramp", "progress"), [(1.0, False, 0.1), (0.5, True, 0.1), (1.0, True, None)])
-def test_one_step_equals_plain_pytorch(host, strength, ramp, progress):
+@pytest.mark.parametrize(
+    ("strength", "warmup", "progress"), [(1.0, "none", 0.1), (0.5, "linear", 0.1), (1.0, "linear", None)]
+)
+def test_one_step_equals_plain_pytorch(host, strength, warmup, progress):
     models, batch = make(host), make_batch()
     twins = copy.deepcopy(models)
     given = {} if progress is None else {"progress": progress}
     weights = {"mi_loss": 0.7, "mi_estimator_loss": 0.6, "mi_branch_loss": 0.5}
-    _, losses = hook_step(host, models, {**batch, **given}, [TwoBranchMIHook(strength=strength, ramp=ramp)], weights)
-    # at full strength without a ramp, or where nothing tells the progress
-    factor = strength * (progress if ramp and progress is not None else 1.0)
+    _, losses = hook_step(
+        host, models, {**batch, **given}, [TwoBranchMIHook(strength=strength, warmup=warmup)], weights
+    )
+    # at full strength without a warm-up, or where nothing tells the progress
+    factor = strength * (progress if warmup == "linear" and progress is not None else 1.0)
     expected = {}
 
     def extra(forward):
@@ -139,7 +143,7 @@ def test_images_only_leaves_the_features_of_vectors_alone_and_trains_the_rest(sh
 
 def test_defaults():
     hook = TwoBranchMIHook()
-    assert (hook.strength, hook.ramp, hook.images_only) == (1.0, True, False)
+    assert (hook.strength, hook.warmup, hook.images_only) == (1.0, "linear", False)
 
 
 def test_keys_are_declared():

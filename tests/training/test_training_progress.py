@@ -1,15 +1,7 @@
-import math
-
 import pytest
 import torch
 
-from dmsrl_adapt.training import TrainingProgress, ramp
-
-
-def test_ramp_is_the_published_one():
-    for progress in (0.0, 0.1, 0.3, 0.5, 1.0):
-        assert ramp(progress) == pytest.approx(2 / (1 + math.exp(-10 * progress)) - 1)
-    assert ramp(0.2, steepness=5) == pytest.approx(2 / (1 + math.exp(-1)) - 1)
+from dmsrl_adapt.training import TrainingProgress
 
 
 def test_counts_steps_up_to_one():
