@@ -9,6 +9,7 @@ import pytest
 from benchmarks import cli, grid, quotes, studies
 from benchmarks.cli import main
 from benchmarks.commands import study as study_command
+from benchmarks.methods import get_method
 from benchmarks.provenance import ROOT, STALE
 from benchmarks.quotes import BLOCK, DRAWN, PAGES, filled, quoted, studies_in
 from benchmarks.results import write_result
@@ -40,11 +41,12 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_a_committed_study_is_whole_and_names_tasks_that_there_are(name: str) -> None:
+def test_a_committed_study_is_whole_and_names_tasks_and_methods_that_there_are(name: str) -> None:
     study = read_study(name)
     assert study.title
     assert bool(study.tasks) + bool(study.of) + bool(study.commands) == 1
     assert set(study.tasks) <= set(task_names())
+    assert all(get_method(method).name == method for method in study.methods)
     assert len(set(study.keys)) == len(study.keys)
     assert state(study).missing == []
     assert study.picture in (None, *DRAWN)
