@@ -63,7 +63,7 @@ def extremes(found: list[Prediction]) -> tuple[list[Prediction], list[Prediction
 
 
 def draw_sheet(found: list[Prediction], path: Path) -> Path:
-    """Draws the most certain above the least certain, with label and confidence; gives the path."""
+    """Draws the most certain above the least certain, with label and confidence; returns the path."""
     figure = plt.figure(figsize=(1.45 * COLUMNS, 1.75 * 2 * ROWS + 0.8))
     titles = ("most certain", "least certain")
     halves = figure.subfigures(2, 1, squeeze=False).flat

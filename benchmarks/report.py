@@ -218,7 +218,7 @@ def inlined(path: Path) -> str:
 
 
 def notes(methods: Mapping[str, list[Result]]) -> str:
-    """Gives what the table's numbers were made with, and a warning where that differs between them."""
+    """Returns what the table's numbers were made with, and a warning where that differs between them."""
     runs = [run for of_method in methods.values() for run in of_method]
     titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
     values = {title: sorted({str(run[key]) for run in runs}) for key, title in titles.items()}
