@@ -1,21 +1,19 @@
 """Features and maps of a frozen pretrained network, computed once: object images on a machine without a GPU."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import timm
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from dmsrl_adapt import FrozenMaps
+from dmsrl_adapt import FrozenMaps, frozen_maps
 from dmsrl_adapt.augment import RandomAffine, RandomConvolution
-from dmsrl_adapt.backbones import NamedLayers, frozen_maps
+from dmsrl_adapt.backbones import NamedLayers
+from dmsrl_adapt.backbones.frozen_maps import fingerprint
+from dmsrl_adapt.backbones.kept_rows import kept_rows
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
@@ -43,43 +41,41 @@ def network() -> nn.Module:
 
 
 def frozen_features(images: Tensor) -> Tensor:
-    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
-    return kept(images, "", lambda part: network()((part.float() - MEAN) / STD))
+    """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    net = network()
+    return kept(images, net, "", lambda part: [net((part.float() - MEAN) / STD)])
 
 
 def restyled_features(images: Tensor) -> Tensor:
-    """Returns features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
+    """Gives features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
     `AugmentHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
-    style, pose = RandomConvolution(), RandomAffine()
+    net, style, pose = network(), RandomConvolution(), RandomAffine()
 
-    def compute(part: Tensor) -> Tensor:
+    def compute(part: Tensor) -> list[Tensor]:
         copies = [style(pose(part.float() / 127.5 - 1)) * 127.5 + 127.5 for _ in range(COPIES)]
-        return torch.stack([network()((copy - MEAN) / STD) for copy in copies], dim=1).half()
+        return [net((copy - MEAN) / STD).half() for copy in copies]
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        # few at a time, since the size of a kernel is drawn once a batch
-        return kept(images, f"{COPIES} {style} {pose}", compute, batch_size=8)
+    # few at a time, since the size of a kernel is drawn once a batch
+    rows = kept(images, net, f"{COPIES} {style} {pose}", compute, batch_size=8, seed=0)
+    return rows.view(len(images), COPIES, -1)
 
 
-def kept(images: Tensor, what: str, compute: Callable[[Tensor], Tensor], batch_size: int = 64) -> Tensor:
-    """Returns what is computed of images, uint8 (N, 3, H, W), a batch at a time; from the cache folder where it is there.
+def kept(
+    images: Tensor,
+    net: nn.Module,
+    what: str,
+    compute: Callable[[Tensor], list[Tensor]],
+    batch_size: int = 64,
+    seed: int | None = None,
+) -> Tensor:
+    """Returns what is computed of images, uint8 (N, 3, H, W), by a network; from the cache folder where it is there.
 
     what: tells it from something else that is computed of the same images.
     """
-    digest = hashlib.sha256(images.numpy().tobytes())
-    digest.update(what.encode())
-    path = cache_folder() / f"{NETWORK}-{digest.hexdigest()[:24]}.npy"
-    if path.is_file():
-        return torch.as_tensor(np.load(path, allow_pickle=False))
-    bar = tqdm(images.split(batch_size), "features of a frozen network", unit=" batches", delay=2, leave=False)
-    with torch.inference_mode():
-        features = torch.cat([compute(part) for part in bar]).clone()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.npy")
-    np.save(unfinished, features.numpy())
-    unfinished.replace(path)
-    return features
+    stem = cache_folder() / f"{NETWORK}-{fingerprint(images, net, what)}"
+    bar = {"desc": "features of a frozen network", "delay": 2, "leave": False}
+    with torch.no_grad():
+        return kept_rows(stem, images, compute, batch_size, seed, **bar).clone()
 
 
 class OnPixels(nn.Module):
@@ -96,11 +92,8 @@ class OnPixels(nn.Module):
 
 
 def kept_maps(images: Tensor) -> FrozenMaps:
-    """Returns maps of two depths of the network, of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".maps.lock"):  # runs beside each other want the same file
-        return frozen_maps(images, NamedLayers(OnPixels(network()), LAYERS), folder)
+    """Gives maps of two depths of the network, of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    return frozen_maps(images, NamedLayers(OnPixels(network()), LAYERS), cache_folder())
 
 
 def cache_folder() -> Path:

@@ -1,5 +1,7 @@
 """Adapter: the whole method for upstream's framework wrappers."""
 
+import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,16 +120,37 @@ class DMSRL(BaseAdapter):
 
 
 def tell_length(progress: TrainingProgress, framework: Any) -> None:
-    """Tells the ramps how many steps upstream's framework wrapper is going to take, where the user has not."""
-    if not progress.is_given and hasattr(framework, "get_training_length"):
-        progress.set_total_steps(framework.get_training_length()[1])
+    """Tells the ramps how many steps a framework wrapper is going to take, where the user has not.
+
+    Warns where neither of them knows.
+    """
+    if not hasattr(framework, "get_training_length"):
+        return
+    length = training_length(framework)
+    if length is not None:
+        progress.propose_total_steps(length)
+    elif not progress.is_given:
+        warnings.warn(
+            f"the length of the run is not known, so that warm-ups take {int(progress.total_steps):,} steps: pass "
+            "total_steps=... to dmsrl_components",
+            stacklevel=2,
+        )
+
+
+def training_length(framework: Any) -> int | None:
+    """Returns how many steps a framework wrapper is going to take, at least 1; None where it cannot tell."""
+    try:
+        steps = framework.get_training_length()[1]
+    except TypeError:  # upstream's multiplies what Ignite does not know, for one with a data set of unknown length
+        return None
+    return max(int(steps), 1) if steps is not None and math.isfinite(steps) and steps >= 0 else None
 
 
 def check_lengths(framework: Any) -> None:
     """Raises `ValueError` where the processes of a group are not to take the same number of steps: some would wait for
     the others for ever."""
     if is_shared() and hasattr(framework, "get_training_length"):
-        mine = torch.tensor([framework.get_training_length()[1]], device=framework.device)
+        mine = torch.tensor([training_length(framework) or -1], device=framework.device)
         lengths = of_all_processes(mine).tolist()
         if len(set(lengths)) > 1:
             raise ValueError(f"all processes must take the same number of steps, got {lengths}; see docs/robustness.md")

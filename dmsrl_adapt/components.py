@@ -10,6 +10,8 @@ from .parts import Sizes
 from .recipe import Recipe, described, get_recipe
 from .training import TrainingProgress
 
+ATTRIBUTE = "recipe"  # of a module that `dmsrl_components` made
+
 
 @dataclass(frozen=True)
 class Components:
@@ -59,7 +61,7 @@ def dmsrl_components(
     models = recipe.models(sizes)
     misc = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps), **recipe.misc(sizes)}
     for module in (*models.values(), *misc.values()):
-        module.recipe = recipe
+        setattr(module, ATTRIBUTE, recipe)
     return Components(models, misc, recipe)
 
 
@@ -69,7 +71,8 @@ def carried_recipe(modules: Iterable[object]) -> Recipe | None:
     Raises `ValueError` where they were made for two.
     """
     inside = (part for module in modules if isinstance(module, nn.Module) for part in module.modules())
-    found = [part.recipe for part in inside if isinstance(getattr(part, "recipe", None), Recipe)]
+    carried = (getattr(part, ATTRIBUTE, None) for part in inside)
+    found = [recipe for recipe in carried if isinstance(recipe, Recipe)]
     for recipe in found:
         if recipe != found[0]:
             raise ValueError(f"all modules must be of one recipe, got {described(found[0])} and {described(recipe)}")

@@ -32,3 +32,20 @@ def of_all_processes(tensor: Tensor) -> Tensor:
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
+
+
+def rows_of_all_processes(rows: Tensor) -> tuple[Tensor, slice]:
+    """Returns the rows of all processes, one process after the other, and where this process's own are among them.
+
+    Args:
+        rows: shape (N, ...); N may differ between processes, the rest of the shape may not.
+    """
+    if not is_shared():
+        return rows, slice(len(rows))
+    sizes = of_all_processes(torch.tensor([len(rows)], device=rows.device)).tolist()
+    padded = rows.new_zeros(max(sizes), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = of_all_processes(padded).view(len(sizes), *padded.shape)
+    start = sum(sizes[: dist.get_rank()])
+    kept = [part[:size] for part, size in zip(parts, sizes, strict=True)]
+    return torch.cat(kept), slice(start, start + len(rows))

@@ -33,10 +33,8 @@ Kind = str | type[Part]
 class Recipe(tuple[Part, ...]):
     """A method as a tuple of parts. Their hooks run, and their losses are added, in this order.
 
-    Make a variant by `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
-
-    Args:
-        *parts: at most one of a kind, each after those whose results it reads.
+    `Recipe(part, another_part, ...)` takes at most one part of a kind, each after those whose results it reads. Make a
+    variant by `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
 
     Raises:
         TypeError: something that is not a part.
@@ -86,8 +84,11 @@ class Recipe(tuple[Part, ...]):
         Raises `ValueError` for a kind that it does not have, `TypeError` for a setting that the part does not have.
         """
         name = self._known(kind.kind if isinstance(kind, Part) else kind)
-        new = kind if isinstance(kind, Part) else self.get(name)
-        return Recipe(*(replace_fields(new, **settings) if part.kind == name else part for part in self))
+
+        def changed(part: Part) -> Part:
+            return replace_fields(kind if isinstance(kind, Part) else part, **settings)
+
+        return Recipe(*(changed(part) if part.kind == name else part for part in self))
 
     def ablated(self, kind: Kind) -> "Recipe":
         """Returns the recipe for an ablation: without that part, or with weight 0 where its modules draw random numbers

@@ -1,4 +1,4 @@
-"""Formulas of the site as pictures made at build, so that a page needs neither a script nor a font to show them."""
+"""Draws formulas as SVG when the site is built, so that pages need no script or font for them."""
 
 import html
 import re
@@ -6,24 +6,24 @@ import re
 import ziamath
 
 SIZE = 18  # px, beside text of 16 px
-# what pymdownx.arithmatex makes of $$ ... $$ and of $ ... $
+# output of pymdownx.arithmatex for $$ ... $$ and $ ... $
 BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
 INLINE = re.compile(r'<span class="arithmatex">\s*\\\((.*?)\\\)\s*</span>', re.DOTALL)
 
-ziamath.config.svg2 = False  # paths in place of references by id, which two formulas of a page would share
+ziamath.config.svg2 = False  # plain paths; references by id would clash between formulas on a page
 
 
 def on_page_content(content: str, **_: object) -> str:
-    """Returns the HTML of a page with its formulas drawn. MkDocs calls this for every page."""
+    """Returns the HTML of a page with formulas as SVG. MkDocs calls this for every page."""
     content = BLOCK.sub(lambda found: f'<div class="formula">{as_svg(html.unescape(found[1]))}</div>', content)
     return INLINE.sub(lambda found: as_svg(html.unescape(found[1]), inline=True), content)
 
 
 def as_svg(tex: str, inline: bool = False) -> str:
-    """Returns the picture of a formula as an SVG element, which says the formula to screen readers.
+    """Returns a formula as an SVG element, with its TeX as label for screen readers.
 
     Raises:
-        ValueError: the formula has a command that is not known.
+        ValueError: the formula has an unknown command.
     """
     tex = " ".join(tex.split())
     drawn = ziamath.Latex(tex, size=SIZE, color="currentColor", inline=inline)

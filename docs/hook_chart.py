@@ -1,4 +1,4 @@
-"""Draws one hook as SVG: the modules that it uses, what it takes, what it leaves, its losses."""
+"""Draws one hook as SVG: the modules that it uses, the keys that it reads and writes, and its losses."""
 
 from docs.drawing import CHARACTER, ROW, Drawing, HookBox, look_of
 from docs.step import Call, arrows, modules
@@ -8,7 +8,7 @@ END, EDGE = 76, 8
 
 
 def draw_hook(name: str, call: Call) -> str:
-    """Returns the picture of a hook."""
+    """Returns the chart of a hook."""
     taken = [arrow.key for arrow in arrows([(name, call)])]
     left = [*call.written, *call.losses]
     box = HookBox(name, modules([(name, call)])[0], call.updated)
@@ -28,16 +28,16 @@ def draw_hook(name: str, call: Call) -> str:
     if left:
         draw_end(drawing, x + length(left), height, "after")
         x += length(left) + END
-    told = f"{name} reads {', '.join(taken) or 'no key'} and leaves {', '.join(left) or 'none'}"
+    told = f"{name} reads {', '.join(taken) or 'no key'} and writes {', '.join(left) or 'none'}"
     return drawing.svg(x + EDGE, height + 2 * EDGE, told)
 
 
 def length(keys: list[str]) -> float:
-    """Returns how long arrows have to be to hold the names of keys."""
+    """Returns the length that arrows need for the names of these keys."""
     return 36 + CHARACTER * max(map(len, keys))
 
 
 def draw_end(drawing: Drawing, x: float, height: float, text: str) -> None:
-    """Draws what is before a hook, or after it."""
+    """Draws the box for the hooks before or after."""
     drawing.box(x, EDGE, (END, height), "end")
     drawing.text(x + END / 2, EDGE + height / 2, text, "name")

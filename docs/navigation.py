@@ -1,17 +1,17 @@
-"""The order of the site: its groups, the pages written by hand in each, and their titles there."""
+"""Navigation of the site: groups, and the written pages in each, with their titles."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# page of the site, by its file in the repository; those of docs/ have their own names
+# file in the repository -> page of the site; files of docs/ keep their names
 WRITTEN = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "benchmarks/README.md": "benchmarks/README.md",
 } | {f"docs/{path.name}": path.name for path in sorted((ROOT / "docs").glob("*.md"))}
-# page: title, where it is not the page's own; pages of docs/ that no group names are guides
+# page -> title; an empty title stands for the page's first heading. Pages of docs/ that no group names are guides
 GROUPS: dict[str, dict[str, str]] = {
     "Start": {
         "index.md": "Overview",
@@ -25,7 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "pseudo_labels.md": "",
         "backbones.md": "Backbones",
         "hosts.md": "",
-        "own_hook.md": "",
+        "own_part.md": "",
     },
     "Results": {
         "results.md": "",
@@ -38,7 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Returns the title of every page by hand by its group, in the order of the navigation."""
+    """Returns the titles of all written pages by group, in the order of the navigation."""
     named = {page for pages in GROUPS.values() for page in pages}
     others = dict.fromkeys((page for page in WRITTEN.values() if page not in named), "")
     return {group: pages | (others if group == "Guides" else {}) for group, pages in GROUPS.items()}
@@ -53,8 +53,8 @@ def summary(made: dict[str, str], rooms: Iterable[tuple[str, list[tuple[str, str
     """Returns the navigation as a nested list.
 
     Args:
-        made: text of the pages that are not written by hand.
-        rooms: the reference: title of each room, with name and page of what is in it.
+        made: text of the generated pages.
+        rooms: the reference: title of each section, with the name and page of each entry.
     """
     written = {page: (ROOT / path).read_text() for path, page in WRITTEN.items()}
     lines = []

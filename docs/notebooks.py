@@ -1,4 +1,4 @@
-"""Makes a notebook of every example script that one process runs: `python -m docs.notebooks`."""
+"""Makes a notebook of every example script that runs in one process: `python -m docs.notebooks`."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ def scripts() -> list[Path]:
 
 
 def notebook_path(script: Path) -> Path:
-    """Where the notebook of a script lies."""
+    """Returns the path of the notebook of a script."""
     return EXAMPLES / "notebooks" / f"{script.stem}.ipynb"
 
 
 def as_notebook(script: str) -> str:
-    """Returns the notebook of a script: its docstring as text, its length as it is without an argument, its code."""
+    """Returns the notebook of a script: its docstring as text, and its code with the default length of the run."""
     _, docstring, code = re.split(r'^"""(.*?)"""\n', script, maxsplit=1, flags=re.DOTALL)
     told = [line for line in docstring.splitlines() if not line.lstrip().startswith("python examples/")]
     code = ARGUMENT.sub(r"\1", code)
@@ -29,7 +29,7 @@ def as_notebook(script: str) -> str:
         code = code.replace("import sys\n", "", 1)
     text = "\n".join(f"# {line}".rstrip() for line in "\n".join(told).strip().splitlines())
     notebook = jupytext.reads(f"{text}\n\n{code.lstrip()}", fmt="py:light")
-    for number, cell in enumerate(notebook.cells):  # the library's are random
+    for number, cell in enumerate(notebook.cells):  # the default ids are random
         cell["id"] = f"cell-{number}"
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return str(jupytext.writes(notebook, fmt="ipynb")) + "\n"

@@ -1,5 +1,4 @@
-"""Makes the pages of the site: one for every public name, with a picture of what it does, and those that are written by
-hand, README among them, each with the pictures that it shows."""
+"""Generates the pages of the site: the written pages with their images, README among them, and the reference."""
 
 import re
 import sys
@@ -23,9 +22,9 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:]+)\)")
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)#:]+)\)")
 STEP = """# One training step
 
-A step of the default recipe, drawn by running it. Boxes are hooks in the order in which they run, with the modules that
-they use; a dashed module is one whose buffers the hook updates. Thin arrows are keys of the context, blue for the
-source, orange for the target; thick arrows are losses.
+One training step of the default recipe, recorded by running it. Boxes are hooks, in the order in which they run, with
+the modules that they use. A dashed module is one whose buffers the hook updates. Thin arrows are context keys, blue for
+the source and orange for the target. Thick arrows are losses.
 
 """
 
@@ -37,14 +36,14 @@ def write(page: str, text: str) -> None:
 
 
 def copy_written_page(source: str, page: str) -> None:
-    """Copies a page of the repository with the pictures that it shows; links into docs/ and out of it lead to pages."""
+    """Copies a page of the repository with its images, and changes links between files to links between pages."""
     text, folder = (ROOT / source).read_text(), (ROOT / source).parent
     for linked in [*PICTURE.findall(text), *(linked for _, linked in LINK.findall(text))]:
         path = (folder / linked).resolve()
         if path.suffix == ".png":
             with mkdocs_gen_files.open(str(path.relative_to(ROOT)), "wb") as picture:
                 picture.write(path.read_bytes())
-    # what is no page is named, not linked
+    # links to files that are not pages become plain text
     text = LINK.sub(lambda found: found[0] if is_page(folder, found[2]) else found[1], text)
     text = text.replace("](docs/", "](") if "/" not in source else text.replace("](../docs/", "](../")
     text = text.replace("](../", "](") if source.startswith("docs/") else text
@@ -52,20 +51,20 @@ def copy_written_page(source: str, page: str) -> None:
 
 
 def is_page(folder: Path, linked: str) -> bool:
-    """Whether the site has what a page in a folder links to: pictures, pages by hand, those made of public names."""
+    """Whether a link of a page in this folder leads to an image or page of the site."""
     path = (folder / linked).resolve()
     is_by_hand = path.parent == ROOT / "docs" or str(path.relative_to(ROOT)) in WRITTEN
     return path.suffix == ".png" or (path.suffix == ".md" and (is_by_hand or not path.exists()))
 
 
 def write_reference() -> None:
-    """Writes the page of every public name, with its picture and its place in a step."""
+    """Writes the page of every public name, with its picture and its chart."""
     running = running_hooks()
     for one in (name for names in reference.rooms().values() for name in names):
         chart = draw_hook(one.name, running[one.name]) if one.name in running else ""
         text = reference.page(one, one.name in PICTURES, chart)
         if one.name in WHOLE_STEP:
-            text += "\nThe flow of data in it: [One training step](../../step.md).\n"
+            text += "\nIts data flow: [One training step](../../step.md).\n"
         write(one.page, text)
         if one.name in PICTURES:
             write_picture(one.name, one.page.replace(".md", ".png"))
@@ -73,7 +72,7 @@ def write_reference() -> None:
 
 
 def write_picture(layer: str, page: str) -> None:
-    """Writes the picture of a layer."""
+    """Writes the picture of a name."""
     with tempfile.TemporaryDirectory() as folder, mkdocs_gen_files.open(page, "wb") as file:
         file.write(draw(layer, Path(folder) / "picture.png").read_bytes())
 

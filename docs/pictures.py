@@ -1,4 +1,4 @@
-"""Pictures of the reference: what each layer makes of its inputs, drawn by running the layer itself."""
+"""Plots of the reference, computed by running the losses, labelers and other modules themselves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,22 +31,22 @@ SOURCE, TARGET = COLOURS[:2]
 
 
 def on_circle(degrees: Tensor) -> Tensor:
-    """Unit vectors of angles, shape (N, 2)."""
+    """Returns unit vectors for angles, shape (N, 2)."""
     return torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin()], 1)
 
 
-def two_classes(share: Tensor) -> Tensor:
-    """Probabilities of two classes, shape (N, 2), of that of the first."""
-    return torch.stack([share, 1 - share], 1)
+def two_classes(first: Tensor) -> Tensor:
+    """Returns probabilities of two classes, shape (N, 2), from the probability of the first."""
+    return torch.stack([first, 1 - first], 1)
 
 
 def curve(axes: Axes, xs: Tensor, values: list[Tensor] | Tensor, label: str | None = None) -> None:
-    """Draws values over xs."""
+    """Plots values over xs."""
     axes.plot(xs.numpy(), torch.stack(list(values)).detach().numpy(), label=label, lw=2)
 
 
 def name(axes: Axes, x: str, y: str, title: str) -> None:
-    """Writes what is shown."""
+    """Sets labels and title of a plot."""
     axes.set(xlabel=x, ylabel=y)
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
@@ -64,11 +64,11 @@ def cosine_margin_loss(axes: Axes) -> None:
         curve(axes, degrees, values, f"s = {scale:g}, m = {margin:g}")
     axes.axvline(45, color="grey", ls=":", lw=1)
     axes.set(xlim=(0, 100), ylim=(0, 8))
-    name(axes, "angle to the own prototype, degrees; the other is at 90", "loss, nats", "dotted: both are equally near")
+    name(axes, "degrees to the class prototype; the other is at 90", "loss, nats", "dotted: equal angles to both")
 
 
 def margin_metric_loss(axes: Axes) -> None:
-    """The loss of one class's feature over its distance to the centre, and of the centres over theirs."""
+    """The loss of a feature over its distance to the class centre, and of two centres over their distance."""
     distance = torch.linspace(0, 20, POINTS)
     pulled, spread = [], []
     for one in distance:
@@ -80,29 +80,29 @@ def margin_metric_loss(axes: Axes) -> None:
     curve(axes, distance, pulled, "feature to its centre")
     curve(axes, distance, spread, "centre to centre, M = 100")
     axes.set_ylim(0, 120)
-    name(axes, "distance, units of the feature", "loss, squared units", "M is tied to the scale of the feature")
+    name(axes, "distance, units of the feature", "loss, squared units", "M depends on the scale of the features")
 
 
 def class_balance(axes: Axes) -> None:
-    """How much a class counts over the share that the target seems to hold of it."""
-    share = torch.linspace(0, 0.5, POINTS)
-    values = [losses.class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in share]
-    curve(axes, share, values)
+    """Weight of a class over its frequency in the target."""
+    frequency = torch.linspace(0, 0.5, POINTS)
+    values = [losses.class_balance(torch.tensor([[0.25, 0.75], [one, 1 - one]]))[0] for one in frequency]
+    curve(axes, frequency, values)
     axes.axvline(0.25, color="grey", ls=":", lw=1)
-    name(axes, "share of the class in the target; in the source 0.25", "factor on its memberships", "conditional form")
+    name(axes, "frequency of the class in the target; 0.25 in the source", "weight of the class", "conditional form")
 
 
 def domain_cross_entropy(axes: Axes) -> None:
-    """The loss over the log odds that the critic gives, for a sample of each domain."""
+    """The loss over the log odds of the critic, for a sample of each domain."""
     odds = torch.linspace(-6, 6, POINTS)
     for domain in (0, 1):
         values = [losses.domain_cross_entropy(one.view(1), torch.tensor([domain])) for one in odds]
         curve(axes, odds, values, f"sample of domain {domain}")
-    name(axes, "log odds of domain 1", "loss, nats", "log 2 where nothing is known")
+    name(axes, "log odds of domain 1", "loss, nats", "log 2 at even odds")
 
 
 def class_domain_cross_entropy(axes: Axes) -> None:
-    """The loss of a critic that knows nothing over how many samples of a class there are."""
+    """The loss of a critic with even odds, over the number of samples of a class."""
     mass = torch.linspace(0, 8, POINTS)
     for source in (0.0, 1.0, 8.0):
         # one row of each domain stands for as many samples as its mass
@@ -112,7 +112,7 @@ def class_domain_cross_entropy(axes: Axes) -> None:
         ]
         curve(axes, mass, values, f"in the source {source:g}")
     axes.axhline(float(torch.tensor(2.0).log()), color="grey", ls=":", lw=1)
-    name(axes, "samples of the class in the target", "loss of a blind critic, nats", "dotted: log 2")
+    name(axes, "samples of the class in the target", "loss of a critic with even odds, nats", "dotted: log 2")
 
 
 def club_loss(axes: Axes) -> None:
@@ -133,43 +133,43 @@ def club_loss(axes: Axes) -> None:
     curve(axes, correlations, bounds, "CLUBLoss, estimator trained")
     curve(axes, correlations, correlations**2 / (1 - correlations**2), "r² / (1 - r²)")
     curve(axes, correlations, -0.5 * torch.log(1 - correlations**2), "mutual information")
-    name(axes, "correlation r of two Gaussian values", "nats", "an upper bound, for a fitting estimator")
+    name(axes, "correlation r of two Gaussian values", "nats", "an upper bound if the estimator fits")
 
 
-def confusion_loss(axes: Axes) -> None:
-    """The loss over how far two groups of samples are apart, for several temperatures."""
+def minimum_class_confusion_loss(axes: Axes) -> None:
+    """The loss over the difference between the logits of two samples, for several temperatures."""
     gap = torch.linspace(0, 12, POINTS)
     for temperature in (1.0, 2.5, 4.0):
         loss = losses.MinimumClassConfusionLoss(T=temperature)
         values = [loss(torch.tensor([[1.0, 0.0], [0.0, 1.0]]) * one) for one in gap]
         curve(axes, gap, values, f"T = {temperature:g}")
-    name(axes, "difference of the two logits, in opposite directions for two samples", "loss", "0.5: nothing is known")
+    name(axes, "difference of the two logits, of opposite sign for two samples", "loss", "0.5 for uniform predictions")
 
 
 def consistency_loss(axes: Axes) -> None:
-    """The loss over the second view's probability, for several of the first."""
+    """The loss over the prediction for the augmented image, for several predictions for the image itself."""
     p = torch.linspace(0.01, 0.99, POINTS)
     for q in (0.5, 0.8, 0.99):
         first = two_classes(torch.tensor([q]))
         values = [losses.consistency_loss(two_classes(one.view(1)).log(), first) for one in p]
-        curve(axes, p, values, f"first view {q:g}")
+        curve(axes, p, values, f"original image: {q:g}")
     name(
         axes,
-        "second view: probability of the same class",
+        "augmented image: probability of the same class",
         "loss, nats",
-        "followed as far as the first view is sure",
+        "cross entropy, weighted by the confidence on the original image",
     )
 
 
 def labelled_cross_entropy(axes: Axes) -> None:
-    """The loss over the probability of the own class, with and without smoothing."""
+    """The loss over the probability of the true class, with and without label smoothing."""
     p = torch.linspace(0.01, 0.999, POINTS)
     for smoothing in (0.0, 0.05, 0.2):
         values = [
             losses.labelled_cross_entropy(two_classes(one.view(1)).log(), torch.tensor([0]), smoothing) for one in p
         ]
         curve(axes, p, values, f"smoothing {smoothing:g}")
-    name(axes, "probability of the own class of two", "loss, nats", "smoothed labels ask for no certainty")
+    name(axes, "probability of the true class of two", "loss, nats", "smoothing moves the minimum below 1")
 
 
 def certainty(axes: Axes) -> None:
@@ -185,11 +185,11 @@ def known_classes(axes: Axes) -> None:
     for least in (0.0, 0.2, 0.5):
         curve(axes, p, losses.known_classes(two_classes(p), least).float(), f"least certainty {least:g}")
     axes.set_yticks([-1, 0, 1], ["unknown", "0", "1"])
-    name(axes, "probability of class 0", "class", "the doubtful are unknown")
+    name(axes, "probability of class 0", "class", "uncertain samples are unknown")
 
 
 def warm_up(axes: Axes) -> None:
-    """Factor over the training progress, for every warm-up."""
+    """Factor over the training progress, for each warm-up."""
     progress = torch.linspace(0, 1, POINTS)
     for one in training.WarmUp:
         curve(axes, progress, torch.tensor([one(float(p)) for p in progress]), one.value)
@@ -197,7 +197,7 @@ def warm_up(axes: Axes) -> None:
 
 
 def prototype_labeler(axes: Axes) -> None:
-    """Labels and trust over the plane, and what is rejected."""
+    """Labels, their confidence and the rejected region in a plane."""
     torch.manual_seed(0)
     labeler = labelers.PrototypeLabeler(3, 2, 600, metric="l2")
     centers = torch.tensor([[0.0, 1.0], [-1.0, -0.6], [1.0, -0.6]])
@@ -209,16 +209,16 @@ def prototype_labeler(axes: Axes) -> None:
     grid = torch.cartesian_prod(side, side)
     found = labeler(grid)
     colours = torch.tensor([matplotlib.colors.to_rgb(colour) for colour in COLOURS[:3]])
-    shares = found.weights[:, None].clamp(0, 1)
-    shown = 1 - shares + shares * colours[found.labels.clamp(min=0)]
+    confidence = found.weights[:, None].clamp(0, 1)
+    shown = 1 - confidence + confidence * colours[found.labels.clamp(min=0)]
     shown = shown.view(160, 160, 3).transpose(0, 1).numpy()
     axes.imshow(shown, origin="lower", extent=(-2.2, 2.2, -2.2, 2.2))
     axes.scatter(*samples[300:].T.numpy(), s=4, color="black", alpha=0.5)
-    name(axes, "feature 1", "feature 2", "colour: label, faint: little trust, white: rejected (threshold 0.5)")
+    name(axes, "feature 1", "feature 2", "colour: label; pale: low confidence; white: rejected (threshold 0.5)")
 
 
 def random_images(axes: Axes, layer: nn.Module) -> None:
-    """Digits and a photograph, each in some random looks."""
+    """Digits and a photograph, augmented several times."""
     torch.manual_seed(0)
     digits = torch.as_tensor(load_digits().images[3:6]).float() / 8 - 1
     digits = interpolate(digits[:, None].expand(-1, 3, -1, -1), 64, mode="bilinear")
@@ -228,11 +228,11 @@ def random_images(axes: Axes, layer: nn.Module) -> None:
     tiles = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     axes.imshow(((tiles + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy())
     axes.axis("off")
-    axes.set_title("first row: as they are; each other row: another draw", fontsize=10)
+    axes.set_title("first row: originals; other rows: random draws", fontsize=10)
 
 
 def local_windows(axes: Axes) -> None:
-    """Where the windows of an image are."""
+    """Positions of the local windows in an image."""
     cells = torch.cartesian_prod(torch.arange(7.0), torch.arange(7.0)).T.view(1, 2, 7, 7)
     corners = corner_windows(cells, CORNER_SHARE)
     for colour, corner in zip(COLOURS, CORNERS, strict=True):
@@ -244,16 +244,14 @@ def local_windows(axes: Axes) -> None:
         axes.add_patch(Rectangle(place, LANDMARK_SHARE, LANDMARK_SHARE, fill=True, fc="#0000000a", ec="grey", ls=":"))
         axes.annotate(landmark, (x, y), ha="center", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
-    name(
-        axes, "share of the width", "share of the height", "colour: four corners; dotted: landmarks of an aligned face"
-    )
+    name(axes, "fraction of width", "fraction of height", "colour: four corners; dotted: landmarks of an aligned face")
 
 
 PICTURES: dict[str, Callable[[Axes], None]] = {
     "AdversarialMILoss": class_balance,
     "CLUBLoss": club_loss,
     "ClassBalance": class_balance,
-    "MinimumClassConfusionLoss": confusion_loss,
+    "MinimumClassConfusionLoss": minimum_class_confusion_loss,
     "CosineMarginLoss": cosine_margin_loss,
     "LocalWindows": local_windows,
     "MarginMetricLoss": margin_metric_loss,
@@ -271,10 +269,10 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
 }
 
 
-def draw(layer: str, path: Path) -> Path:
-    """Draws the picture of a layer, and gives its path."""
+def draw(public_name: str, path: Path) -> Path:
+    """Draws the picture of a name and returns its path."""
     figure, axes = plt.subplots(figsize=(6, 4))
-    PICTURES[layer](axes)
+    PICTURES[public_name](axes)
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
     return path

@@ -1,4 +1,4 @@
-"""The reference: a page for every public name, by room."""
+"""The reference: a page for every public name, in one section per subpackage."""
 
 import inspect
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-# a room a line: its title, and the module whose `__all__` says what is in it
+# sections: title, and the module whose `__all__` lists the names
 ROOMS = (
     ("The whole method", "dmsrl_adapt"),
     ("Parts", "dmsrl_adapt.parts"),
@@ -21,14 +21,14 @@ ROOMS = (
 
 @dataclass(frozen=True)
 class Name:
-    """A public name, and the module by which it is public."""
+    """A public name and the module that exports it."""
 
     name: str
     module: str
 
     @property
     def value(self) -> Any:
-        """What it names."""
+        """The object of that name."""
         return getattr(import_module(self.module), self.name)
 
     @property
@@ -38,7 +38,7 @@ class Name:
 
     @property
     def path(self) -> str:
-        """Its full name where it is defined, as a function of the same name as its file would be taken for the file."""
+        """Full name in the module that defines it, since a function named like its file would be taken for the file."""
         home = getattr(self.value, "__module__", self.module)
         return f"{home if hasattr(import_module(home), self.name) else self.module}.{self.name}"
 
@@ -51,8 +51,8 @@ class Name:
 
 @cache
 def rooms() -> dict[str, list[Name]]:
-    """Returns the names of every room: classes first, then functions. What the top of the package takes from a room is
-    in that room alone."""
+    """Returns the names in each section, classes before functions. Names that the package exports at its top from a
+    subpackage are listed under the subpackage only."""
     found: dict[str, list[Name]] = {}
     for title, module in ROOMS:
         elsewhere = {
@@ -65,7 +65,7 @@ def rooms() -> dict[str, list[Name]]:
 
 
 def index() -> str:
-    """Returns the page that lists all names, a table a room."""
+    """Returns the page that lists all names, in one table per section."""
     lines = ["# All names", ""]
     about = {title: inspect.getdoc(import_module(module)) or "" for title, module in ROOMS}
     for title, names in rooms().items():
@@ -76,12 +76,11 @@ def index() -> str:
 
 
 def page(name: Name, has_picture: bool, chart: str) -> str:
-    """Returns the page of a name: its docstring, its picture where there is one, and its chart where that is not
-    empty."""
+    """Returns the page of a name: its docstring, its picture if it has one, and its chart if that is not empty."""
     # the name itself is the page's heading
     parts = [f"::: {name.path}\n    options:\n      heading_level: 1"]
     if has_picture:
-        parts.append(f"## Drawn by running it\n\n![{name.name}, drawn by running it]({name.name}.png)")
+        parts.append(f"## Plot\n\n![Plot of {name.name}]({name.name}.png)")
     if chart:
-        parts.append(f"## In a running step\n\n{chart}\n\nAll hooks together: [One training step](../../step.md).")
+        parts.append(f"## Inputs and outputs\n\n{chart}\n\nAll hooks together: [One training step](../../step.md).")
     return "\n\n".join(parts) + "\n"

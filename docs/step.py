@@ -1,4 +1,4 @@
-"""The flow of data through one training step: what the hooks of a running step read and write."""
+"""Data flow of one training step: what each hook reads and writes, recorded by running the step."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ CLASSES, IMAGES, SIDE = 3, 8, 32
 
 @dataclass
 class Call:
-    """What a hook did: keys read and written, losses made, modules whose buffers it wrote to, hooks it called."""
+    """Record of a call of a hook: keys read and written, losses, modules with updated buffers, hooks that it called."""
 
     hook: BaseHook
     read: list[str] = field(default_factory=list)
@@ -29,19 +29,19 @@ class Call:
     inner: list["Call"] = field(default_factory=list)
 
     def every(self) -> Iterator["Call"]:
-        """Returns the call and all below it."""
+        """Returns the call and all calls inside it."""
         yield self
         for call in self.inner:
             yield from call.every()
 
     def all_read(self) -> list[str]:
-        """Keys that the hook took from outside."""
+        """Keys that the hook reads and does not write itself."""
         made = {key for call in self.every() for key in call.written if call is not self}
         return list(dict.fromkeys(key for call in self.every() for key in call.read if key not in made))
 
 
 class Noting(dict[str, Any]):
-    """A context that notes which keys are asked for."""
+    """A context that records which keys are read."""
 
     def __init__(self, context: dict[str, Any], read: list[str]) -> None:
         super().__init__(context)
@@ -61,7 +61,7 @@ class Noting(dict[str, Any]):
 
 @contextmanager
 def noted(root: Call) -> Iterator[None]:
-    """Notes every call of a hook below the root."""
+    """Records all calls of hooks, as calls inside the root."""
     usual, usual_keys, calls = BaseHook.__call__, common_functions.map_keys, [root]
 
     def call(self: BaseHook, inputs: dict[str, Any], losses: dict[str, Any] | None = None) -> Any:
@@ -78,7 +78,7 @@ def noted(root: Call) -> Iterator[None]:
         now.updated = [key for key, times in times_written(inputs).items() if times != before[key]]
         return result
 
-    # upstream's __call__ passes to `call` what this gives
+    # upstream's __call__ passes the result of this function to `call`
     common_functions.map_keys = lambda context, names: Noting(usual_keys(context, names), calls[-1].read)
     BaseHook.__call__ = call
     try:
@@ -88,7 +88,7 @@ def noted(root: Call) -> Iterator[None]:
 
 
 def times_written(context: dict[str, Any]) -> dict[str, list[int]]:
-    """Returns for the modules in a context how often each of their buffers was written to."""
+    """Returns the write counts of all buffers, for each module in a context."""
     modules = {key: module for key, module in context.items() if isinstance(module, nn.Module)}
     return {key: [one._version for one in module.buffers()] for key, module in modules.items()}
 
@@ -96,10 +96,12 @@ def times_written(context: dict[str, Any]) -> dict[str, list[int]]:
 def training_step(
     recipe: Recipe = DEFAULT, pre: Sequence[BaseHook] = (), **more: torch.Tensor
 ) -> list[tuple[str, Call]]:
-    """Runs one step of a recipe on noise, with more in the batch where that is given; gives its hooks by name, in the
-    order in which they ran, without those that left nothing, as there was nothing for them to do."""
+    """Runs one step of a recipe on random images, and returns its hooks by name, in the order in which they ran.
+
+    Hooks that write nothing, have no loss and update no module are left out. `more` is added to the batch.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # some images in another style, as in nearly every step
+        torch.manual_seed(0)  # with this seed some images are augmented, as in nearly every step
         G = MultiLevelBackbone("resnet10t", local=None)
         parts = dmsrl_components(G.feature_dim, CLASSES, IMAGES, recipe, total_steps=2)
         models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES), **parts.models}
@@ -115,7 +117,7 @@ def training_step(
 
 
 def name_of(hook: BaseHook) -> str:
-    """Returns the class of a hook, for a warm-up with that of the hook inside."""
+    """Returns the class name of a hook; for a warm-up, also that of the hook inside."""
     inner = getattr(hook, "hook", None)
     name = type(hook).__name__
     return f"{name}: {type(inner).__name__}" if name == "WarmUpHook" else name
@@ -123,7 +125,7 @@ def name_of(hook: BaseHook) -> str:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A key on its way from the hook that wrote it, -1 for the batch, to one that reads it; both by their place."""
+    """A key between the hook that writes it and one that reads it, both by their position; -1 is the batch."""
 
     start: int
     end: int
@@ -131,7 +133,7 @@ class Arrow:
 
 
 def arrows(calls: list[tuple[str, Call]]) -> list[Arrow]:
-    """Returns what each hook of a step takes from the batch and from the hooks before it."""
+    """Returns the keys that each hook reads from the batch and from earlier hooks."""
     found: list[Arrow] = []
     maker: dict[str, int] = {}
     for place, (_, call) in enumerate(calls):
@@ -141,13 +143,13 @@ def arrows(calls: list[tuple[str, Call]]) -> list[Arrow]:
 
 
 def modules(calls: list[tuple[str, Call]]) -> list[list[str]]:
-    """Returns the modules that each hook of a step uses."""
+    """Returns the modules that each hook uses."""
     taken = {(arrow.end, arrow.key) for arrow in arrows(calls)}
     return [[key for key in call.all_read() if (at, key) not in taken] for at, (_, call) in enumerate(calls)]
 
 
 def running_hooks() -> dict[str, Call]:
-    """Returns a call of every hook that runs in a step of the default recipe or of one of its options, by its class."""
+    """Returns one call of every hook that runs with the default recipe or one of its options, by class name."""
     options = [*training_step(DEFAULT.replace(TwoBranchMI(weight=0.3)), [LevelFeaturesHook(["global"])])]
     options += training_step(Recipe(*DEFAULT, KnownTargetLabels()), target_labels=torch.arange(IMAGES) % CLASSES)
     every = [one for _, call in [*options, *training_step()] for one in call.every()]
@@ -155,5 +157,5 @@ def running_hooks() -> dict[str, Call]:
 
 
 def is_data(key: str) -> bool:
-    """Whether a key is of a batch or tells the progress: modules have keys of their own."""
+    """Whether a key holds data of the batch or the progress, rather than a module."""
     return key.startswith(("src_", "target_")) or key == keys.PROGRESS

@@ -1,4 +1,4 @@
-"""Draws a training step as SVG: a box a hook, an arrow a key, a thick arrow a loss."""
+"""Draws a training step as SVG: boxes for hooks, thin arrows for keys, thick arrows for losses."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ Lanes = dict[tuple[int, str], float]
 
 
 class Place(NamedTuple):
-    """Where the parts of a hook are: its top and height, and the heights of its arrows in, out and of its losses."""
+    """Position of a hook: its top and height, and the y coordinates of keys read, keys written and losses."""
 
     top: float
     height: float
@@ -22,8 +22,8 @@ class Place(NamedTuple):
 
 
 def draw_step(calls: Calls, links: Mapping[str, str] | None = None) -> str:
-    """Returns the picture of a step: its hooks one below the other, keys as lanes that go down from what wrote them to
-    what reads them, and the losses at the right. Links lead from the names of hooks to pages."""
+    """Returns the chart of a step: hooks in a column, keys as vertical lanes from the hook that writes them to those
+    that read them, and losses at the right. `links` maps names of hooks to pages."""
     flow, drawing = arrows(calls), Drawing()
     boxes = boxes_of(calls, links or {})
     places, lanes = places_of(calls, flow, boxes), lanes_of(flow)
@@ -45,12 +45,12 @@ def draw_step(calls: Calls, links: Mapping[str, str] | None = None) -> str:
             drawing.line([(box_at + width, y), (sum_at - 3, y)], "loss", head=True)
             drawing.text(box_at + width + 14, y - 10, key, "key start")
     draw_sum(drawing, sum_at, min(y for place in places for y in place.losses.values()), bottom)
-    told = f"One training step of {len(calls)} hooks: what each reads, writes and adds to the loss"
+    told = f"One training step of {len(calls)} hooks: keys read, keys written and losses"
     return drawing.svg(sum_at + 90, bottom + 60, told)
 
 
 def boxes_of(calls: Calls, links: Mapping[str, str]) -> list[HookBox]:
-    """Returns the boxes of the hooks of a step; the link of a warm-up is that of the hook inside."""
+    """Returns the boxes of the hooks. The link of a warm-up leads to the hook inside."""
     return [
         HookBox(name, used, call.updated, links.get(name.split()[-1], ""))
         for (name, call), used in zip(calls, modules(calls), strict=True)
@@ -58,7 +58,7 @@ def boxes_of(calls: Calls, links: Mapping[str, str]) -> list[HookBox]:
 
 
 def places_of(calls: Calls, flow: list[Arrow], boxes: list[HookBox]) -> list[Place]:
-    """Returns where the hooks of a step are, one below the other, each as high as its arrows and modules need."""
+    """Returns the positions of the hooks, one below the other, each as high as its arrows and modules need."""
     places: list[Place] = []
     top = float(TOP)
     for number, ((_, call), box) in enumerate(zip(calls, boxes, strict=True)):
@@ -73,12 +73,12 @@ def places_of(calls: Calls, flow: list[Arrow], boxes: list[HookBox]) -> list[Pla
 
 
 def spread(middle: float, number: int) -> list[float]:
-    """Returns heights of so many arrows around a middle."""
+    """Returns y coordinates for a number of arrows, centred on a middle."""
     return [middle + (at - (number - 1) / 2) * ROW for at in range(number)]
 
 
 def lanes_of(flow: list[Arrow]) -> Lanes:
-    """Returns where the lane is of what each hook writes, as far at the left as there is one free."""
+    """Returns the x coordinate of the lane of each key written: the leftmost free lane."""
     last = {(arrow.start, arrow.key): arrow.end for arrow in flow}
     free_after: list[int] = []
     lanes = {}
@@ -90,7 +90,7 @@ def lanes_of(flow: list[Arrow]) -> Lanes:
 
 
 def draw_lanes(drawing: Drawing, flow: list[Arrow], lanes: Lanes, places: list[Place]) -> None:
-    """Draws the lane of each key from what wrote it down to the last that reads it, and the batch at the top."""
+    """Draws the lane of each key from the hook that writes it to the last that reads it, and the batch at the top."""
     for (start, key), x in lanes.items():
         top = TOP - GAP if start < 0 else places[start].left[key]
         end = max(arrow.end for arrow in flow if (arrow.start, arrow.key) == (start, key))
@@ -101,13 +101,13 @@ def draw_lanes(drawing: Drawing, flow: list[Arrow], lanes: Lanes, places: list[P
 
 
 def draw_arrow(drawing: Drawing, points: list[tuple[float, float]], key: str) -> None:
-    """Draws the arrow of a key to a box or from it, and writes the key on it, beside the box at the right."""
+    """Draws the arrow of a key to or from a box, with the key as label beside the box."""
     drawing.line(points, look_of(key), head=True)
     drawing.label(max(x for x, _ in points) - 18 - len(key) * CHARACTER, points[0][1], key, look_of(key))
 
 
 def draw_sum(drawing: Drawing, x: float, top: float, bottom: float) -> None:
-    """Draws the bar into which all losses run, and what becomes of them."""
+    """Draws the bar that collects all losses, and the weighted sum below it."""
     drawing.line([(x, top), (x, bottom + 10)], "loss")
     drawing.box(x - 80, bottom + 10, (160, 42), "end")
     drawing.text(x, bottom + 23, "weighted sum", "name")

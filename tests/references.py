@@ -241,13 +241,14 @@ class SlowPrototypes:
     def _nearest(self, row: Tensor) -> tuple[int, float]:
         distances = {}
         for k, prototype in enumerate(self.prototypes):
-            if prototype is not None:
-                other = torch.tensor(prototype, dtype=row.dtype)
-                away = 1 - cosine(row, other) if self.metric == "cosine" else squared_distance(row, other)
-                distances[k] = max(float(away), 0.0)
+            if prototype is None:
+                return -1, 0.0
+            other = torch.tensor(prototype, dtype=row.dtype)
+            away = 1 - cosine(row, other) if self.metric == "cosine" else squared_distance(row, other)
+            distances[k] = max(float(away), 0.0)
         order = sorted(distances, key=lambda k: distances[k])
         if len(order) < 2:
-            return (order[0], 1.0) if order else (-1, 0.0)
+            return order[0], 1.0
         first, second = distances[order[0]], distances[order[1]]
         return order[0], 1 - first / second if second > 0 else 0.0
 

@@ -1,5 +1,6 @@
 import copy
 import json
+import warnings
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from pytorch_adapt.frameworks.ignite import CheckpointFnCreator, Ignite
 from pytorch_adapt.frameworks.ignite.checkpoint_utils import adapter_to_dict
 from torch.utils.data import TensorDataset
 
-from dmsrl_adapt import DMSRL, DMSRLHook, dmsrl_components
+from dmsrl_adapt import DMSRL, Checkpoints, DMSRLHook, dmsrl_components
 from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED, RECIPES
 
@@ -243,6 +244,46 @@ def test_length_that_was_given_is_left_as_it_is():
     assert adapter.misc["training_progress"]() == 0.02
 
 
+@pytest.mark.parametrize("total_steps", [None, 8])
+def test_a_loader_of_unknown_length_leaves_the_given_or_the_default_one(total_steps):
+    class Endless(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            yield from (make_batch(number) for number in range(3))
+
+    adapter, loader = make(total_steps=total_steps), torch.utils.data.DataLoader(Endless(), batch_size=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Ignite(adapter, with_pbars=False).run(dataloaders={"train": loader}, max_epochs=1)
+    told = [str(one.message) for one in caught if "the length of the run is not known" in str(one.message)]
+    assert len(told) == (total_steps is None)
+    progress = adapter.misc["training_progress"]
+    assert (progress.step, progress.total_steps) == (3, total_steps or 1000)
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_second_longer_run_goes_on_below_full_strength(is_given, tmp_path):
+    loaders = {"train": [make_batch()]}
+    first = make(total_steps=2 if is_given else None)
+    Ignite(first, checkpoint_fn=checkpoints(tmp_path), with_pbars=False).run(dataloaders=loaders, max_epochs=2)
+    second = make(total_steps=8 if is_given else None)
+    trainer = Ignite(second, checkpoint_fn=checkpoints(tmp_path), with_pbars=False)
+    trainer.run(dataloaders=loaders, max_epochs=8 if not is_given else 3, resume=str(tmp_path / "checkpoint_2.pt"))
+    assert second.misc["training_progress"].total_steps == 8
+    assert second.misc["training_progress"].step == (3 if is_given else 8)
+
+
+def test_a_checkpoint_of_another_length_that_does_not_fit_leaves_the_length(tmp_path):
+    """Half loaded, it is put back: the length too."""
+    adapter = make(total_steps=8)
+    adapter.training_step(make_batch())
+    saved = {"progress": make(total_steps=4).misc["training_progress"], "net": torch.nn.Linear(2, 2)}
+    Checkpoints(tmp_path, saved).save(1)
+    with pytest.raises(ValueError, match="'net' does not fit"):
+        Checkpoints(tmp_path, {"progress": adapter.misc["training_progress"], "net": torch.nn.Linear(3, 3)}).resume()
+    progress = adapter.misc["training_progress"]
+    assert (progress.step, progress.total_steps) == (1, 8)
+
+
 PRINT_LOSSES = """
 import json, torch
 from pytorch_adapt.containers import Misc, Models
@@ -264,3 +305,35 @@ def test_order_of_pythons_sets_does_not_count():
     printed = [json.loads(finish(process)) for process in processes]
     assert printed[0] == printed[1] == printed[2]
     assert len(printed[0]) == 8
+
+
+def test_the_short_form_is_the_long_one():
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET)
+    models = make_models()
+    adapter = DMSRL.of(models["G"], models["C"], parts, hook_kwargs={"post": []})
+    assert adapter.models.keys() == {"G", "C", *parts.models}
+    assert dict(adapter.misc) == parts.misc
+    assert adapter.training_step(make_batch())["total_loss"].keys() == {*DEFAULT.loss_weights, "total"}
+
+
+@pytest.mark.parametrize(
+    "recipe", ["published", DEFAULT.replace("margin", margin=1.9, scale=64.0), DEFAULT.without("mcc")]
+)
+def test_the_recipe_is_that_of_the_modules(recipe):
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe)
+    adapter = DMSRL(models=Models({**make_models(), **parts.models}), misc=Misc(parts.misc))
+    assert adapter.recipe == adapter.hook.recipe == parts.recipe
+    losses = adapter.training_step(make_batch())["total_loss"]
+    assert losses.keys() == {*parts.recipe.loss_weights, "total"}
+    with pytest.raises(ValueError, match="got 'default', and the modules are made for"):
+        DMSRL.of(*make_models().values(), parts, hook_kwargs={"recipe": "default"})
+
+
+@pytest.mark.parametrize("positional", [False, True])
+def test_modules_of_two_recipes_are_refused_wherever_they_are(positional):
+    ours, theirs = (dmsrl_components(DIM, CLASSES, NUM_TARGET, name) for name in ("default", "published"))
+    containers = Models({**make_models(), **theirs.models}), Misc(ours.misc)
+    with pytest.raises(ValueError, match="all modules must be of one recipe, got 'published' and 'default'"):
+        DMSRL(containers[0], None, None, containers[1]) if positional else DMSRL(
+            models=containers[0], misc=containers[1]
+        )

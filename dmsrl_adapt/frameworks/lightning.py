@@ -1,5 +1,6 @@
 """Any adapter of pytorch-adapt, ours among them, as a LightningModule for Lightning 2."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +17,17 @@ except ImportError as error:
         "dmsrl_adapt.frameworks.lightning needs Lightning: pip install 'dmsrl-adapt[lightning]'"
     ) from error
 
+from .. import keys
+from ..adapter import tell_length
+
 
 class LightningAdapter(LightningModule):
     """Trains an adapter under `lightning.Trainer`; upstream's own wrapper uses a method that is gone since Lightning 2.
 
-    Models and the modules in `misc` are moved and saved by Lightning, ramps run over the trainer's steps. Every loss is
-    logged as `total_loss/src_c_loss` and the like. Lightning counts the steps of every single optimizer, so limit a run
-    by `max_epochs` and not by `max_steps`.
+    Models and the modules in `misc` are moved and saved by Lightning. Every loss is logged as `total_loss/src_c_loss`
+    and the like. Ramps run over the trainer's batches; where it has no limit that tells their number, as with
+    `max_epochs=-1` alone, pass `total_steps` to `dmsrl_components`. Lightning's `max_steps` counts the steps of every
+    single optimizer, of which a batch takes several.
 
     Args:
         adapter: of pytorch-adapt; `attach_dmsrl` comes before.
@@ -46,6 +51,7 @@ class LightningAdapter(LightningModule):
         # upstream has a stand-in for the optimizer of a module without parameters, which Lightning would not take
         real = {key: opt for key, opt in adapter.optimizers.items() if isinstance(opt, torch.optim.Optimizer)}
         self.own_optimizers: dict[str, torch.optim.Optimizer] = real
+        self.steps_per_batch = max(len(real), 1)  # of optimizers, until the first batch tells: some step several times
         self.collected: dict[int, dict[str, list[Tensor]]] = {}
 
     def forward(self, x: Tensor, domain: int | None = None) -> dict[str, Tensor]:
@@ -57,9 +63,19 @@ class LightningAdapter(LightningModule):
         """Returns the adapter's optimizers and schedulers, so that checkpoints hold them."""
         return list(self.own_optimizers.values()), list(self.adapter.lr_schedulers.values())
 
-    def get_training_length(self) -> tuple[int, int]:
-        """Returns epochs and steps of the run, under the name by which upstream's Ignite wrapper tells them."""
-        return self.trainer.max_epochs or 0, int(self.trainer.estimated_stepping_batches)
+    def get_training_length(self) -> tuple[int, int | None]:
+        """Returns epochs and batches of the run, under the name by which upstream's Ignite wrapper tells them.
+
+        The epochs are -1 where there is no limit to them, the batches None where nothing tells their number.
+        """
+        epochs, limits = self.trainer.max_epochs, list[float]()
+        if self.trainer.max_steps != -1:
+            limits.append(math.ceil(self.trainer.max_steps / self.steps_per_batch))
+        if epochs is not None and epochs != -1:
+            self.trainer.estimated_stepping_batches  # noqa: B018, makes the loader that tells the number of batches
+            limits.append(self.trainer.num_training_batches * epochs)
+        known = [int(limit) for limit in limits if math.isfinite(limit)]
+        return -1 if epochs is None else epochs, min(known, default=None)
 
     def on_fit_start(self) -> None:
         """Tells the adapter how long the run is."""
@@ -70,9 +86,19 @@ class LightningAdapter(LightningModule):
         wrapped = self.optimizers()
         wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
         self.adapter.optimizers.update(zip(self.own_optimizers, wrapped, strict=True))
+        before = self.trainer.global_step
         losses = self.adapter.training_step(batch, custom_backward=self.manual_backward)
+        self._count(self.trainer.global_step - before)
         self.log_dict({f"{step}/{key}": x for step, parts in losses.items() for key, x in parts.items()}, batch_size=1)
         self.adapter.lr_schedulers.step("per_step")
+
+    def _count(self, steps: int) -> None:
+        """Notes how many steps of optimizers a batch takes, and tells the ramps where the run is longer or shorter."""
+        if steps in (0, self.steps_per_batch):
+            return
+        self.steps_per_batch = steps
+        if self.trainer.max_steps != -1 and keys.TRAINING_PROGRESS in self.adapter.misc:
+            tell_length(self.adapter.misc[keys.TRAINING_PROGRESS], self)
 
     def on_train_epoch_end(self) -> None:
         """Steps the schedulers that count epochs."""

@@ -1,7 +1,7 @@
 """Hook: features of what G sees of each domain; and the one way in which hooks call G."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -122,12 +122,12 @@ def arguments_of(backbone: nn.Module) -> tuple[str, ...]:
     """Returns the names of the arguments that a network, wrapped or not, takes beside its first one."""
     while isinstance(inner := getattr(backbone, "module", getattr(backbone, "_orig_mod", None)), nn.Module):
         backbone = inner
-    return arguments_of_type(type(backbone))
+    return arguments_of_function(type(backbone).forward)
 
 
 @lru_cache
-def arguments_of_type(kind: type[nn.Module]) -> tuple[str, ...]:
+def arguments_of_function(forward: Callable[..., Any]) -> tuple[str, ...]:
     """Returns the names of the arguments of a module's `forward` beside `self` and the first one."""
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    arguments = [one.name for one in inspect.signature(kind.forward).parameters.values() if one.kind in named]
+    arguments = [one.name for one in inspect.signature(forward).parameters.values() if one.kind in named]
     return tuple(name for name in arguments[2:] if name not in WRITTEN)

@@ -24,9 +24,6 @@ class KnownTargetLabelsHook(BaseHook):
     known, as upstream's `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No
     losses.
 
-    Args:
-        **kwargs: prefixes, suffixes and key map of `BaseHook`.
-
     Raises:
         ValueError: labels that are not one a target image, or below -1.
         TypeError: labels that are not integers.

@@ -7,7 +7,6 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..backbones.local_windows import CORNERS
 from .backbone import other_inputs, run_backbone
 from .context import read
 
@@ -25,7 +24,8 @@ class LevelFeaturesHook(BaseHook):
     `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
 
     Args:
-        levels: names of the levels to write.
+        levels: names of the levels to write; None for all that G returns. `out_keys` then has those of the last call,
+            and none before the first.
         domains: domains to compute.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -45,10 +45,12 @@ class LevelFeaturesHook(BaseHook):
     """
 
     def __init__(
-        self, levels: Sequence[str] = ("global", *CORNERS), domains: Sequence[str] = keys.DOMAINS, **kwargs: Any
+        self, levels: Sequence[str] | None = None, domains: Sequence[str] = keys.DOMAINS, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.levels, self.domains = tuple(levels), tuple(domains)
+        self.levels, self.domains = None if levels is None else tuple(levels), tuple(domains)
+        # of the last batch: upstream asks for the keys once more after a call, and wants all that were written
+        self.written = self.levels or ()
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         for domain in self.domains:  # refused before G has seen anything
@@ -57,7 +59,8 @@ class LevelFeaturesHook(BaseHook):
         for domain in self.domains:
             fused, levels = self._forward(inputs, domain)
             outputs[keys.features(domain)] = fused
-            for name in self.levels:
+            self.written = tuple(levels) if self.levels is None else self.levels
+            for name in self.written:
                 outputs[keys.level(domain, name)] = read(self, levels, name)
         return outputs, {}
 
@@ -75,5 +78,5 @@ class LevelFeaturesHook(BaseHook):
         return []
 
     def _out_keys(self) -> list[str]:
-        levels = [keys.level(domain, name) for domain in self.domains for name in self.levels]
+        levels = [keys.level(domain, name) for domain in self.domains for name in self.written]
         return [*map(keys.features, self.domains), *levels]

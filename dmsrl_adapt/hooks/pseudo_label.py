@@ -18,11 +18,12 @@ class PseudoLabelHook(BaseHook):
     """Labels the target batch by what the labeller knows from earlier batches; then lets it learn from the labelled
     source batch and from the target samples it trusts.
 
-    So a `PrototypeLabeler` that has seen nothing yet rejects the whole of the very first batch. With `ramp` the weights
-    that the hooks after this one read grow in proportion to the training progress; what the labeller itself learns from
-    is not weighted so. A target sample whose class is known, see `KnownTargetLabelsHook`, has that label with weight 1, and
-    the labeller learns from it as from a labelled one of the source. What the labels are like is no loss: a
-    `PrototypeLabeler` tells it in its `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs.
+    So a `PrototypeLabeler` rejects the whole of the very first batch, and of every batch until the source has shown a
+    sample of each class. With `ramp` the weights that the hooks after this one read grow in proportion to the training
+    progress; what the labeller itself learns from is not weighted so. A target sample whose class is known, see
+    `KnownTargetLabelsHook`, has that label with weight 1, and the labeller learns from it as from a labelled one of the
+    source. What the labels are like is no loss: a `PrototypeLabeler` tells it in its `diagnostics`, which upstream's
+    `IgniteRecordKeeperLogger` logs.
 
     Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
     `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,

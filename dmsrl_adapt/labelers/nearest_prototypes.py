@@ -1,6 +1,7 @@
 """Prototypes of classes, and the class of the nearest, searched with FAISS."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,7 @@ class NearestPrototypes(nn.Module):
         # row k P + p is prototype p of class k
         self.register_buffer("prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim))
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
+        self.knows_all = False  # kept on the host, since it stays true: asking the device means waiting for it
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
@@ -118,15 +120,27 @@ class NearestPrototypes(nn.Module):
             sums, mass = sums + part[0], mass + part[1]
         return sums, mass
 
+    def _unseen_classes(self) -> list[int]:
+        """Classes of which no sample has been seen."""
+        if self.knows_all:
+            return []
+        unseen: list[int] = (~self.is_seen.view(self.num_classes, -1).any(1)).nonzero()[:, 0].tolist()
+        self.knows_all = not unseen
+        return unseen
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.knows_all = False
+        super()._load_from_state_dict(*args)
+
     def _index(self, device: str, temp_memory: int | None) -> PartIndex | None:
-        """The prototypes that are set; None before a class is seen. Arguments are those of `FlatIndex`."""
-        seen = self.is_seen.nonzero()[:, 0]
-        if len(seen) == 0:
+        """The prototypes that are set; None before every class is seen. Arguments are those of `FlatIndex`."""
+        if self._unseen_classes():
             return None
+        seen = self.is_seen.nonzero()[:, 0]
         return PartIndex(seen, FlatIndex(self.prototypes[seen], self.metric, device, temp_memory))
 
     def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
-        """Nearest class, trust in it and distance to it of every sample; none is rejected once a class is seen."""
+        """Nearest class, trust in it and distance to it of every sample; none is rejected once all classes are seen."""
         if prototypes is None:
             nothing = torch.zeros(len(features), device=features.device)
             return PseudoLabels(nothing.long() - 1, nothing, nothing + torch.inf)
@@ -136,8 +150,20 @@ class NearestPrototypes(nn.Module):
         classes = prototypes.numbers[indices] // self.prototypes_per_class
         is_other = classes != classes[:, :1]
         first, second = distances[:, 0], distances.gather(1, is_other.int().argmax(1, keepdim=True))[:, 0]
-        ratio = torch.where(second > 0, first / second, 1.0).where(is_other.any(1), 0.0)
+        is_nearer = second - first > self._rounding(features, second)
+        ratio = torch.where(is_nearer, first / second, 1.0).where(is_other.any(1), 0.0)
         return PseudoLabels(classes[:, 0], (1 - ratio).clamp(0, 1), first)
+
+    def _rounding(self, features: Tensor, distances: Tensor) -> Tensor:
+        """How far apart distances may come out that are the same, since float32 rounds the sums that make them.
+
+        A sum of D products of numbers is rounded by some sqrt(D) eps times their squared lengths: 1 each for "cosine",
+        for "l2" those of the sample and of a prototype as far from it as `distances`, shape (N,), says.
+        """
+        rounding = torch.finfo(torch.float32).eps * (4 + self.feature_dim**0.5)
+        if self.metric == "cosine":
+            return torch.full_like(distances, rounding)
+        return 3 * rounding * (features.float().square().sum(1) + distances)
 
 
 def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

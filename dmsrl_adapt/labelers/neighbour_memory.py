@@ -51,7 +51,8 @@ def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
 
     $$ (s_1 - s_2) / m, \quad s_k = \sum_j w_j [c_j = k], $$
 
-    with s_1 and s_2 the largest two. Among equals the class of the first vote wins, with a lead of 0.
+    with s_1 and s_2 the largest two. Among equals, whose sums may differ by rounding, the class of
+    the first vote wins, with a lead of 0.
 
     Args:
         classes: c, shape (N, m), integer, the votes on a sample in a row, m at least 1.
@@ -73,7 +74,9 @@ def vote(classes: Tensor, trust: Tensor) -> tuple[Tensor, Tensor]:
     check_sizes(m=classes.shape[1])
     check_floating(trust, "trust", *classes.shape)
     support = ((classes[:, :, None] == classes[:, None]) * trust[:, None]).sum(2)
-    first, winner = support.max(1)
+    first = support.amax(1)
+    rounding = torch.finfo(trust.dtype).eps * classes.shape[1] * first
+    winner = (support >= (first - rounding)[:, None]).int().argmax(1)
     label = classes.gather(1, winner[:, None])
-    second = support.where(classes != label, 0.0).amax(1)
-    return label[:, 0], (first - second) / classes.shape[1]
+    lead = first - support.where(classes != label, 0.0).amax(1)
+    return label[:, 0], lead.where(lead > rounding, 0.0) / classes.shape[1]

@@ -1,6 +1,7 @@
 """Pseudo labels by the nearest class prototype, kept for every target sample."""
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from .neighbour_memory import NeighbourMemory, vote
 from .pseudo_labels import PseudoLabels
 
 WORK = 64  # numbers, amply counted, that it takes to look at a label
+PATIENCE = 100  # calls without a label before that is said
 UNSEEN = -2  # label of a sample that a pass has not come to
 
 
@@ -29,9 +31,12 @@ class PrototypeLabeler(NearestPrototypes):
 
     $$ w = 1 - d_1 / d_2, \quad 0 \le w \le 1, $$
 
-    and a sample is rejected where w is below `threshold` times the running mean of w over samples with its label, so
+    It is 0 where both distances are the same but for what float32 rounds, as those of features that have collapsed to a
+    point. A sample is rejected where w is below `threshold` times the running mean of w over samples with its label, so
     that a class that is hard to tell keeps samples. Every class has the same say however many samples it has: nothing
-    assumes that the target's classes are equally frequent, nor that they are as frequent as the source's.
+    assumes that the target's classes are equally frequent, nor that they are as frequent as the source's. Every sample
+    is rejected until a sample of each class has been seen: else, with a source in the order of its labels, all target
+    samples would go to its first classes. So the source must have samples of all K classes; the target need not.
 
     With `neighbours` the features of target samples are kept, and a sample's label is what most of its nearest ones are
     by the prototypes: see `vote`, whose lead is the trust then. On features that were trained on the source alone more
@@ -107,6 +112,7 @@ class PrototypeLabeler(NearestPrototypes):
         self.num_target, self.device, self.threshold = num_target, device, threshold
         self.temp_memory, self.neighbours = temp_memory, neighbours
         self.memory = NeighbourMemory(num_target, feature_dim) if neighbours else None
+        self.calls_without = 0  # labels, since some class has not been seen
         self.register_buffer("mean_confidence", torch.zeros(num_classes))
         self.register_buffer("labels", torch.full((num_target,), -1, dtype=torch.int32))
         self.register_buffer("weights", torch.zeros(num_target))
@@ -118,7 +124,8 @@ class PrototypeLabeler(NearestPrototypes):
     ) -> PseudoLabels:
         """Returns labels and trust of target samples, and keeps them where `sample_idx` tells which samples they are.
 
-        Before any class has been seen by `update` every sample is rejected.
+        Every sample is rejected until `update` or `fit` has seen a sample of every class. Where that does not happen in
+        100 calls a warning says so once, and names the classes.
 
         Args:
             features: shape (N, D), floating point, one sample a row. No gradient flows through the labels.
@@ -132,6 +139,7 @@ class PrototypeLabeler(NearestPrototypes):
         """
         sample_idx, guesses = self._checked_call(features, sample_idx, class_probs)
         self.to(features.device)
+        self._count_without_labels(1)
         if sample_idx is None:
             return self._without_rejected(self._found(features, *self._searched()))
         if self.memory is not None:
@@ -170,6 +178,7 @@ class PrototypeLabeler(NearestPrototypes):
             >>> labeler.labels.tolist()
             [-1, 1, -1, 0]
         """
+        self._count_without_labels(PATIENCE)
         labels, weights = torch.full_like(self.labels, UNSEEN), torch.zeros_like(self.weights)
         sums, searched = torch.zeros((3, self.num_classes), device=labels.device), None
         for batch in self._of_pass(batches):
@@ -243,6 +252,20 @@ class PrototypeLabeler(NearestPrototypes):
         if sample_idx is None:
             raise ValueError("a pass needs sample_idx with every batch, got None")
         return batch[0], sample_idx, guesses
+
+    def _count_without_labels(self, calls: int) -> None:
+        """Warns once where samples have been rejected for long since the source lacks a class."""
+        unseen = self._unseen_classes()
+        if not unseen or self.calls_without >= PATIENCE:
+            return
+        self.calls_without += calls if len(unseen) < self.num_classes else 1
+        if self.calls_without >= PATIENCE:
+            told = ", ".join(map(str, unseen[:10])) + (", ..." if len(unseen) > 10 else "")
+            warnings.warn(
+                f"PrototypeLabeler rejects every target sample, since it has not seen a sample of class {told} yet: "
+                "num_classes must be the number of classes of the source",
+                stacklevel=6,
+            )
 
     def _searched(self, is_pass: bool = False) -> tuple[PartIndex | None, PartIndex | None]:
         """Prototypes and remembered samples, ready to be searched; None where there are none."""

@@ -11,7 +11,7 @@ class PseudoLabels(NamedTuple):
     labels: int64, 0..K-1, or -1 for a sample that is rejected.
     weights: float32, 0..1, trust in the label; 0 for a rejected sample.
     distances: float32, at least 0, how far the sample is from the nearest class, whether it is rejected or not: 1 - cos
-        or squared feature units as `PrototypeLabeler`'s metric says, infinite before any class is seen; 1 - p for
+        or squared feature units as `PrototypeLabeler`'s metric says, infinite before every class is seen; 1 - p for
         `ArgmaxLabeler`.
     """
 

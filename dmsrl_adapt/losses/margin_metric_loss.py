@@ -33,7 +33,9 @@ def center_pull(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
 
 
 def center_spread(centers: Tensor, margin: float) -> Tensor:
-    """Hinge on the mean squared distance between centres, [M - sum_{i<j} ||c_i - c_j||^2 / (K (K - 1))]_+.
+    """Hinge on half the mean squared distance between centres, [M - sum_{i<j} ||c_i - c_j||^2 / (K (K - 1))]_+.
+
+    There are K (K - 1) / 2 pairs, so the sum divided by K (K - 1) is half the mean over pairs.
 
     Args:
         centers: shape (K, D), floating point, one class a row. With one class the distance is 0.

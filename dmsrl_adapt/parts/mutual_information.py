@@ -74,8 +74,13 @@ class ConditionalMI(MutualInformation):
         return {keys.MI_CRITIC: critic}
 
     def hooks(self) -> list[BaseHook]:
-        settings = {"entropy_conditioning": self.entropy_conditioning, "images_only": self.images_only}
-        return [MIMinimizationHook(conditional=True, warmup=self.warmup, **settings)]
+        hook = MIMinimizationHook(
+            conditional=True,
+            warmup=self.warmup,
+            entropy_conditioning=self.entropy_conditioning,
+            images_only=self.images_only,
+        )
+        return [hook]
 
 
 @dataclass(frozen=True)

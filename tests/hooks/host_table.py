@@ -25,28 +25,39 @@ from .level_models import TwoDepths, make_level_batch
 PARTS = tuple(kind for kind in DEFAULT.kinds if kind != "classification")
 
 
-INTRODUCTION = """# Parts of DMSRL in every method of pytorch-adapt
+INTRODUCTION = """# Hosts: parts of DMSRL in other methods
 
-`attach_dmsrl(host)` puts `MarginMetricHook`, `MIMinimizationHook`, `PseudoLabelHook`, minimum class confusion, random
-styles and `ConsistencyHook` into a training hook of pytorch-adapt 0.0.83, `attach_dmsrl(adapter, parts)` into an
-adapter, and `pre` and `post` any other hook. This page is made from the table by which `tests/hooks/test_hosts.py`
-tries every row: losses are finite, our gradient reaches what it should and nothing that the host keeps fixed, the
-number of passes is the one told here, and the host's losses and networks are to the last bit what they were where ours
-weigh 0.
+`attach_dmsrl(host)` adds the parts of a recipe to a training hook of pytorch-adapt 0.0.83, `attach_dmsrl(adapter,
+parts)` to an adapter. `pre` and `post` add any other hooks. The classification loss stays that of the host.
+
+`tests/hooks/test_hosts.py` tests every row of the table below. It checks that
+
+- losses are finite;
+- gradients reach the networks named here, and none that the host keeps fixed;
+- the numbers of forward passes are those named here;
+- with weight 0 for our losses, the losses and networks of the host are bit for bit those of the host alone.
 
 """
 EXPLANATION = """
-- *Losses in*: the step of the host that our losses join, by the name under which the host reports it.
-- *Train*: networks that our losses change; our own modules come on top. `margin`, `mi` and `view` change the features,
-  `confusion` and `view` the classifier too, where that step trains it; `prototypes` and `style` have no loss.
-- *Passes of G, of C*: forward passes of a training step, for the host alone -> with `margin`, `mi`, `prototypes` and
-  `confusion` -> with `style` and `view` too, where the host takes them. For ADDA G is counted with its copy T.
-- *Refuses*: parts that raise an error. The default recipe leaves them out by itself.
+- *Losses in*: the step of the host that includes our losses, by the name under which the host reports it.
+- *Train*: networks that our losses train, besides our own modules. `margin`, `mi` and `consistency` train the features,
+  `mcc` and `consistency` also the classifier, if the host trains it in that step. `pseudo_labels` and `augmentation`
+  have no loss.
+- *Passes of G, of C*: forward passes per training step, for the host alone -> with `pseudo_labels`, `margin`, `mi` and
+  `mcc` -> with `augmentation` and `consistency` too, if the host takes them. For ADDA passes of its copy T count too.
+- *Refuses*: parts that raise an error with this host. They are left out of the default recipe automatically.
 
-The weights of our losses are those of the recipe; the host's own are weighed by the host's own weighter, for most
-methods a mean, as if ours were not there. Beside a mean of n losses ours are divided by n too. A style changes what the
-host sees, and so its losses. Where a host does not look at the target in that step, as Classifier and MCD, batch
-statistics of G see the target once more than without us.
+Weights:
+
+- The weights of our losses are those of the recipe. The host's own weighter weighs its losses as if ours were not
+  there.
+- For most methods that weighter is a mean. Beside a mean of n losses, ours are divided by n too.
+
+Two effects on the host:
+
+- Augmentation changes the images that the host sees, and therefore its losses.
+- If the host does not use the target in that step, as in Classifier and MCD, the batch statistics of G include the
+  target once more than without our parts.
 """
 
 
@@ -257,7 +268,7 @@ def page() -> str:
         learners = ", ".join(f"`{key}`" for key in host.learners)
         refused = told(refused_parts(make_adapter(host).hook, DEFAULT.without("classification")))
         lines.append(f"| {name} | `{host.step}` | {learners} | {passes[0]} | {passes[1]} | {refused} |")
-    errors = ["\nNo host at all, with the error that says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
+    errors = ["\nThese cannot be hosts. The error says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
     return INTRODUCTION + "\n".join(lines) + "\n" + EXPLANATION + "\n".join(errors) + "\n"
 
 

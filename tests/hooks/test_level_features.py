@@ -170,7 +170,9 @@ def test_an_image_without_a_face_is_no_error():
 def test_levels_and_features_are_those_of_the_backbone():
     models, batch = make(), make_images()
     G = models["G"].eval()
-    outputs, losses = LevelFeaturesHook()({**models, **batch})
+    hook = LevelFeaturesHook()
+    assert set(hook.out_keys) == {"src_imgs_features", "target_imgs_features"}  # which levels there are, G tells
+    outputs, losses = hook({**models, **batch})
     assert losses == {}
     assert G.trunk.count == 2
     for domain in ("src", "target"):
@@ -178,7 +180,40 @@ def test_levels_and_features_are_those_of_the_backbone():
         assert torch.equal(outputs[f"{domain}_imgs_features"], fused)
         for name in LEVELS:
             assert torch.equal(outputs[f"{domain}_imgs_level_{name}"], levels[name])
-    assert outputs.keys() == set(LevelFeaturesHook().out_keys)
+    assert outputs.keys() == set(hook.out_keys)
+
+
+@pytest.mark.parametrize(
+    ("settings", "levels"),
+    [
+        ({"local": None}, {"global"}),
+        ({"local": (1, 2)}, {"global", "window_0_0", "window_0_1"}),
+        ({"local": "landmarks"}, {"global", *LANDMARKS}),
+        ({"local": "corners", "levels": ("0", "2")}, {"global", *CORNERS, "0"}),
+    ],
+)
+@pytest.mark.parametrize("host", HOSTS)
+def test_all_levels_that_the_backbone_gives_are_written(host, settings, levels):
+    trunk = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1))
+    G = MultiLevelBackbone(trunk, in_chans=1, input_size=8, **settings)
+    models = {"G": G, "C": nn.Linear(G.feature_dim, CLASSES)}
+    models |= {"D": nn.Sequential(nn.Linear(G.feature_dim, 1), nn.Flatten(0))} if host == "dann" else {}
+    hook = LevelFeaturesHook()
+    outputs, _ = hook_step(host, models, make_images(), [], pre=[hook])
+    for domain in ("src", "target"):
+        assert {key for key in outputs if key.startswith(f"{domain}_imgs_level_")} == {
+            f"{domain}_imgs_level_{name}" for name in levels
+        }
+    assert {key for key in hook.out_keys if "_level_" in key} == {key for key in outputs if "_level_" in key}
+
+
+def test_one_hook_for_backbones_with_other_levels():
+    hook, batch = LevelFeaturesHook(out_suffix="_x"), make_images()
+    for local, count in (("corners", 5), (None, 1), ((2, 1), 3)):
+        G = MultiLevelBackbone(nn.Conv2d(1, 4, 3), in_chans=1, input_size=8, local=local)
+        outputs, _ = hook({"G": G, **batch})
+        assert outputs.keys() == set(hook.out_keys)
+        assert len(outputs) == 2 * (1 + count)
 
 
 def test_levels_and_domains_can_be_chosen():

@@ -1,5 +1,6 @@
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -230,23 +231,74 @@ def test_references_are_searched_where_they_lie(monkeypatch):
     assert seen[0].data_ptr() == rows.data_ptr()
 
 
-def test_few_queries_go_by_products_and_the_setting_is_put_back(monkeypatch):
-    faiss, during = load_faiss(), []
-    usual, search = faiss.cvar.distance_compute_blas_threshold, faiss.knn
+@pytest.fixture
+def searched(monkeypatch):
+    """Sizes of what FAISS itself is asked on the CPU, and its setting for the whole program at that time."""
+    faiss, asked = load_faiss(), []
+    search = faiss.knn
 
-    def noted(*args, **kwargs):
-        during.append(faiss.cvar.distance_compute_blas_threshold)
-        if len(during) == 3:
-            raise RuntimeError("out of memory")
-        return search(*args, **kwargs)
+    def noted(queries, references, *args, **kwargs):
+        asked.append((len(queries), len(references), faiss.cvar.distance_compute_blas_threshold))
+        return search(queries, references, *args, **kwargs)
 
     monkeypatch.setattr(faiss, "knn", noted)
-    for metric in METRICS:
-        nearest(torch.randn(2, 3), torch.randn(4, 3), 1, metric=metric)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        nearest(torch.randn(2, 3), torch.randn(4, 3), 1)
-    assert during == [0, usual, 0]
-    assert usual == faiss.cvar.distance_compute_blas_threshold != 0
+    return asked
+
+
+@pytest.mark.parametrize("usual", [None, 7])
+def test_the_setting_of_faiss_is_left_as_it_is(usual, searched):
+    """It is one for the whole program, so that threads would race for it."""
+    faiss = load_faiss()
+    before = faiss.cvar.distance_compute_blas_threshold
+    usual = faiss.cvar.distance_compute_blas_threshold = before if usual is None else usual
+    try:
+        for metric in METRICS:
+            for size in (2, 600):
+                nearest(torch.randn(size, 3), torch.randn(4, 3), 1, metric=metric)
+        assert {threshold for *_, threshold in searched} == {usual}
+        assert faiss.cvar.distance_compute_blas_threshold == usual
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = before
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("size", [1, 5, 6])
+def test_one_matrix_product_and_faiss_find_the_same(metric, k, size, monkeypatch, searched):
+    monkeypatch.setattr(faiss_search, "PRODUCT_QUERIES", 5)
+    queries, rows = torch.randn(size, 16), torch.randn(20, 16)
+    rows[3] = rows[7]
+    check_nearest(queries, rows, k, metric)
+    assert len(searched) == (metric == "l2" or size > 5)
+    monkeypatch.setattr(faiss_search, "PRODUCT_CELLS", 40)
+    check_nearest(queries, rows, k, metric)
+    assert len(searched[1:] if size > 5 or metric == "l2" else searched) == (metric == "l2" or size > 2)
+
+
+def test_reduced_precision_of_products_does_not_reach_the_search(searched):
+    queries, rows = torch.randn(5, 64), torch.randn(20, 64)
+    expected = nearest(queries, rows, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = nearest(queries, rows, 3)
+    assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
+    assert not searched
+    usual = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        check_nearest(queries, rows, 3, "cosine")
+    finally:
+        torch.set_float32_matmul_precision(usual)
+    assert len(searched) == 1
+
+
+def test_threads_search_as_one_does():
+    queries, rows = torch.randn(40, 300, 16), torch.randn(30, 16)
+    sizes = [1 + 37 * number % 300 for number in range(40)]
+    expected = [nearest(one[:size], rows, 2) for one, size in zip(queries, sizes, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda pair: nearest(pair[0][: pair[1]], rows, 2), zip(queries, sizes, strict=True)))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
 
 
 def test_an_index_answers_many_times():

@@ -61,10 +61,10 @@ def test_update_moves_the_nearest_prototype_of_the_class():
 
 
 def test_trust_is_one_at_a_prototype_and_zero_between_two():
-    layer = make()
-    layer.update(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([0, 2]))
+    layer = make(classes=2)
+    layer.update(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([0, 1]))
     classes, trust, distances = look_up(layer, torch.tensor([[4.0, 0.0], [2.0, 0.0], [1.0, 0.0]]))
-    assert classes[[0, 2]].tolist() == [2, 0]
+    assert classes[[0, 2]].tolist() == [1, 0]
     torch.testing.assert_close(trust, torch.tensor([1.0, 0.0, 1 - 1 / 9]))
     torch.testing.assert_close(distances, torch.tensor([0.0, 4.0, 1.0]))
 
@@ -77,8 +77,11 @@ def test_the_second_distance_is_that_to_another_class():
     torch.testing.assert_close(trust, torch.tensor([1 - 1 / 101]))
 
 
-def test_before_a_class_is_seen_there_is_no_label():
-    classes, trust, distances = look_up(make(), torch.zeros(2, 2))
+@pytest.mark.parametrize("seen", [[], [1], [0, 2]])
+def test_before_every_class_is_seen_there_is_no_label(seen):
+    layer = make()
+    layer.update(torch.ones(len(seen), 2), torch.tensor(seen, dtype=torch.long))
+    classes, trust, distances = look_up(layer, torch.zeros(2, 2))
     assert (classes.tolist(), trust.tolist(), distances.tolist()) == ([-1, -1], [0.0, 0.0], [math.inf, math.inf])
 
 

@@ -167,6 +167,24 @@ def test_a_pass_on_a_gpu_gives_the_labels_of_one_on_the_cpu(device):
     assert torch.equal(labeler.labels.cpu(), twin.labels)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_vote_that_is_equal_but_for_rounding_has_no_lead(dtype):
+    """The same numbers added up in another order; the first vote decides."""
+    trust = torch.rand(200, 8, dtype=dtype)
+    orders = torch.stack([torch.randperm(8) for _ in range(200)])
+    trust = torch.cat([trust, trust.gather(1, orders)], 1)
+    classes = torch.cat([torch.full((200, 8), 3), torch.full((200, 8), 1)], 1)
+    shuffled = torch.stack([torch.randperm(16) for _ in range(200)])
+    classes, trust = classes.gather(1, shuffled), trust.gather(1, shuffled)
+    labels, lead = vote(classes, trust)
+    assert torch.equal(labels, classes[:, 0])
+    assert (lead == 0).all() and lead.dtype == dtype
+    trust[:, 5] += 1e-4
+    labels, lead = vote(classes, trust)
+    assert torch.equal(labels, classes[:, 5])
+    torch.testing.assert_close(lead, torch.full_like(lead, 1e-4 / 16), rtol=0.02, atol=1e-9)
+
+
 BAD_VOTES = [
     (torch.zeros(3).long(), torch.zeros(3), ValueError, r"classes must have shape \(N, m\), got \(3,\)"),
     (torch.zeros(3, 0).long(), torch.zeros(3, 0), ValueError, "m must be at least 1, got 0"),

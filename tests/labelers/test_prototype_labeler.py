@@ -1,8 +1,11 @@
+import copy
 import json
+import warnings
 
 import pytest
 import torch
 from pytorch_metric_learning.utils.common_functions import list_of_recordable_attributes_list_names
+from torch import nn
 
 from dmsrl_adapt.labelers import PrototypeLabeler, nearest_prototypes
 from dmsrl_adapt.labelers.faiss_search import FlatIndex
@@ -34,6 +37,8 @@ def test_follows_the_slow_reference_over_many_batches(metric, momentum, threshol
         source, target = 3 * torch.randn(7, DIM) + 1, torch.randn(9, DIM)
         source_labels = torch.randint(-1, 2 + step // 2, (7,)).clamp(max=CLASSES - 1)
         weights = torch.rand(7) * (torch.rand(7) > 0.3) if step % 2 else None
+        if step == 1:  # of all classes, so that samples are rejected in the first two steps only
+            source_labels[:CLASSES], weights[:CLASSES] = torch.arange(CLASSES), 0.5
         labels, trust, _ = labeler(target, sample_idx=torch.randperm(NUM_TARGET)[:9])
         expected_labels, expected_trust = slow.label(target)
         assert labels.tolist() == expected_labels
@@ -48,7 +53,7 @@ def test_follows_the_slow_reference_over_many_batches(metric, momentum, threshol
             torch.testing.assert_close(labeler.prototypes[k], expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(labeler.mean_confidence, torch.tensor(slow.mean_confidence), rtol=1e-4, atol=1e-5)
         rejected += expected_labels.count(-1)
-    assert (rejected > 9) == (threshold > 0)  # the first batch, before any class is seen, is always rejected
+    assert (rejected > 18) == (threshold > 0)  # the first two, before every class is seen, are always rejected
 
 
 def test_running_means_by_hand():
@@ -121,13 +126,130 @@ def test_threshold_zero_rejects_none():
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_class_without_samples_is_never_predicted(metric):
-    labeler = make(metric=metric, threshold=0.0)
-    labeler.update(torch.tensor([[5.0, 0.0, 0.0], [-5.0, 0.0, 0.0]]), torch.tensor([1, 3]))
-    # near the origin, where the prototypes of unseen classes lie before they are set
-    features = 0.01 * torch.randn(20, DIM)
-    labels, _, _ = labeler(features, sample_idx=torch.arange(20))
-    assert torch.equal(labels, torch.where(features[:, 0] > 0, 1, 3))
+@pytest.mark.parametrize("teach", ["update", "fit"])
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_samples_are_rejected_until_every_class_has_been_seen(metric, teach, neighbours):
+    labeler = make(metric=metric, threshold=0.0, prototypes_per_class=2, neighbours=neighbours)
+    features = torch.randn(5, DIM)
+    for k in (1, 3, 0, 2):
+        for of_call in (labeler(features), labeler(features, sample_idx=torch.arange(5))):
+            assert (of_call.labels == -1).all() and (of_call.weights == 0).all() and of_call.distances.isinf().all()
+        assert labeler.relabel([(features, torch.arange(5))])["share_kept"] == 0
+        assert (labeler.labels == -1).all() and (labeler.mean_confidence == 0).all()
+        getattr(labeler, teach)(torch.randn(3, DIM) + k, torch.full((3,), k))
+    assert (labeler(features, sample_idx=torch.arange(5)).labels >= 0).all()
+    assert labeler.relabel([(features, torch.arange(5))])["share_kept"] == 5 / NUM_TARGET
+
+
+def test_whether_all_classes_were_seen_follows_the_state():
+    whole, part, features = trained(threshold=0.0), make(threshold=0.0), torch.randn(5, DIM)
+    part.update(torch.randn(3, DIM), torch.arange(3))
+    copied = copy.deepcopy(whole)
+    assert (copied(features).labels >= 0).all()
+    for one in (whole, copied):
+        one.load_state_dict(part.state_dict())
+        assert (one(features).labels == -1).all()
+    assert (copy.deepcopy(part)(features).labels == -1).all()
+    nn.ModuleDict({"labeler": part}).load_state_dict(nn.ModuleDict({"labeler": trained()}).state_dict())
+    assert (part(features).labels >= 0).all()
+
+
+def test_a_source_in_the_order_of_its_labels_teaches_each_class_its_own_prototype():
+    """Target samples that were taken for the first class would move its prototype into their middle."""
+    labeler, centres = make(num_classes=3, metric="l2"), 10 * torch.eye(3)
+    for k in range(3):
+        for _ in range(20):
+            target = centres[torch.arange(9) % 3] + 0.1 * torch.randn(9, DIM)
+            found = labeler(target, sample_idx=torch.arange(9))
+            labeler.update(centres[k] + 0.1 * torch.randn(6, DIM), torch.full((6,), k))
+            labeler.update(target, found.labels, found.weights)
+            assert k == 2 or (found.labels == -1).all()
+    torch.testing.assert_close(labeler.prototypes, centres, rtol=0, atol=0.2)
+    assert found.labels.tolist() == 3 * [0, 1, 2]
+
+
+NEVER_SEEN = r"PrototypeLabeler rejects every target sample, since it has not seen a sample of class 1, 3 yet"
+
+
+def test_a_class_that_the_source_never_has_is_told_once():
+    labeler = make()
+    labeler.update(torch.randn(2, DIM), torch.tensor([0, 2]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(99):
+            labeler(torch.randn(2, DIM))
+    with pytest.warns(UserWarning, match=NEVER_SEEN) as caught:
+        for _ in range(200):
+            labeler(torch.randn(2, DIM))
+        labeler.relabel([(torch.randn(2, DIM), torch.arange(2))])
+    assert len(caught) == 1
+
+
+def test_a_pass_with_a_class_that_was_never_seen_tells_it_at_once():
+    labeler = make()
+    labeler.fit(torch.randn(2, DIM), torch.tensor([0, 2]))
+    with pytest.warns(UserWarning, match=NEVER_SEEN):
+        labeler.relabel([(torch.randn(2, DIM), torch.arange(2))])
+
+
+SCALES = [1e-3, 1.0, 1e3]
+
+
+def collapsed(dim, scale, dtype, noise=0.0):
+    """Features of one direction and length, but for rounding."""
+    point = scale * (torch.randn(dim) + 0.5)
+    return (point + noise * scale * torch.randn(64, dim)).to(dtype)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("dim", [1, 7, 512, 3000])
+@pytest.mark.parametrize("size", [1, 19, 64])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_features_that_collapsed_to_a_point_are_not_trusted(metric, dim, size, scale, dtype):
+    noise = 1e-7 if dtype == torch.float32 else 0.0
+    features = collapsed(dim, scale, dtype, noise)
+    labeler = PrototypeLabeler(5, dim, 64, metric=metric)
+    for _ in range(3):
+        labels = torch.randint(5, (64,))
+        labels[:5] = torch.arange(5)
+        labeler.update(features, labels, torch.rand(64))
+        assert labeler(features[:size], sample_idx=torch.arange(size)).weights.tolist() == size * [0.0]
+    assert labeler(1.0 + 0.5 * features.float()).weights.shape == (64,)
+    labeler.relabel([(features, torch.arange(64))])
+    assert labeler.weights.tolist() == 64 * [0.0]
+    # the same point with scales of its own is the same direction
+    if metric == "cosine" and dtype == torch.float32:
+        assert labeler(features * torch.rand(64, 1).add(0.1)).weights.tolist() == 64 * [0.0]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("size", [3, 50])
+@pytest.mark.parametrize("scale", SCALES)
+def test_between_the_same_prototype_twice_no_class_is_trusted(metric, size, scale):
+    centres = scale * torch.randn(2, 300)
+    labeler = PrototypeLabeler(3, 300, 50, metric=metric)
+    # two classes in one place, by means of other numbers of samples; the third is elsewhere
+    labeler.update(centres[:1].expand(3, -1), torch.zeros(3).long())
+    labeler.update(centres[:1].expand(7, -1), torch.ones(7).long())
+    labeler.update(centres[1:], torch.tensor([2]))
+    near = centres[:1] + 0.3 * scale * torch.randn(size, 300)
+    assert labeler(near).weights.tolist() == size * [0.0]
+    assert (labeler(centres[1:] + 0.3 * scale * torch.randn(size, 300)).weights > 0.3).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("dim", [2, 512])
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_sample_at_a_prototype_far_from_the_others_is_trusted(metric, dim, scale):
+    labeler, centres = PrototypeLabeler(2, dim, 9, metric=metric), scale * torch.randn(2, dim)
+    labeler.update(centres, torch.arange(2))
+    assert labeler(centres).weights.tolist() == pytest.approx([1.0, 1.0], abs=1e-5)
+    # a small step apart, but many times what is rounded
+    labeler.update(centres[:1] * (1 + 0.05 * torch.randn(1, dim)), torch.tensor([1]))
+    labeler.momentum = 0.0
+    labeler.update(centres[:1] + 0.05 * scale * torch.randn(1, dim), torch.tensor([1]))
+    assert labeler(centres[:1]).weights.tolist() == pytest.approx([1.0], abs=1e-2)
 
 
 def test_before_any_class_is_seen_all_are_rejected():
@@ -467,7 +589,7 @@ def test_a_thousand_random_cases_each_equal_brute_force(seed):
         classes = torch.arange(len(labeler.prototypes)) // labeler.prototypes_per_class
         seen = labeler.is_seen
         kinds.add((labeler.metric, features.dtype, features.requires_grad, features.is_contiguous(), bool(seen.any())))
-        if not seen.any():
+        if not seen.view(labeler.num_classes, -1).any(1).all():
             assert (labels == -1).all() and (trust == 0).all() and distances.isinf().all()
             continue
         table = references.distance_table(features, labeler.prototypes[seen], labeler.metric)

@@ -192,3 +192,11 @@ def test_bad_input_of_functions():
             function(centers.long())
     with pytest.raises(ValueError, match=r"second must have shape \(2, 3\), got \(1, 3\)"):
         center_gap(centers, centers[:1])
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_spread_is_a_hinge_on_half_the_mean_over_pairs(count):
+    centers = torch.randn(count, 4)
+    distances = [(a - b).square().sum() for a, b in itertools.combinations(centers, 2)]
+    half_the_mean = torch.stack(distances).mean() / 2
+    torch.testing.assert_close(center_spread(centers, margin=50.0), 50 - half_the_mean)

@@ -4,6 +4,8 @@ from pytorch_adapt.layers import MCCLoss
 
 from dmsrl_adapt.losses import MinimumClassConfusionLoss
 
+from .mcc_process import WEIGHTERS, make_logits, results
+
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 def test_is_upstreams_loss_and_gradient_to_the_last_bit(temperature):
@@ -57,3 +59,31 @@ def test_bad_logits_are_refused(logits, error, message):
 def test_temperature_is_positive(temperature):
     with pytest.raises(ValueError, match=f"T must be above 0, got {temperature}"):
         MinimumClassConfusionLoss(T=temperature)
+
+
+@pytest.mark.parametrize("name", [name for name in WEIGHTERS if name != "no weight"])
+def test_weighs_samples_as_upstream_does(name):
+    logits = make_logits(9).requires_grad_()
+    loss = MCCLoss(T=2.0, entropy_weighter=WEIGHTERS[name])(logits)
+    found = results(logits.detach())[name]
+    assert torch.equal(found[0], loss.detach())
+    assert torch.equal(found[1], torch.autograd.grad(loss, logits)[0])
+
+
+def test_samples_that_all_weigh_nothing_give_zero_with_a_gradient():
+    loss, grad = results(make_logits(9))["no weight"]
+    assert loss == 0 and torch.equal(grad, torch.zeros(9, 4))
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (7, 2), (0, 6), (0, 0), (4, 0, 3)])
+def test_processes_weigh_as_one_with_all_samples(sizes, tmp_path, forks):
+    arguments = [str(tmp_path), *map(str, sizes)]
+    assert forks.finish("-m", "tests.losses.mcc_process", *arguments).split() == len(sizes) * ["0"]
+    alone = results(make_logits(sum(sizes)))
+    shares = [torch.load(tmp_path / f"result{number}.pt") for number in range(len(sizes))]
+    for name, (loss, grad) in alone.items():
+        for share in shares:
+            torch.testing.assert_close(share[name][0], loss, msg=name)
+        # every process has the loss of all samples, so the sum of their gradients counts each process's once
+        grads = torch.cat([share[name][1] for share in shares]) / len(sizes)
+        torch.testing.assert_close(grads, grad, rtol=1e-4, atol=1e-6, msg=name)

@@ -1,5 +1,10 @@
+import copy
+import pickle
+import warnings
+
 import pytest
 import torch
+from torch import nn
 
 from dmsrl_adapt.training import TrainingProgress
 
@@ -45,3 +50,109 @@ def test_lengths_below_one_are_refused(total_steps):
     with pytest.raises(ValueError, match=f"total_steps must be at least 1, got {total_steps}"):
         progress.set_total_steps(total_steps)
     assert progress.total_steps == 5
+
+
+def advanced(progress, steps):
+    for _ in range(steps):
+        progress()
+        progress.advance()
+    return progress
+
+
+def load_alone(progress, state):
+    progress.load_state_dict(state)
+
+
+def load_inside(progress, state):
+    nn.ModuleDict({"misc": progress}).load_state_dict({f"misc.{key}": value for key, value in state.items()})
+
+
+def load_assigned(progress, state):
+    progress.load_state_dict(state, assign=True)
+
+
+@pytest.mark.parametrize("load", [load_alone, load_inside, load_assigned])
+@pytest.mark.parametrize("length", [5000, 3])
+def test_a_given_length_wins_over_that_of_a_checkpoint(load, length):
+    state = advanced(TrainingProgress(4), 2).state_dict()
+    progress = TrainingProgress(length)
+    load(progress, state)
+    assert (progress.step, progress.total_steps, progress()) == (2, length, 2 / length)
+    progress.advance()
+    assert (progress.step, progress.total_steps) == (3, length)
+
+
+@pytest.mark.parametrize("load", [load_alone, load_inside, load_assigned])
+@pytest.mark.parametrize("set_length", ["set_total_steps", "propose_total_steps"])
+def test_a_length_that_was_set_later_wins_too(load, set_length):
+    progress = TrainingProgress()
+    getattr(progress, set_length)(8)
+    for other in (progress, copy.deepcopy(progress), pickle.loads(pickle.dumps(progress))):
+        load(other, advanced(TrainingProgress(4), 2).state_dict())
+        assert (other.step, other.total_steps) == (2, 8)
+
+
+def test_without_a_length_that_of_a_checkpoint_is_taken_until_one_is_set():
+    progress = TrainingProgress()
+    progress.load_state_dict(advanced(TrainingProgress(4), 2).state_dict())
+    assert progress() == 0.5
+    progress.propose_total_steps(8)
+    assert progress() == 0.25
+
+
+def test_a_proposed_length_gives_way_to_a_given_one_only():
+    progress, given, later = TrainingProgress(), TrainingProgress(7), TrainingProgress()
+    later.set_total_steps(9)
+    for one in (progress, given, later):
+        one.propose_total_steps(5)
+        one.propose_total_steps(6)
+    assert [one.total_steps for one in (progress, given, later)] == [6, 7, 9]
+
+
+def test_a_checkpoint_that_lacks_the_length_is_refused():
+    with pytest.raises(RuntimeError, match=r"Missing key.*total_steps"):
+        TrainingProgress(5).load_state_dict({"step": torch.tensor(3)})
+
+
+DEFAULTED = (
+    r"TrainingProgress has no length and defaults to 1,000 steps, which are over: warm-ups stay at full strength\. "
+    r"Pass total_steps=\.\.\."
+)
+
+
+def test_the_default_length_warns_once_when_it_is_overrun():
+    progress = TrainingProgress()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        advanced(progress, 1000)
+    with pytest.warns(UserWarning, match=DEFAULTED) as caught:
+        advanced(progress, 5)
+    assert len(caught) == 1
+    assert progress() == 1.0
+
+
+def test_a_loaded_length_warns_once_when_it_is_overrun():
+    progress = TrainingProgress()
+    progress.load_state_dict(TrainingProgress(4).state_dict())
+    expected = "TrainingProgress has no length but the 4 steps of its checkpoint, which are over: warm-ups stay at full"
+    with pytest.warns(UserWarning, match=expected) as caught:
+        advanced(progress, 5)
+    assert len(caught) == 1
+
+
+def test_progress_that_was_loaded_past_the_default_length_warns():
+    progress = TrainingProgress()
+    progress.load_state_dict({"step": torch.tensor(1500), "total_steps": torch.tensor(1000)})
+    with pytest.warns(UserWarning, match=DEFAULTED):
+        assert progress() == 1.0
+
+
+@pytest.mark.parametrize("set_length", ["given", "set_total_steps", "propose_total_steps"])
+def test_a_known_length_does_not_warn_when_it_is_overrun(set_length):
+    progress = TrainingProgress(1000 if set_length == "given" else None)
+    if set_length != "given":
+        getattr(progress, set_length)(1000)
+    progress.step.fill_(998)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        advanced(progress, 5)
