@@ -5,7 +5,7 @@ import sys
 import warnings
 
 if __name__ == "__main__":
-    # torchmetrics 0.9.3, which pytorch-adapt pins, warns of its own import at every start
+    # torchmetrics 0.9.3, which pytorch-adapt pins, raises this warning on import
     quiet = "pkg_resources is deprecated"
     warnings.filterwarnings("ignore", message=quiet)
     os.environ.setdefault("PYTHONWARNINGS", f"ignore:{quiet}:UserWarning")
@@ -18,4 +18,4 @@ if __name__ == "__main__":
         sys.exit(f"error: {package} is missing; install what the benchmarks need: python -m pip install '.[bench]'")
     except KeyboardInterrupt:
         print("\ninterrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(130)  # as a shell tells of Ctrl-C
+        sys.exit(130)  # exit status of a shell after Ctrl-C

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one that was killed goes on where it was, and ends with the result that it would have had."""
+"""Checkpoints of a run: a killed run resumes and ends with the same result."""
 
 import shutil
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ from dmsrl_adapt.training.checkpoints import stateful
 
 @dataclass
 class Notes:
-    """What is saved of a run besides its adapter.
+    """State of a run besides its adapter.
 
-    run: what was chosen for it, so that the checkpoint of another is not taken for its own.
-    kept: what was measured so far: numbers, texts, lists and dicts of them.
+    run: settings that identify the run, so that checkpoints of other runs are refused.
+    kept: measurements so far: numbers, texts, lists and dicts of them.
     """
 
     run: Mapping[str, Any]
     kept: Mapping[str, Any] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns both."""
+        """Returns both as a dict."""
         return {"run": dict(self.run), "kept": dict(self.kept)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes what was measured. Raises `ValueError` where it is another run's."""
+        """Loads the measurements. Raises `ValueError` if they are of another run."""
         if state["run"] != self.run:
             raise ValueError("it is of another run")
         self.kept = state["kept"]
@@ -36,7 +36,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The folder that holds the state of a run.
+    """The folder with the state of a run.
 
     run: see `Notes`.
     """
@@ -45,13 +45,13 @@ class Checkpoint:
     run: Mapping[str, Any]
 
     def save(self, adapter: BaseAdapter, kept: Mapping[str, Any]) -> None:
-        """Writes all that training depends on, and what is to be given back: `done`, the number of steps, and more."""
+        """Saves the adapter and the measurements, with `done`, the number of finished steps."""
         self._checkpoints(adapter, Notes(self.run, kept)).save(kept["done"])
 
     def load(self, adapter: BaseAdapter) -> Mapping[str, Any] | None:
-        """Puts the state into an adapter just built and gives what was kept with it.
+        """Loads the state into a new adapter and returns the measurements.
 
-        None, and nothing changed, where there is no checkpoint of this very run, or none can be read.
+        Returns None, and changes nothing, if there is no readable checkpoint of this run.
         """
         notes = Notes(self.run)
         try:

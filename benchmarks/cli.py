@@ -1,4 +1,4 @@
-"""The command line: every module of `commands` that has `do` is a command of its name."""
+"""The command line: every module of `commands` with a function `do` is a command."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ MODULES = {name: import_module(f"{commands.__name__}.{name}") for name in NAMES}
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the command line's parser."""
+    """Returns the argument parser."""
     cli = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare DMSRL with other methods.")
     named = cli.add_subparsers(dest="command", required=True)
     for name, module in MODULES.items():
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Does what the arguments say; gives the exit status."""
+    """Runs a command; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
         status: int = options.do(options)

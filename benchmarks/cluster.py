@@ -1,4 +1,4 @@
-"""Runs on the machines of a Dask cluster instead of the cores of this one."""
+"""Runs on a Dask cluster instead of the cores of this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from joblib import parallel_config
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Dask cluster whose workers see this checkout, the data and the folder of results under the same paths.
+    """A Dask cluster whose workers have this checkout, the data and the results folder under the same paths.
 
     scheduler: its address, such as `tcp://10.0.0.1:8786`.
     """
@@ -18,10 +18,10 @@ class Cluster:
 
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Lets joblib run on the cluster.
+        """Makes the cluster the backend of joblib.
 
-        Raises `ImportError` where Dask is missing, `OSError` where the scheduler does not answer, and `ValueError`
-        where a worker has several threads: runs would then share the generators of random numbers.
+        Raises `ImportError` if Dask is missing, `OSError` if the scheduler does not answer, and `ValueError` if a
+        worker has several threads, because runs would share random number generators.
         """
         try:
             from dask.distributed import Client

@@ -1,4 +1,4 @@
-"""What a task is made of: which of it is there and what it holds, what is missing and where it comes from."""
+"""Check of the data of a task: what is present, what is missing and where to get it."""
 
 from collections.abc import Mapping
 from textwrap import indent
@@ -12,7 +12,7 @@ PARTS = ("source", "target_train", "target_validation", "target_test")
 
 
 def check(name: str, place: DataPlace) -> bool:
-    """Prints what a task has and lacks; gives whether it can be run. Raises `DataError` for an unknown name."""
+    """Prints the data that a task has and lacks; returns whether it can run. Raises `DataError` for an unknown name."""
     family = family_of(name)
     print(f"\n{name}\n{indent((family.__doc__ or '').strip(), '  ')}\n")
     is_there = [check_need(need, place) for need in family.needs(name)]
@@ -28,7 +28,7 @@ def check(name: str, place: DataPlace) -> bool:
 
 
 def check_need(need: Need, place: DataPlace) -> bool:
-    """Prints what a file or folder holds, or that and how it is to be got; gives whether it is as it should be."""
+    """Prints the content of a file or folder, or how to get it; returns whether it is valid."""
     try:
         path = place.file(need.name, need.how)
     except DataError as error:
@@ -39,17 +39,17 @@ def check_need(need: Need, place: DataPlace) -> bool:
     except DataError as error:
         print(f"{need.name}: NOT AS IT SHOULD BE: {error}\n{need.how}\n")
         return False
-    print(f"{need.name}: {sum(counts.values())} samples: {told(counts)}\n")
+    print(f"{need.name}: {sum(counts.values())} samples: {listed(counts)}\n")
     return True
 
 
-def told(counts: Mapping[str, int]) -> str:
-    """Returns a text with the number of each class."""
+def listed(counts: Mapping[str, int]) -> str:
+    """Returns the number of samples of each class as text."""
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def part_table(task: Task) -> list[list[str]]:
-    """Returns the rows of a table: a part of the task each, with its samples of each class."""
+    """Returns a table with one row per part of the task and its number of samples of each class."""
     rows = [["part", "samples", *task.classes]]
     for part in PARTS:
         split = getattr(task, part)

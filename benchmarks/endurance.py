@@ -1,4 +1,4 @@
-"""A long run on the embedded task, in any precision: memory, time of a step, threads and file handles, accuracy."""
+"""A long run on the embedded task in any precision: memory, time per step, threads and file handles, accuracy."""
 
 import json
 import math
@@ -23,15 +23,15 @@ from .tasks import DataPlace, load_task
 from .training import Plan, accuracies, batches, infer, setup_of
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-EVERY = 200  # steps between two looks at the memory
-SETTLED = 1000  # steps after which memory and time have to stay as they are
+EVERY = 200  # steps between measurements of memory
+SETTLED = 1000  # steps after which memory and time must be constant
 
 
 def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = "dmsrl") -> dict[str, Any]:
-    """Trains for a number of steps, at least 1, and gives what it took, as a result file says it.
+    """Trains for a number of steps, at least 1, and returns the measurements as in the result file.
 
-    Float16 takes a `GradScaler`, as on a GPU. Memory is what the process has in use, in MiB, and needs /proc. The time
-    of a step is processor time, in seconds, so that what else the machine does is not taken for a slower step.
+    Float16 uses a `GradScaler`, as on a GPU. Memory is the resident memory of the process in MiB, which needs /proc.
+    The time of a step is processor time in seconds, so that other load on the machine does not count.
     """
     torch.manual_seed(seed)
     np.random.seed(seed)
@@ -71,7 +71,7 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
 
 
 def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
-    """Returns a backward pass with a scaled loss; where the scaled gradients overflow the step does nothing."""
+    """Returns a backward pass with loss scaling; if the scaled gradients overflow, the step changes nothing."""
     scaler = torch.amp.GradScaler("cpu")
 
     def backward(loss: Tensor) -> None:
@@ -87,12 +87,12 @@ def scaled_backward(adapter: BaseAdapter) -> Callable[[Tensor], None]:
 
 
 def growth(mib: list[float]) -> float | None:
-    """Returns how much larger the largest is than the first, as a share of it; None without any."""
+    """Returns the relative growth from the first to the largest value; None for an empty list."""
     return max(mib) / mib[0] - 1 if mib else None
 
 
 def open_things() -> dict[str, int]:
-    """Returns the numbers of Python's threads, of all threads, and of open files."""
+    """Returns the numbers of Python threads, of all threads and of open files."""
     tasks, files = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
     return {"python_threads": threading.active_count(), "threads": tasks, "files": files}
 

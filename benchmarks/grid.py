@@ -1,5 +1,7 @@
-"""A grid of runs over the cores of a machine or the workers of a cluster: what is done is not done again, what fails
-does not stop the rest."""
+"""A grid of runs on the cores of a machine or the workers of a cluster.
+
+Finished runs are skipped, and a failed run does not stop the others.
+"""
 
 import signal
 import sys
@@ -26,7 +28,7 @@ from .training import Plan, train
 
 @dataclass(frozen=True)
 class OwnTask:
-    """A task of one's own: arguments of `load_own`."""
+    """A task of the user's own data: arguments of `load_own`."""
 
     source: Path
     target: Path
@@ -40,7 +42,7 @@ class OwnTask:
         return task_name(self.source, self.target)
 
     def data(self) -> dict[str, Any]:
-        """What a result depends on, so that one of other data of the same name is not taken for it."""
+        """Returns what a result depends on, to distinguish it from results of other data with the same name."""
         paths = {"source": self.source, "target": self.target, "target_test": self.target_test}
         prints = {key: path and path.exists() and fingerprint(path) for key, path in paths.items()}
         return {**prints, "size": self.size, "frozen": self.network == "frozen"}
@@ -50,7 +52,7 @@ class OwnTask:
 class Run:
     """One run of the grid.
 
-    keeps_embedding: write some features beside the result, for pictures.
+    keeps_embedding: also write some features, for figures.
     """
 
     task: str | OwnTask
@@ -61,11 +63,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Report:
-    """How a run went.
+    """Outcome of a run.
 
     score: of the last step, None without labels.
-    error: None where it went well.
-    is_kept: its result was there.
+    error: None if it succeeded.
+    is_kept: the result already existed.
     """
 
     run: Run
@@ -76,7 +78,7 @@ class Report:
 
     @property
     def state(self) -> str:
-        """The outcome in a word or a number."""
+        """The outcome as a word or the score."""
         if self.error or self.is_kept:
             return "failed" if self.error else "kept"
         return "done" if self.score is None else f"{100 * self.score:.1f} %"
@@ -84,7 +86,7 @@ class Report:
 
 @lru_cache(maxsize=2)
 def task_of(task: str | OwnTask, place: DataPlace) -> Task:
-    """Returns the task of a run, read once a process."""
+    """Returns the task of a run, cached in each process."""
     if isinstance(task, str):
         return load_task(task, place)
     return load_own(task.source, task.target, task.target_test, task.size, task.network)
@@ -94,9 +96,9 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path, redo_stale: boo
     """Does one run and writes its result, unless it is there; with `redo_stale` unless today's code has made it."""
     name = run.task if isinstance(run.task, str) else run.task.name
     torch.set_num_threads(1)
-    # signs of a collapse, in the midst of the progress bar: a report tells by its scores
+    # collapse warnings would break the progress bar; the scores of the report show a collapse too
     warnings.filterwarnings("ignore", message=r".*see docs/robustness\.md")
-    commit()  # kept from here on: a commit made while this process trains is not what it runs
+    commit()  # cached now, because a commit made during training is not the code that runs
     try:
         data = None if isinstance(run.task, str) else run.task.data()
         method = get_method(run.method)
@@ -124,8 +126,7 @@ def do_all(
     cluster: Cluster | None = None,
     redo_stale: bool = False,
 ) -> list[Report]:
-    """Does the runs, `jobs` at a time (None: one a core, or one a worker of the cluster), with a progress bar; gives
-    the reports of all."""
+    """Does the runs, `jobs` at a time (None: one per core or worker), with a progress bar; returns their reports."""
     with cluster.joined() if cluster else parallel_config(backend="loky", initializer=leave_interrupts_to_parent):
         jobs = min(jobs or effective_n_jobs(-1), len(runs))
         reports: Iterable[Report]
@@ -138,13 +139,15 @@ def do_all(
 
 
 def leave_interrupts_to_parent() -> None:
-    """Lets Ctrl-C, which a terminal sends to all processes of a command, reach the one that ends the others."""
+    """Ignores Ctrl-C, which a terminal sends to all processes, so that the parent process ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def with_progress(reports: Iterable[Report], runs: list[Run], jobs: int) -> Iterator[Report]:
-    """Passes the reports on under a bar that names the methods and seeds in training and the time left; every run that
-    is done leaves a line above it."""
+    """Yields the reports under a progress bar with the methods and seeds in training and the time left.
+
+    Every finished run prints a line above the bar.
+    """
     form, left = "{desc} |{bar}| {n}/{total} runs, {elapsed} gone, {remaining} left", list(runs)
     with tqdm(total=len(runs), bar_format=form, desc=in_training(left, jobs)) as bar:
         for report in reports:
@@ -156,7 +159,7 @@ def with_progress(reports: Iterable[Report], runs: list[Run], jobs: int) -> Iter
 
 
 def in_training(left: list[Run], jobs: int) -> str:
-    """Names the first two of the runs in training, which start in the order of the list, and counts the others."""
+    """Returns a text with the first two runs in training and the number of others; runs start in order of the list."""
     names = [f"{run.method} seed {run.seed}" for run in left[: min(jobs, 2)]]
     others = min(jobs, len(left)) - len(names)
     return ", ".join([*names, *([f"{others} more"] if others > 0 else [])]) or "done"

@@ -1,4 +1,4 @@
-"""How good the pseudo labels are that a method trains on; for the report, no method sees it."""
+"""Quality of the pseudo labels of a method, for the report only."""
 
 from typing import Any
 
@@ -9,33 +9,35 @@ from dmsrl_adapt import keys
 
 
 class KeptLabels:
-    """Counts the labels that an adapter's labeller gives to target batches, from one look to the next.
+    """Counts pseudo labels of target batches and how many are correct, between two calls of `look`.
 
-    adapter: with a labeller in `misc` under the key of `dmsrl_adapt`, else there is nothing to count.
-    truth: labels of the target's training part, int64 (N,), None where nobody knows them.
+    adapter: counts only if it has a labeler in `misc`, under the key of `dmsrl_adapt`.
+    truth: labels of the target's training part, int64 (N,), or None if unknown.
     """
 
     def __init__(self, adapter: BaseAdapter, truth: Tensor | None) -> None:
         self.truth = truth
         self.labeler = adapter.misc.get(keys.PSEUDO_LABELER)
-        self.seen = self.kept = self.right = 0
+        self.seen = self.kept = self.correct = 0
         if self.labeler is not None:
             self.labeler.register_forward_hook(self.count, with_kwargs=True)
 
     def count(self, labeler: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Called by torch after the labeller has labelled a batch."""
+        """Counts a batch; a forward hook of the labeler."""
         labels, rows = output.labels.cpu(), kwargs["sample_idx"].cpu()
         self.seen += len(labels)
         self.kept += int((labels >= 0).sum())
         if self.truth is not None:
-            self.right += int((labels == self.truth[rows]).sum())
+            self.correct += int((labels == self.truth[rows]).sum())
 
     def look(self) -> dict[str, Any]:
-        """Returns the share of labels kept and the accuracy of these, 0..1, since the last look; an accuracy of None
-        where none was kept or nobody knows the truth. Empty for a method without a labeller."""
-        seen, kept, right = self.seen, self.kept, self.right
-        self.seen = self.kept = self.right = 0
+        """Returns the fraction of samples with a label and their accuracy, 0..1, since the last call.
+
+        The accuracy is None without labels or truth. {} for a method without a labeler.
+        """
+        seen, kept, correct = self.seen, self.kept, self.correct
+        self.seen = self.kept = self.correct = 0
         if self.labeler is None or not seen:
             return {}
-        accuracy = right / kept if kept and self.truth is not None else None
+        accuracy = correct / kept if kept and self.truth is not None else None
         return {"pseudo_labels": {"kept": kept / seen, "accuracy": accuracy}}

@@ -1,7 +1,7 @@
-"""How many pseudo labels are right: by the classifier, by prototypes, by the neighbours' prototypes.
+"""Accuracy of pseudo labels by the classifier, by prototypes, and by the prototypes of neighbours.
 
-On features of a network that was trained on the source alone; prototypes are set by the source. The labels of the
-target's training part are used to count alone, and tasks are those on which settings may be chosen.
+The features are those of a network trained on the source only, and prototypes are fitted to the source. Labels of the
+target's training part are used for scoring only, on the tasks for choosing settings.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,34 +32,34 @@ LABELERS: dict[str, dict[str, Any]] = {
 
 
 def trained(task: Task, seed: int, steps: int) -> BaseAdapter:
-    """Returns a method's adapter after so many steps, the same for the same seed."""
+    """Returns the trained adapter; it is the same for the same seed."""
     return train(task, get_method(METHOD), seed, Plan(steps=steps, scorings=1)).adapter
 
 
 def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
-    """Returns by labeller the share of right labels with none rejected (`all`), the share that the default threshold
-    keeps (`kept`), and that of right ones among these (`right_of_kept`)."""
+    """Returns, by labeler, the accuracy without rejection (`all`), the fraction of labels that the default threshold
+    keeps (`kept`), and their accuracy (`right_of_kept`)."""
     adapter = trained(task, seed, steps)
     source, target = (infer(adapter, part.inputs, n) for n, part in enumerate((task.source, task.target_train)))
     truth, idx = task.target_train.known_labels, torch.arange(len(task.target_train))
-    shares = {CLASSIFIER: {"all": (target["preds"].argmax(1) == truth).float().mean().item()}}
+    accuracy = {CLASSIFIER: {"all": (target["preds"].argmax(1) == truth).float().mean().item()}}
     for name, settings in LABELERS.items():
         labeler = PrototypeLabeler(len(task.classes), source["features"].shape[1], len(truth), **settings)
         labeler.fit(source["features"], task.source.known_labels)
         usual, labeler.threshold = labeler.threshold, 0.0
         labeler.relabel([(target["features"], idx)])
-        shares[name] = {"all": (labeler.labels == truth).float().mean().item()}
+        accuracy[name] = {"all": (labeler.labels == truth).float().mean().item()}
         labeler.threshold = usual
         kept = labeler.relabel([(target["features"], idx)])["share_kept"]
         right = (labeler.labels == truth).float().mean().item()
-        shares[name] |= {"kept": kept, "right_of_kept": right / max(kept, 1 / len(truth))}
-    return shares
+        accuracy[name] |= {"kept": kept, "right_of_kept": right / max(kept, 1 / len(truth))}
+    return accuracy
 
 
 def write_labels(
     folder: Path, place: DataPlace, tasks: Sequence[str], seeds: Sequence[int], steps: int
 ) -> Iterator[list[dict[str, Any]]]:
-    """Measures tasks by seeds, writes `labels.json` after each, and gives what is there by then."""
+    """Measures all tasks and seeds; writes `labels.json` and yields the results so far after each."""
     runs: list[dict[str, Any]] = []
     for seed in seeds:
         for name in tasks:
@@ -76,7 +76,7 @@ def told(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def rows(runs: list[dict[str, Any]]) -> list[list[str]]:
-    """Returns a table of the right labels, none rejected, in %, means over seeds, a row a task."""
+    """Returns a table of accuracies without rejection, in %, with one row per task, averaged over seeds."""
     tasks, names = list(dict.fromkeys(run["task"] for run in runs)), [CLASSIFIER, *LABELERS]
     table = [["right labels, %", *names]]
     for task in tasks:

@@ -1,4 +1,4 @@
-"""One file that predicts: the trained networks, the classes, what is done to an image, and all that was chosen."""
+"""Model files for prediction: networks, classes, image transform and settings."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,11 +21,11 @@ FORMAT = "dmsrl_adapt model, form 1"
 
 @dataclass(frozen=True)
 class Model:
-    """What gives classes of images.
+    """A trained classifier of images.
 
     shape: of an input of the adapter, (C, H, W) or (D,).
     size: side of the images in pixels.
-    is_frozen: whether the adapter takes features of the frozen network, and not the images themselves.
+    is_frozen: whether the adapter takes features of the frozen network instead of images.
     """
 
     adapter: BaseAdapter
@@ -35,7 +35,7 @@ class Model:
     is_frozen: bool
 
     def class_probs(self, images: Tensor) -> Tensor:
-        """Returns class probabilities, float32 (N, K), of images, uint8 (N, 3, size, size), taken for the target's.
+        """Returns class probabilities, float32 (N, K), of target images, uint8 (N, 3, size, size).
 
         Raises `ValueError` for a model that was trained on other inputs, such as feature vectors.
         """
@@ -46,10 +46,10 @@ class Model:
 
 
 def write_model(path: Path, outcome: Outcome, task: Task, own: OwnTask, method: Method, seed: int, plan: Plan) -> None:
-    """Writes the model of a run as a file that `torch.load(weights_only=True)` reads, at once or not at all.
+    """Writes the model of a run atomically, as a file for `torch.load(weights_only=True)`.
 
-    An image that is upright, RGB of 0..255 and resized to a square of `size` pixels becomes `pixels * scale + shift`,
-    or with `frozen`, the name of a network, that network's features. Raises `OSError` where the file cannot be written.
+    The transform of an upright RGB image with values 0..255, resized to `size` x `size` pixels, is
+    `pixels * scale + shift`, or the features of the network `frozen`. Raises `OSError` if the file cannot be written.
     """
     frozen = NETWORK if own.network == "frozen" else None
     content = {
@@ -71,7 +71,7 @@ def write_model(path: Path, outcome: Outcome, task: Task, own: OwnTask, method: 
 def read_model(path: Path) -> Model:
     """Returns the model of a file, without running code.
 
-    Raises `ValueError` for a file that is torn, damaged, something else, or of networks that are made otherwise here.
+    Raises `ValueError` for a file that is truncated, damaged, no model file, or does not fit the networks of this code.
     """
     content = read_archive(path, "model file")
     if not isinstance(content, dict) or content.get("format") != FORMAT:

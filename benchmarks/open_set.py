@@ -1,4 +1,4 @@
-"""Unknown classes in the target: which share of them is rejected, and of the known ones kept, over a threshold."""
+"""Open-set targets: fractions of unknown samples rejected and known samples kept, over a threshold on certainty."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,21 +24,21 @@ HEAD = ["method", "seed", "known, right", "AUROC", *(f"rejected / kept at {least
 
 
 def open_task(task: Task) -> Task:
-    """Returns a task of digits whose source holds none of UNKNOWN, the last classes; the target is as it is."""
+    """Returns a digits task whose source lacks the classes UNKNOWN, the last ones; the target is unchanged."""
     kept = ~torch.isin(task.source.known_labels, torch.tensor(UNKNOWN))
     known = task.classes[: len(task.classes) - len(UNKNOWN)]
     return replace(task, source=task.source.take(kept), classes=known)
 
 
 def class_probs_of(task: Task, method: Method, seed: int, steps: int) -> Tensor:
-    """Trains a method and gives its class probabilities of the target's scoring part, shape (N, K)."""
+    """Trains a method and returns its class probabilities on the target's test part, shape (N, K)."""
     trained = train(task, method, seed, Plan(steps=steps, scorings=1))
     return infer(trained.adapter, task.target_test.inputs, 1)["preds"]
 
 
 def row(probs: Tensor, labels: Tensor) -> list[str]:
-    """Gives, in %: right answers on known classes; area under the curve of rejecting unknown ones by their certainty;
-    and at each threshold the unknown samples that are rejected and the known ones that are kept.
+    """Returns, in %, the accuracy on known classes, the AUROC of certainty for known against unknown samples, and for
+    each threshold the unknown samples rejected and the known samples kept.
 
     Args:
         probs: shape (N, K).
@@ -63,7 +63,7 @@ def told(result: Mapping[str, Any]) -> list[list[str]]:
 def write_open_set(
     folder: Path, name: str, place: DataPlace, methods: list[str], seeds: list[int], steps: int
 ) -> list[list[str]]:
-    """Trains, writes `open_set.json` after every run, and gives a table, a row a method and seed."""
+    """Trains, writes `open_set.json` after every run, and returns a table with one row per method and seed."""
     task, rows = open_task(digits.load(name, place)), [HEAD]
     for method in methods:
         for seed in seeds:

@@ -1,4 +1,4 @@
-"""How much memory a run needs at most."""
+"""Peak memory of a run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ MEGABYTE = 2**20
 
 
 def start_peak_memory(device: torch.device) -> None:
-    """Forgets the peak so far."""
+    """Resets the peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif RESET.exists():
@@ -17,8 +17,10 @@ def start_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Returns the peak since the start in MiB: of a GPU what tensors took, else what the whole process had in memory,
-    libraries and data included. None where the system does not tell (it does on Linux)."""
+    """Returns the peak since the start in MiB; None if the system does not support it (Linux does).
+
+    For a GPU it is the memory of tensors, otherwise that of the whole process, including libraries and data.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MEGABYTE
     if not (RESET.exists() and STATUS.exists()):
@@ -27,6 +29,6 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def bytes_of_process(key: str) -> int:
-    """Returns a number of bytes that Linux keeps of this process: VmRSS, in memory now, or VmHWM, at most so far."""
+    """Returns bytes of this process by Linux's key: VmRSS for the current memory, VmHWM for its peak."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     return 1024 * int(lines[key].split()[0])

@@ -1,4 +1,4 @@
-"""Classes of the images in a folder: a table, and a contact sheet of the most and the least certain."""
+"""Predictions for the images in a folder: a table, and a contact sheet of the most and least certain."""
 
 import csv
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from .tasks import DataError
 from .tasks.images import decode
 from .tasks.own_data import images_below, read_images
 
-AT_A_TIME = 256  # images held in memory
+AT_A_TIME = 256  # images in memory at a time
 COLUMNS, ROWS = 8, 2  # of each half of the contact sheet
 THUMBNAIL = 160  # pixels
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class of an image, and its probability, 0..1, as the network has it."""
+    """The predicted class of an image and its probability, 0..1."""
 
     file: Path
     label: str
@@ -29,9 +29,9 @@ class Prediction:
 
 
 def predict(model: Model, folder: Path) -> list[Prediction]:
-    """Returns predictions of all images below a folder, in the order of their names.
+    """Returns predictions for all images below a folder, in the order of their names.
 
-    Raises `DataError` where there is none, or one cannot be read, and `ValueError` for a model of other inputs.
+    Raises `DataError` if there is none or one cannot be read, and `ValueError` for a model of other inputs.
     """
     files = images_below(folder)
     if not files:
@@ -45,7 +45,7 @@ def predict(model: Model, folder: Path) -> list[Prediction]:
 
 
 def write_csv(found: list[Prediction], folder: Path, path: Path) -> Path:
-    """Writes a row an image: its name below the folder, label, confidence; gives the path."""
+    """Writes one row per image with its path below the folder, label and confidence; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -56,14 +56,14 @@ def write_csv(found: list[Prediction], folder: Path, path: Path) -> Path:
 
 
 def extremes(found: list[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
-    """Returns the most certain, and the least certain, each the more extreme first; of few images no more than half."""
+    """Returns the most and the least certain predictions, most extreme first, each at most half of all."""
     ordered = sorted(found, key=lambda one: one.confidence)
     count = min(ROWS * COLUMNS, max(len(found) // 2, 1))
     return ordered[::-1][:count], ordered[:count]
 
 
 def draw_sheet(found: list[Prediction], path: Path) -> Path:
-    """Draws the most certain above the least certain, with label and confidence; returns the path."""
+    """Draws the most certain above the least certain images, with label and confidence; returns the path."""
     figure = plt.figure(figsize=(1.45 * COLUMNS, 1.75 * 2 * ROWS + 0.8))
     titles = ("most certain", "least certain")
     halves = figure.subfigures(2, 1, squeeze=False).flat
@@ -80,10 +80,10 @@ def draw_sheet(found: list[Prediction], path: Path) -> Path:
 
 
 def draw(axes: Axes, prediction: Prediction) -> None:
-    """Draws an image, in its own proportions, under its label and confidence."""
+    """Draws an image with its label and confidence as title."""
     image = Image.fromarray(decode(prediction.file, str(prediction.file)))
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     axes.imshow(image)
-    # a class may have a dollar in its name
-    told = f"{prediction.label[:20]}\n{100 * prediction.confidence:.0f} %"
-    axes.set_title(told, fontsize=8, parse_math=False)
+    # a class name may contain a dollar sign
+    title = f"{prediction.label[:20]}\n{100 * prediction.confidence:.0f} %"
+    axes.set_title(title, fontsize=8, parse_math=False)

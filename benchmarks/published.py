@@ -1,4 +1,4 @@
-"""Results that others have published, with where they stand, how they were made, and what to mind."""
+"""Published results of other authors, with source, protocol and caveats."""
 
 import json
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from .results import Result
 from .tables import headline, label, percent
 
 FILE = Path(__file__).with_name("published.json")
-# our names of methods that papers name otherwise; the others by their name in small letters
+# our names of methods that papers call otherwise; for all others it is the lower-case name
 OUR_NAMES = {"DAN": "mmd", "JAN": "jmmd"}
 
 
 class Figures(TypedDict, total=False):
-    """What is published of a method.
+    """Published figures of a method.
 
-    scores: one a column.
-    mean: as the source has it.
-    original: the mean in the paper of the method itself, where it is known.
+    scores: one per column.
+    mean: as in the source.
+    original: the mean in the method's own paper, if known.
     """
 
     scores: list[float]
@@ -31,9 +31,9 @@ class Figures(TypedDict, total=False):
 class Published:
     """A table of published results, in per cent.
 
-    columns: its tasks, as the source calls them.
-    tasks: the same as they are called here.
-    methods: what is published of each, by name.
+    columns: its tasks, by their names in the source.
+    tasks: the same by their names here.
+    methods: figures by method.
     """
 
     name: str
@@ -46,27 +46,29 @@ class Published:
 
     @property
     def text(self) -> str:
-        """Where the figures stand and what to mind."""
+        """Source, protocol and caveat as text."""
         return f"{self.name}. Source: {self.source}. Protocol: {self.protocol}. Mind: {self.caveat}."
 
     def rows(self, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[list[str]]:
-        """Returns a row for each published method, and below each ours of the same name; then the rest of ours.
+        """Returns a row for each published method, followed by our result of that method, and then our other rows.
 
-        tasks: our own results by task and method; empty for the published ones alone.
+        tasks: our own results by task and method; empty for published results only.
         """
         own = {name: self.own_row(name, tasks) for methods in tasks.values() for name in methods}
         own = {name: row for name, row in own.items() if any(cell != "-" for cell in row[3:])}
         rows = [["method", "whose", "mean", *self.columns, "mean in its own paper"]]
-        for name, told in self.methods.items():
-            scores, original = told["scores"], told.get("original")
+        for name, figures in self.methods.items():
+            scores, original = figures["scores"], figures.get("original")
             cells = [f"{score:.1f}" for score in scores]
-            rows.append([name, "published", f"{told['mean']:.1f}", *cells, "-" if original is None else f"{original}"])
+            rows.append(
+                [name, "published", f"{figures['mean']:.1f}", *cells, "-" if original is None else f"{original}"]
+            )
             if (row := own.pop(OUR_NAMES.get(name, name.lower()), None)) is not None:
                 rows.append(row)
         return [*rows, *own.values()]
 
     def own_row(self, name: str, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[str]:
-        """Returns our results of a method in the order of the columns, "-" for a task that was not run."""
+        """Returns our results of a method in the order of the columns, "-" for tasks that were not run."""
         found = [tasks.get(task, {}).get(name) for task in self.tasks]
         cells = ["-" if runs is None else percent(runs, runs[0]["metric"]) for runs in found]
         known = [headline(runs) for runs in found if runs]

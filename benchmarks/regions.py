@@ -1,4 +1,4 @@
-"""Which region of an image drives the decision, on source and target, before and after adaptation: one picture."""
+"""A figure of the image regions that drive the prediction, on source and target, before and after adaptation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,15 @@ from .methods import get_method
 from .tasks import Split, Task
 from .training import Plan, accuracies, device_of, infer, to_inputs, train
 
-AVERAGED = 300  # images of a domain in a mean
+AVERAGED = 300  # images per domain in the mean
 MOMENTS = ("before", "after")
 
 
 @dataclass(frozen=True)
 class Regions:
-    """What drives a model's decisions on images.
+    """Heat maps and predictions of a model.
 
-    heat: float32 (N, H, W), 0..1, at the size of the images; the largest value of an image is 1, unless all are 0.
+    heat: float32 (N, H, W), 0..1, at the size of the images; the maximum of an image is 1, unless all values are 0.
     probs: float32 (N, K).
     """
 
@@ -35,18 +35,18 @@ class Regions:
 
 
 def regions_of(adapter: BaseAdapter, images: Tensor, domain: int) -> Regions:
-    """Returns the regions for the decision made: last map of G times the gradient of the largest logit, over channels.
+    """Returns HiResCAM heat maps of the predicted class: last map of G times the gradient of its logit, over channels.
 
-    Where the map is pooled by its average alone this is Grad-CAM. Windows and flattened maps weigh every place for
-    itself, which the mean gradient of Grad-CAM would lose; this form keeps it (HiResCAM, arXiv 2011.08891).
+    For global average pooling this equals Grad-CAM. Windows and flattened maps have a gradient per position, which
+    Grad-CAM would average out (HiResCAM, arXiv 2011.08891).
 
     Args:
-        adapter: a trained one, with a `MultiLevelBackbone` as G.
+        adapter: a trained adapter with a `MultiLevelBackbone` as G.
         images: uint8 (N, C, H, W).
         domain: 0 for the source, 1 for the target.
 
     Raises:
-        ValueError: G is something else, for one since inputs are feature vectors.
+        ValueError: G is another module, for example for feature vectors.
     """
     G = adapter.models[keys.G]
     if not isinstance(G, MultiLevelBackbone) or images.ndim != 4:
@@ -66,9 +66,9 @@ def regions_of(adapter: BaseAdapter, images: Tensor, domain: int) -> Regions:
 
 
 def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, path: Path) -> Path:
-    """Trains two methods, for "before" and "after", and draws where each looks; gives the picture's path.
+    """Trains two methods, "before" and "after", draws their heat maps, and returns the path of the figure.
 
-    A column is an image of a class, the first one in a random order that does not depend on the methods; the last
+    Each column shows an image of one class, the first in a random order that does not depend on the methods. The last
     column is the mean over up to 300 images of the domain.
     """
     adapters = {name: train(task, get_method(name), seed, plan).adapter for name in names}
@@ -86,13 +86,13 @@ def write_regions(task: Task, names: tuple[str, str], seed: int, plan: Plan, pat
             both = Regions(*(torch.cat(parts) for parts in zip(as_pair(chosen), as_pair(regions), strict=True)))
             score = accuracies(split.known_labels, infer(adapters[name], split.inputs, domain)["logits"].argmax(1))
             short = name.replace("+", "\n+").replace("[", "\n[")  # a row is no longer than an image
-            told = f"{moment}, {100 * (score[task.metric] or 0.0):.1f} %\n{short}"
-            draw_row(axes, shuffled, examples, both, task, told)
+            label = f"{moment}, {100 * (score[task.metric] or 0.0):.1f} %\n{short}"
+            draw_row(axes, shuffled, examples, both, task, label)
     for axes, column in zip(all_axes[0], columns, strict=True):
         axes.set_title(column, fontsize=10)
     metric = task.metric.replace("_", " ")
-    told = f"% beside a row: {metric} on the domain; below an image: the decision, green where right"
-    figure.suptitle(f"{task.name}: what the decision rests on, from yellow to red\n{told}", fontsize=9)
+    legend = f"left of a row: {metric} on the domain; below an image: the prediction, green if correct"
+    figure.suptitle(f"{task.name}: regions that drive the prediction, from yellow to red\n{legend}", fontsize=9)
     figure.tight_layout(rect=(0, 0, 1, 0.99), h_pad=0.3, w_pad=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     return save(figure, path)
@@ -104,7 +104,7 @@ def as_pair(regions: Regions) -> tuple[Tensor, Tensor]:
 
 
 def first_of_classes(split: Split, count: int) -> list[int]:
-    """Returns the row of the first sample of each class; of one without any that of the first sample."""
+    """Returns the row of the first sample of each class; row 0 for a class without samples."""
     found = [torch.nonzero(split.known_labels == number)[:, 0] for number in range(count)]
     return [int(rows[0]) if len(rows) else 0 for rows in found]
 
@@ -112,7 +112,7 @@ def first_of_classes(split: Split, count: int) -> list[int]:
 def draw_row(
     all_axes: np.ndarray, split: Split, examples: list[int], regions: Regions | None, task: Task, title: str
 ) -> None:
-    """Draws the examples and the mean, with the regions over them and the decision below, or as they are."""
+    """Draws the examples and the mean image; with regions, also heat maps and predictions."""
     images = split.inputs.float() / 255
     shown = [*images[examples], images[:AVERAGED].mean(0)]
     for number, (axes, image) in enumerate(zip(all_axes, shown, strict=True)):
@@ -122,15 +122,15 @@ def draw_row(
         axes.set_yticks([])
         if regions is not None:
             heat = regions.heat[len(examples) :].mean(0) if is_mean else regions.heat[number]
-            share = (heat / (heat.max() or 1.0)).numpy()
-            axes.imshow(share, cmap="autumn_r", alpha=0.75 * share, vmin=0, vmax=1)
+            relative = (heat / (heat.max() or 1.0)).numpy()
+            axes.imshow(relative, cmap="autumn_r", alpha=0.75 * relative, vmin=0, vmax=1)
             if not is_mean:
-                tell_decision(axes, regions.probs[number], int(split.known_labels[examples[number]]), task)
+                label_prediction(axes, regions.probs[number], int(split.known_labels[examples[number]]), task)
     all_axes[0].set_ylabel(title, fontsize=8)
 
 
-def tell_decision(axes: Axes, probs: Tensor, truth: int, task: Task) -> None:
-    """Writes class and probability below an image, green where the class is right."""
+def label_prediction(axes: Axes, probs: Tensor, truth: int, task: Task) -> None:
+    """Writes class and probability below an image, in green if the class is correct."""
     top = int(probs.argmax())
     colour = "#2ca02c" if top == truth else "#d62728"
     axes.set_xlabel(f"{task.classes[top]} {100 * float(probs[top]):.0f} %", fontsize=7, color=colour, labelpad=2)

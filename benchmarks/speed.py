@@ -1,5 +1,7 @@
-"""Times as ratios, everything in turn, so that a noisy machine is noisy for all: of a training step to DANN's, and of
-`MultiLevelBackbone` to the bare network with its global pool."""
+"""Time ratios: of a training step to DANN's, and of `MultiLevelBackbone` to the bare network with global pooling.
+
+Everything is timed in turn, so that noise of the machine affects all.
+"""
 
 import platform
 import statistics
@@ -28,7 +30,7 @@ WRAPPED: dict[str, dict[str, Any]] = {
     "landmarks": {"local": "landmarks"},
     "corners, three depths, norm": {"levels": (1, 2, -1), "fuse": "norm"},
 }
-# what is measured, and to which of it the rest is compared
+# what is measured, and its baseline
 BASELINES = {"step": METHODS[0], "backbone": BARE}
 NUM_CLASSES, NUM_TARGET, WARM_UP = 7, 10_000, 3
 
@@ -36,7 +38,7 @@ Steps = Mapping[str, Callable[[], object]]
 
 
 def method_steps(network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[str]) -> Steps:
-    """Returns a training step of the methods, on random images (batch_size, 3, size, size) of each domain."""
+    """Returns a training step of each method, on random images (batch_size, 3, size, size) of each domain."""
     setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
     images = torch.randn(2, batch_size, 3, size, size, device=device)
     batch = {
@@ -59,7 +61,7 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
 
 
 def backbone_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:
-    """Returns a forward and backward pass of the bare network and of each kind of wrapper around it, on noise."""
+    """Returns a forward and backward pass of the bare network and of each wrapper around it, on noise."""
     images = torch.randn(batch_size, 3, size, size, device=device)
 
     def step_of(net: nn.Module) -> Callable[[], object]:
@@ -77,7 +79,7 @@ def backbone_steps(network: str, size: int, batch_size: int, device: torch.devic
 
 
 def step_times(steps: Steps, rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Returns seconds of every counted call by name; one of each a round, after some that do not count."""
+    """Returns the seconds of each call, by name, after a few warm-up rounds; a round calls each step once."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for count in range(WARM_UP + rounds):
         for name, step in steps.items():
@@ -91,7 +93,7 @@ def step_times(steps: Steps, rounds: int, device: torch.device) -> dict[str, lis
 
 
 def ratios(seconds: dict[str, list[float]], baseline: str) -> dict[str, float]:
-    """Returns a name's median over rounds of its time divided by the baseline's of the same round."""
+    """Returns by name the median over rounds of its time divided by the baseline's in the same round."""
     base = seconds[baseline]
     return {name: statistics.median(a / b for a, b in zip(own, base, strict=True)) for name, own in seconds.items()}
 

@@ -1,7 +1,7 @@
-"""Time and memory of pseudo labels by prototypes, over the number of samples, their dimension and the prototypes.
+"""Time and memory of pseudo labels by prototypes, against the numbers of samples, dimensions and prototypes.
 
-Contenders take turns, so that a noisy machine is noisy for all. Features come in batches that are there already: it is
-the labelling alone that is measured.
+Contenders are timed in turn, so that noise of the machine affects all. Features are precomputed: only the labelling is
+measured.
 """
 
 import json
@@ -31,7 +31,7 @@ from .provenance import commit, versions
 from .results import write_whole
 from .speed import BASELINES, method_steps, ratios, step_times
 
-BATCH = 8192  # samples a batch of a pass
+BATCH = 8192  # samples per batch of a pass
 STEP_BATCH = 32  # samples of a training step
 STEPS = 20  # steps timed at a time
 NETWORK, SIZE = "resnet18", 64
@@ -42,7 +42,7 @@ COLOURS = {OURS: "#d62728", PRODUCT: "#9a9a9a", ARGMAX: "#4d4d4d", CENTROID: "#1
 
 @dataclass(frozen=True)
 class Point:
-    """One problem: target samples, length of a feature, number of prototypes, which is that of the classes."""
+    """Numbers of target samples, feature dimensions and prototypes; there is one prototype per class."""
 
     samples: int = 100_000
     dim: int = 512
@@ -58,13 +58,13 @@ Timed = Callable[[], Any]
 
 
 def points() -> list[Point]:
-    """Returns the problems of all sweeps, each once."""
+    """Returns the points of all sweeps, each once."""
     swept = [replace(Point(), **{name: value}) for name, values in SWEEPS.items() for value in values]
     return list(dict.fromkeys(swept))
 
 
 class Problem:
-    """Features, prototypes and labellers of a point."""
+    """Features, prototypes and labelers of a point."""
 
     def __init__(self, point: Point, device: torch.device) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -76,26 +76,26 @@ class Problem:
         self.classes = torch.arange(point.prototypes, device=device)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Returns a pass over the target: the same features again and again, under the indices of all samples."""
+        """Yields a pass over the target: the same features repeatedly, with the indices of all samples."""
         for start in range(0, self.point.samples, BATCH):
             size = min(BATCH, self.point.samples - start)
             yield self.features[:size], torch.arange(start, start + size, device=self.device)
 
     def labeler(self) -> PrototypeLabeler:
-        """Returns a labeller with the prototypes."""
+        """Returns a labeler with the prototypes."""
         labeler = PrototypeLabeler(self.point.prototypes, self.point.dim, self.point.samples).to(self.device)
         labeler.fit(self.prototypes, self.classes)
         return labeler
 
     def memory(self) -> NeighborhoodAggregation:
-        """Returns upstream's memory of all features; ten classes, on whose number it hardly depends."""
+        """Returns upstream's memory of all features, for ten classes; their number has little influence."""
         return NeighborhoodAggregation(self.point.samples, self.point.dim, num_classes=10).to(self.device)
 
     def passes(self) -> dict[str, Timed]:
-        """Returns what is timed over a whole pass."""
+        """Returns the functions that are timed over a whole pass."""
         labeler, table = self.labeler(), self.prototypes.t().contiguous()
         centroid = NearestCentroid()
-        # two samples a class, with the prototype in their middle: of one there is no spread to look at
+        # two samples per class around the prototype, because scikit-learn needs a spread
         spread = torch.full_like(self.prototypes, 1e-3)
         samples = torch.cat([self.prototypes - spread, self.prototypes + spread])
         centroid.fit(samples.cpu().numpy(), self.classes.cpu().repeat(2).numpy())
@@ -107,7 +107,7 @@ class Problem:
         }
 
     def steps(self) -> dict[str, Timed]:
-        """Returns what is timed over training steps: labelling a batch, and learning from it and a source batch."""
+        """Returns the functions that are timed per training step: labelling a batch, and the two updates."""
         labeler, memory, table = self.labeler(), self.memory(), self.prototypes.t().contiguous()
         rows = self.features[:STEP_BATCH]
         idx, logits = torch.arange(len(rows), device=self.device), torch.randn(len(rows), 10, device=self.device)
@@ -126,7 +126,7 @@ class Problem:
 
 
 def seconds(action: Timed, device: torch.device, repeats: int = 1) -> float:
-    """Returns the time of one of several repeats."""
+    """Returns the mean time of several repeats, in seconds."""
     start = time.perf_counter()
     for _ in range(repeats):
         action()
@@ -136,7 +136,7 @@ def seconds(action: Timed, device: torch.device, repeats: int = 1) -> float:
 
 
 def in_turn(actions: dict[str, Timed], rounds: int, device: torch.device, repeats: int = 1) -> dict[str, list[float]]:
-    """Returns the seconds of every round by contender."""
+    """Returns the seconds of each round, by contender."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(rounds):
         for name, action in actions.items():
@@ -145,7 +145,7 @@ def in_turn(actions: dict[str, Timed], rounds: int, device: torch.device, repeat
 
 
 def peak_memory(kind: str, point: Point) -> int | None:
-    """Returns the bytes that a process needs for a pass, or for a step with upstream's memory; None but on Linux."""
+    """Returns the bytes that a process needs for a pass, or for a step with upstream's memory; None except on Linux."""
     if not sys.platform.startswith("linux"):
         return None
     code = f"from benchmarks.speed_labeler import *; print(own_peak({kind!r}, {point!r}))"
@@ -154,10 +154,10 @@ def peak_memory(kind: str, point: Point) -> int | None:
 
 
 def own_peak(kind: str, point: Point) -> int:
-    """Returns the bytes by which this process grew at most, beyond the features and prototypes it was given."""
+    """Returns the peak growth of this process in bytes, beyond its features and prototypes."""
     problem = Problem(point, torch.device("cpu"))
     small = Problem(replace(point, samples=STEP_BATCH), torch.device("cpu"))
-    small.labeler().relabel(small.batches())  # what is loaded at the first use is not counted
+    small.labeler().relabel(small.batches())  # one-time loading is not counted
     start_peak_memory(torch.device("cpu"))
     before = bytes_of_process("VmRSS")
     if kind == OURS:
@@ -169,8 +169,8 @@ def own_peak(kind: str, point: Point) -> int:
 
 
 def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
-    """Returns everything about a point; times are medians over the rounds."""
-    # what is loaded or made at the first use is not counted
+    """Returns all measurements of a point; times are medians over the rounds."""
+    # warm-up: one-time loading is not counted
     in_turn(Problem(replace(point, samples=STEP_BATCH), device).passes(), 1, device)
     problem = Problem(point, device)
     passes = in_turn(problem.passes(), rounds, device)
@@ -179,7 +179,7 @@ def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
     steps = in_turn(contenders, rounds, device, STEPS)
     step = {name: statistics.median(of_one) for name, of_one in steps.items()}
     whole = {name: statistics.median(of_one) for name, of_one in passes.items()}
-    # a pass with upstream's memory takes hours: so many steps of one batch
+    # a pass with upstream's memory takes hours, so it is extrapolated from its steps
     whole[MEMORY] = step[MEMORY] * -(-point.samples // STEP_BATCH)
     memory = {name: peak_memory(name, point) if device.type == "cpu" else None for name in (OURS, MEMORY)}
     return {
@@ -193,7 +193,7 @@ def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
 
 
 def bytes_a_sample(measured: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Returns the growth of peak memory between the two largest targets, in bytes a sample."""
+    """Returns the growth of peak memory between the two largest targets, in bytes per sample."""
     usual = asdict(Point())
     less, more = (
         next(one for one in measured if {key: one[key] for key in usual} == {**usual, "samples": samples})
@@ -206,12 +206,12 @@ def bytes_a_sample(measured: list[dict[str, Any]]) -> dict[str, float] | None:
 
 
 def write_labeler_speed(folder: Path, rounds: int) -> dict[str, Any]:
-    """Measures, writes `speed-labeler-{device}.json` and the picture of that name, and gives the result."""
+    """Measures, writes `speed-labeler-{device}.json` and a figure of that name, and returns the result."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     measured = []
     for point in points():
         measured.append(measure(point, rounds, device))
-        print(json.dumps(measured[-1]), file=sys.stderr)  # it takes a while until all are there
+        print(json.dumps(measured[-1]), file=sys.stderr)  # progress, because all take a while
     method = BASELINES["step"]
     steps = method_steps(NETWORK, SIZE, STEP_BATCH, device, (method,))
     step = statistics.median(step_times(steps, rounds, device)[method])
@@ -232,7 +232,7 @@ def write_labeler_speed(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
-    """Returns a table, a row a point."""
+    """Returns a table with one row per point."""
     step = result["training_step"]["seconds"]
     table = [["samples", "dim", "prototypes", "pass, s", "/ product", "/ argmax", "labelling / training step", "MiB"]]
     for one in result["points"]:
@@ -248,7 +248,7 @@ def rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def draw(result: dict[str, Any], path: Path) -> Path:
-    """Log-log curves: a column a sweep; a row the time of a pass, of a step, and the peak memory."""
+    """Draws log-log curves: one column per sweep, rows for time of a pass, time of a step and peak memory."""
     kinds = {"pass_seconds": "one pass, s", "step_seconds": "one step, s", "pass_peak_bytes": "peak memory, MiB"}
     units = {"samples": "target samples", "dim": "dimension of a feature", "prototypes": "prototypes"}
     figure, axes = plt.subplots(len(kinds), len(SWEEPS), figsize=(11, 9), sharex="col", sharey="row")
@@ -275,7 +275,7 @@ def draw(result: dict[str, Any], path: Path) -> Path:
         axes[0, column].set_title(fixed, fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=9)
-    what = f"{result['device']}, {result['threads']} threads; a pass of {MEMORY} is reckoned from its steps"
+    what = f"{result['device']}, {result['threads']} threads; a pass of {MEMORY} is extrapolated from its steps"
     figure.suptitle(f"Labelling the target by prototypes\n({what})", fontsize=11)
     figure.tight_layout(rect=(0, 0.04, 1, 1))
     return save(figure, path)

@@ -1,4 +1,4 @@
-"""The one training loop: every method on every task, scored while it trains."""
+"""The training loop of all methods and tasks, with scoring during training."""
 
 import statistics
 import time
@@ -23,14 +23,15 @@ from .peak_memory import peak_memory, start_peak_memory
 from .tasks import Split, Task
 from .validators import SELECTOR, VALIDATORS, label_free_scores
 
-WARM_UP = 5  # steps left out of the timing
-EMBEDDED = 500  # samples of a domain whose features are kept for pictures
+WARM_UP = 5  # steps excluded from the timing
+EMBEDDED = 500  # samples per domain whose features are kept for figures
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train and score, the same for all methods.
+    """Settings of training and scoring, the same for all methods.
 
+    scorings: number of scorings during training, at equal distances.
     score_on: "test", or "validation" for choosing settings.
     """
 
@@ -43,14 +44,14 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came out of a run.
+    """Result of a run.
 
     adapter: with the trained networks.
-    curve: one dict a scoring, with step, accuracy, balanced_accuracy, validators, selector and the loss parts; and
-        pseudo_labels of a method that has them.
-    predictions: classes of the scored samples after the last step, int64.
-    embedding: features and labels of some samples of both domains, for pictures.
-    peak_memory: of training in MiB, None where the system does not tell.
+    curve: one dict per scoring with step, accuracy, balanced_accuracy, validators, selector and losses, and
+        pseudo_labels for a method that has them.
+    predictions: predicted classes of the scored samples after the last step, int64.
+    embedding: features and labels of some samples of both domains, for figures.
+    peak_memory: of training in MiB, None if the system does not support it.
     """
 
     adapter: BaseAdapter
@@ -62,20 +63,22 @@ class Outcome:
 
 
 def to_inputs(samples: Tensor) -> Tensor:
-    """Images scaled to -1..1; feature vectors as they are, in float32."""
+    """Returns images scaled to -1..1, or feature vectors unchanged, in float32."""
     return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples.float()
 
 
 def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Returns rows of a data set for ever, every sample once a pass, the last incomplete batch left out."""
+    """Yields shuffled batches of row numbers, pass after pass without end; incomplete batches are dropped."""
     size = min(batch_size, count)
     while True:
         yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
 
 
 def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: int = 0) -> Iterator[dict[str, Tensor]]:
-    """Returns training batches under upstream's keys, from the one after `done` on. For the ceiling the labelled target
-    takes the source's place."""
+    """Yields training batches with upstream's keys, starting after `done` batches.
+
+    For supervised methods the labelled target replaces the source.
+    """
     generator = torch.Generator().manual_seed(seed)
     source = task.target_train if is_supervised else task.source
     rows = [row_batches(len(split), batch_size, generator) for split in (source, task.target_train)]
@@ -88,13 +91,13 @@ def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: i
             keys.imgs(keys.TARGET): to_inputs(task.target_train.inputs[j]),
             keys.domain_id(keys.TARGET): torch.ones(len(j)),
             keys.TARGET_SAMPLE_IDX: j,
-            **restyled_inputs(keys.SRC, source, i, seed + step),
-            **restyled_inputs(keys.TARGET, task.target_train, j, seed + step),
+            **augmented_inputs(keys.SRC, source, i, seed + step),
+            **augmented_inputs(keys.TARGET, task.target_train, j, seed + step),
         }
 
 
-def restyled_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict[str, Tensor]:
-    """Returns one of the other styles of each sample, chosen at random, where the split has any."""
+def augmented_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict[str, Tensor]:
+    """Returns one random augmented copy of each sample under its context key; {} if the split has none."""
     if split.augmented is None:
         return {}
     generator = torch.Generator().manual_seed(seed)
@@ -104,7 +107,7 @@ def restyled_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict[
 
 @torch.no_grad()
 def infer(adapter: BaseAdapter, inputs: Tensor, domain: int, batch_size: int = 500) -> dict[str, Tensor]:
-    """Returns features, logits and predicted probabilities ("preds"), as upstream's validators take them."""
+    """Returns features, logits and predicted probabilities ("preds"), as upstream's validators expect them."""
     adapter.models.eval()
     parts, device = [], device_of(adapter)
     for part in inputs.split(batch_size):
@@ -115,20 +118,20 @@ def infer(adapter: BaseAdapter, inputs: Tensor, domain: int, batch_size: int = 5
 
 
 def to_device(adapter: BaseAdapter, device: torch.device) -> None:
-    """Moves an adapter's modules; upstream moves those in `models` only."""
+    """Moves all modules of an adapter to a device; upstream moves those in `models` only."""
     adapter.models.to(device)
     for module in adapter.misc.values():
         module.to(device)
 
 
 def device_of(adapter: BaseAdapter) -> torch.device:
-    """The device of an adapter's network."""
+    """Returns the device of an adapter's G."""
     device: torch.device = next(adapter.models[keys.G].parameters()).device
     return device
 
 
 def accuracies(truth: Tensor | None, predicted: Tensor) -> dict[str, float | None]:
-    """Accuracy and balanced accuracy, 0..1; None without labels."""
+    """Returns accuracy and balanced accuracy, 0..1; None without labels."""
     if truth is None:
         return {"accuracy": None, "balanced_accuracy": None}
     with np.errstate(all="ignore"):
@@ -144,9 +147,9 @@ def train(
     on_step: Callable[[int], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
-    """Trains a method and scores it on the way; the same seed gives the same network, batches and result.
+    """Trains a method and scores it during training; the same seed gives the same network, batches and result.
 
-    checkpoint: where the state is written at every scoring, and from which a run that was killed goes on.
+    checkpoint: the state is saved there at every scoring, and a killed run resumes from it.
     """
     torch.manual_seed(seed)
     np.random.seed(seed)
@@ -182,19 +185,19 @@ def train(
 
 
 def setup_of(task: Task, plan: Plan) -> Setup:
-    """Returns the problem as a method sees it."""
+    """Returns the setup for the methods."""
     shape = tuple(task.source.inputs.shape[1:])
     return Setup(shape, len(task.classes), len(task.target_train), plan.steps, plan.network, task.map_shapes)
 
 
 def undisturbed(seconds: list[float]) -> float:
-    """Returns the lower decile of the steps' times: what a step takes while the machine does nothing else."""
+    """Returns the lower decile of the step times, the time of a step on an otherwise idle machine."""
     counted = seconds[WARM_UP:] or seconds
     return statistics.quantiles(counted, n=10, method="inclusive")[0] if len(counted) > 1 else counted[0]
 
 
 def score(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, Any]:
-    """Returns accuracy on the scored part, and the label-free scores on the target's training part."""
+    """Returns accuracies on the scored part, and label-free scores on the target's training part."""
     predicted = infer(adapter, scored.inputs, 1)["logits"].argmax(1)
     label_free = label_free_scores(infer(adapter, task.target_train.inputs[:2000], 1))
     return {**accuracies(scored.labels, predicted), "validators": label_free, "selector": label_free[SELECTOR]}
@@ -212,8 +215,8 @@ def embedding(adapter: BaseAdapter, task: Task, scored: Split) -> dict[str, np.n
 
 
 def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
-    """Returns accuracies of the last step, of the step that the selector picks, of the best step (oracle), and of the
-    steps that each label-free validator picks."""
+    """Returns accuracies of the last step, of the selector's step, of the best step (oracle) and of the steps that each
+    label-free validator selects, with the confusion matrix."""
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     by_validator = {name: picked(outcome.curve, name) for name in VALIDATORS}
     points = {
@@ -235,13 +238,13 @@ def summary(task: Task, outcome: Outcome, plan: Plan) -> dict[str, Any]:
 
 
 def picked(curve: list[dict[str, Any]], validator: str) -> dict[str, Any]:
-    """Returns the first of the points that a validator finds best; one at which the model diverged is never better."""
+    """Returns the first point with the best score of a validator; points of a diverged model count as worst."""
     scores = [point["validators"][validator] for point in curve]
     return curve[int(np.argmax([-np.inf if score is None else score for score in scores]))]
 
 
 def class_accuracies(matrix: np.ndarray, classes: tuple[str, ...]) -> Mapping[str, float | None]:
-    """Share of every class's samples that are right; None for a class without samples."""
+    """Returns the accuracy of each class, 0..1; None for a class without samples."""
     counts = matrix.sum(1)
     return {
         name: float(matrix[number, number] / counts[number]) if counts[number] else None

@@ -1,4 +1,4 @@
-"""Label-free scores of a model, by which its best step or settings can be picked: upstream's validators, by name."""
+"""Label-free scores for choosing steps or settings: upstream's validators, by name."""
 
 from collections.abc import Mapping
 
@@ -12,20 +12,20 @@ VALIDATORS: dict[str, BaseValidator] = {
     "IMValidator": IMValidator(),
     "SNDValidator": SNDValidator(),
     "BNMValidator": BNMValidator(),
-    # from the classes' means on, so that no random start of the clusters decides
+    # starts from the class means, so that the result does not depend on a random start
     "ClassClusterValidator": ClassClusterValidator(centroid_init="label_centers"),
 }
 SELECTOR = "IMValidator"
-BY_LABELS = "validation"  # instead of a validator: target labels of a part that does not score
+BY_LABELS = "validation"  # instead of a validator: labels of the target's validation part
 
 
 def label_free_scores(seen: Mapping[str, Tensor]) -> dict[str, float | None]:
-    """Returns the score of every validator, higher is better; None where the model diverged.
+    """Returns the score of every validator, higher is better; None if the model diverged.
 
     seen: features (N, D), logits and predicted probabilities "preds" (N, K) of target samples.
     """
     if not all(torch.isfinite(tensor).all() for tensor in seen.values()):
         return dict.fromkeys(VALIDATORS)
-    # several threads of k-means wait for each other where the machine has other work
+    # several threads of k-means are slow on a busy machine
     with threadpool_limits(1):
         return {name: float(validator(target_train=dict(seen))) for name, validator in VALIDATORS.items()}

@@ -1,4 +1,4 @@
-"""`python -m dmsrl_adapt`: what a bug report should say of versions, FAISS and devices."""
+"""`python -m dmsrl_adapt`: versions, FAISS and devices, for bug reports."""
 
 import platform
 import sys
@@ -13,7 +13,7 @@ PACKAGES = ("torch", "pytorch-adapt", "timm", "torchvision", "numpy", "pytorch-i
 
 
 def report() -> str:
-    """Returns a line a thing: this package, Python, the packages it works with, FAISS and the GPUs that each sees."""
+    """Returns the report, one line per item: this package, Python, related packages, GPUs and FAISS."""
     lines = [f"dmsrl_adapt {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
     lines += [f"{package} {installed(package)}" for package in PACKAGES]
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
@@ -21,7 +21,7 @@ def report() -> str:
 
 
 def installed(package: str) -> str:
-    """Returns the version of a package, or says that there is none."""
+    """Returns the version of a package, or "is not installed"."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -29,7 +29,7 @@ def installed(package: str) -> str:
 
 
 def faiss_line() -> str:
-    """Returns version, kind and number of GPUs of FAISS, or why it cannot be used."""
+    """Returns the version, kind and number of GPUs of FAISS, or why it cannot be used."""
     try:
         faiss = load_faiss()
     except ImportError as error:
@@ -39,7 +39,7 @@ def faiss_line() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the report, with `--version` the version alone; gives the exit status."""
+    """Prints the report, or only the version with `--version`; returns the exit status."""
     if arguments not in ([], ["--version"]):
         print(f"usage: python -m dmsrl_adapt [--version], got {' '.join(arguments)}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Adapter: the whole method for upstream's framework wrappers."""
+"""Adapter: the whole method, for a plain loop and for upstream's framework wrappers."""
 
 import math
 import warnings
@@ -23,26 +23,27 @@ CONTAINERS = ("models", "optimizers", "lr_schedulers", "misc")
 
 
 class DMSRL(BaseAdapter):
-    """Wraps `DMSRLHook` for a plain loop (`training_step`, `inference`) and for upstream's Ignite wrapper.
+    """Adapter of `DMSRLHook`, for a plain loop (`training_step`, `inference`) and for upstream's Ignite wrapper.
 
     |Container|Required keys|
     |---|---|
     |models|`G`, `C`, and those of `dmsrl_components`|
-    |optimizers|the same; those that are not given are made as the recipe has them: Adam with learning rate 1e-3 and weight
-    decay 5e-4, or what a part says, see `CenterMargin` and `TwoBranchMI`|
+    |optimizers|none; the keys of `models` are allowed|
     |misc|those of `dmsrl_components`|
 
-    The recipe is the one that the modules carry. Under the Ignite wrapper warm-ups run over the wrapper's iterations,
-    unless `dmsrl_components` was given `total_steps`.
+    Missing optimizers are created: Adam with learning rate 1e-3 and weight decay 5e-4, unless a part of the recipe
+    defines others, see `CenterMargin` and `TwoBranchMI`. The recipe is the one for which `dmsrl_components` made the
+    modules. Under the Ignite wrapper warm-ups run over the wrapper's iterations, unless `dmsrl_components` was given
+    `total_steps`.
 
     Args:
         *args: upstream's containers `models`, `optimizers`, `lr_schedulers`, `misc`, in this order.
-        hook_kwargs: arguments of `DMSRLHook`. A `recipe` is for modules that were not made by `dmsrl_components`.
+        hook_kwargs: arguments of `DMSRLHook`. Give `recipe` only for modules that were not made by `dmsrl_components`.
         **kwargs: the containers by name, and upstream's other arguments.
 
     Raises:
         KeyError: a container lacks a key, or has one that the recipe does not know.
-        ValueError: modules of two recipes, or a recipe that is not that of the modules.
+        ValueError: modules of two recipes, or `recipe` is not that of the modules.
 
     Examples:
         >>> from dmsrl_adapt import dmsrl_components
@@ -63,20 +64,20 @@ class DMSRL(BaseAdapter):
 
     @classmethod
     def of(cls, G: nn.Module, C: nn.Module, parts: Components, **kwargs: Any) -> "DMSRL":
-        """Returns the adapter of a feature extractor, a classifier and what `dmsrl_components` gives.
+        """Returns the adapter of a feature extractor, a classifier and the result of `dmsrl_components`.
 
         Args:
             G: takes inputs, returns features, shape (N, D).
             C: takes features, returns logits, shape (N, K).
-            parts: made for the same D and K.
-            **kwargs: those of `DMSRL` but for `models` and `misc`.
+            parts: result of `dmsrl_components` for the same D and K.
+            **kwargs: other arguments of `DMSRL`.
         """
         models = Models({keys.G: G, keys.C: C, **parts.models})
         return cls(models=models, misc=Misc(dict(parts.misc)), **kwargs)
 
     @property
     def hook_cls(self) -> type[DMSRLHook]:
-        """The hook that the adapter wraps."""
+        """Class of the hook."""
         return DMSRLHook
 
     def inference(self, x: Tensor, domain: Any = None, **inputs: Tensor) -> dict[str, Tensor]:
@@ -85,7 +86,7 @@ class DMSRL(BaseAdapter):
         Args:
             x: inputs of G.
             domain: not used; upstream's wrappers pass it.
-            **inputs: what G takes beside images, for example `landmarks`.
+            **inputs: other arguments of G, for example `landmarks`.
         """
         if not inputs:
             outputs: dict[str, Tensor] = super().inference(x, domain=domain)
@@ -94,13 +95,13 @@ class DMSRL(BaseAdapter):
         return {"features": features, "logits": self.models[keys.C](features)}
 
     def init_containers_and_check_keys(self, containers: MultipleContainers) -> None:
-        """Checks the models' keys first: upstream makes their optimizers before it looks whether they are there."""
+        """Checks the keys of all containers; the models' first, because upstream creates their optimizers before."""
         required = self.key_enforcer.requirements.get("models", containers["models"].keys())
         KeyEnforcer(models=list(required)).check(containers)
         super().init_containers_and_check_keys(containers)
 
     def init_hook(self, hook_kwargs: dict[str, Any]) -> None:
-        """Makes the hook; called by the base class once the containers are complete."""
+        """Creates the hook; called by the base class once the containers are complete."""
         self.hook = self.hook_cls(opts=with_opt(list(self.optimizers.keys())), **hook_kwargs)
 
     def get_key_enforcer(self) -> KeyEnforcer:
@@ -109,20 +110,20 @@ class DMSRL(BaseAdapter):
         return KeyEnforcer(models=models, optimizers=models, misc=self.recipe.misc_keys)
 
     def get_default_containers(self) -> MultipleContainers:
-        """Returns an optimizer for every module, to be replaced by those that the user gives."""
+        """Returns the recipe's optimizer for every module; the user's optimizers replace them."""
         return MultipleContainers(optimizers=Optimizers(self.recipe.optimizers))
 
     def before_training_starts_default(self, framework: Any) -> None:
-        """Tells the ramps how long the run is, where nobody else has."""
+        """Sets the length of the warm-ups, unless the user has given it."""
         super().before_training_starts_default(framework)
         check_lengths(framework)
         tell_length(self.misc[keys.TRAINING_PROGRESS], framework)
 
 
 def tell_length(progress: TrainingProgress, framework: Any) -> None:
-    """Tells the ramps how many steps a framework wrapper is going to take, where the user has not.
+    """Sets the length of the warm-ups to the framework wrapper's number of steps, unless the user gave it.
 
-    Warns where neither of them knows.
+    Warns if neither is known.
     """
     if not hasattr(framework, "get_training_length"):
         return
@@ -131,24 +132,26 @@ def tell_length(progress: TrainingProgress, framework: Any) -> None:
         progress.propose_total_steps(length)
     elif not progress.is_given:
         warnings.warn(
-            f"the length of the run is not known, so that warm-ups take {int(progress.total_steps):,} steps: pass "
+            f"the length of the run is not known, so warm-ups take {int(progress.total_steps):,} steps: pass "
             "total_steps=... to dmsrl_components",
             stacklevel=2,
         )
 
 
 def training_length(framework: Any) -> int | None:
-    """Returns how many steps a framework wrapper is going to take, at least 1; None where it cannot tell."""
+    """Returns the number of steps of a framework wrapper, at least 1; None if it is unknown."""
     try:
         steps = framework.get_training_length()[1]
-    except TypeError:  # upstream's multiplies what Ignite does not know, for one with a data set of unknown length
+    except TypeError:  # upstream's wrapper multiplies by None for a data set of unknown length
         return None
     return max(int(steps), 1) if steps is not None and math.isfinite(steps) and steps >= 0 else None
 
 
 def check_lengths(framework: Any) -> None:
-    """Raises `ValueError` where the processes of a group are not to take the same number of steps: some would wait for
-    the others for ever."""
+    """Raises `ValueError` unless all processes of a group take the same number of steps.
+
+    With different numbers, some would wait for the others for ever.
+    """
     if is_shared() and hasattr(framework, "get_training_length"):
         mine = torch.tensor([training_length(framework) or -1], device=framework.device)
         lengths = of_all_processes(mine).tolist()

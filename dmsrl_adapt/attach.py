@@ -1,4 +1,4 @@
-"""One line that puts parts of DMSRL into any other method of pytorch-adapt."""
+"""Adds parts of DMSRL to another method of pytorch-adapt."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,29 +54,29 @@ def attach_dmsrl(
     post: Sequence[BaseHook] = (),
     weights: Mapping[str, float] | None = None,
 ) -> Any:
-    """Puts parts of DMSRL into a method that already runs, in the step and place where they belong; see `AttachedHook`.
+    """Adds parts of DMSRL to another method of pytorch-adapt; see `AttachedHook`.
 
-    For a hook it returns a hook, to be called with `parts.models` and `parts.misc` in its context. An adapter is
-    modified in place and returned: the modules that the recipe needs join its containers, with optimizers as `DMSRL`
-    has them, which can be replaced in `adapter.optimizers`; warm-ups run over the iterations of upstream's Ignite
-    wrapper, as for `DMSRL`. docs/hosts.md lists, for every method of pytorch-adapt, what it takes and what that costs.
+    For a hook it returns a new hook, to be called with `parts.models` and `parts.misc` in its context. An adapter is
+    modified in place and returned: the modules of the recipe are added to its containers, with the optimizers that
+    `DMSRL` would use, which can be replaced in `adapter.optimizers`. Under upstream's Ignite wrapper warm-ups run over
+    the wrapper's iterations. docs/hosts.md lists the parts that each method of pytorch-adapt supports, and their cost.
 
     Args:
         host: a training hook or an adapter of pytorch-adapt, ready to train.
-        parts: what `dmsrl_components` gives; for an adapter only.
-        recipe: for modules that were not made by `dmsrl_components`. None takes the one that they carry. Parts of the
-            default that the host refuses are left out; other recipes must not have any.
-        opts: optimizers, for an adapter names in its context, of modules that the host's own do not hold: for a hook
-            those of the recipe, for an adapter those of `post` alone.
+        parts: result of `dmsrl_components`; for an adapter only.
+        recipe: for modules that were not made by `dmsrl_components`; None for the recipe of the modules. Parts of the
+            default that the host cannot have are left out; other recipes must not contain any.
+        opts: optimizers of modules that the host's own optimizers do not hold: for a hook, of the recipe's modules and
+            those of `post`; for an adapter, names in its context, only for modules of `post`.
         pre: hooks before the host's, for example `LevelFeaturesHook`.
         post: hooks after the recipe's.
-        weights: weights of the losses of `post`, or other ones for those of the recipe, by loss key.
+        weights: weights by loss key, of the losses of `post`, or replacing those of the recipe.
 
     Raises:
         TypeError: neither a training hook nor an adapter; parts for a hook, or none for an adapter.
-        ValueError: the host refuses a part of the recipe, and says why; modules of two recipes, or of another one than
-            `recipe`; an adapter has one of the modules already.
-        KeyError: parts lack a module that the recipe needs.
+        ValueError: the recipe has a part that the host cannot have (the message gives the reason); modules of two
+            recipes, or not of `recipe`; an adapter already has one of the modules.
+        KeyError: `parts` lacks a module that the recipe needs.
 
     Examples:
         >>> from pytorch_adapt.adapters import MCD
@@ -93,26 +93,26 @@ def attach_dmsrl(
     """
     if isinstance(host, BaseHook):
         if parts is not None:
-            raise TypeError("parts must not be given for a hook, whose modules come with the context")
+            raise TypeError("parts must not be given for a hook, whose modules are in the context")
         return AttachedHook(host, recipe, opts, pre, post, weights)
     if not isinstance(host, BaseAdapter):
         raise TypeError(f"host must be a training hook or an adapter of pytorch-adapt, got {type(host).__name__}")
     if parts is None:
-        raise TypeError("parts must be what dmsrl_components gives, for an adapter, got None")
+        raise TypeError("parts must be the result of dmsrl_components for an adapter, got None")
     return attach_to_adapter(host, parts, recipe, list(opts), pre, post, weights)
 
 
 def attach_to_adapter(
     adapter: Adapter, parts: Components, recipe: str | Recipe | None, opts: list[Any], *hook_args: Any
 ) -> Adapter:
-    """Returns the adapter with the hook of `AttachedHook(host, recipe, opts, *hook_args)` and what it needs."""
+    """Returns the adapter with `AttachedHook(host, recipe, opts, *hook_args)` as its hook, and the hook's modules."""
     given = one_recipe(recipe, [*parts.models.values(), *parts.misc.values()]) or DEFAULT
     fitting = fitting_recipe(adapter.hook, given)
     models = {key: find(parts.models, key) for key in fitting.model_keys}
     misc = {key: find(parts.misc, key) for key in fitting.misc_keys}
     taken = sorted({*models, *misc} & {*adapter.models, *adapter.misc, *adapter.optimizers})
     if taken:
-        raise ValueError(f"adapter must not have modules of the names that its new parts have, got {taken}")
+        raise ValueError(f"adapter must not have modules with the names of the new modules, got {taken}")
     adapter.hook = AttachedHook(adapter.hook, given, [*with_opt(list(models)), *opts], *hook_args)
     optimizers = Optimizers({key: fitting.optimizers[key] for key in models})
     optimizers.create_with(models)
@@ -124,7 +124,7 @@ def attach_to_adapter(
 
 
 def find(modules: Mapping[str, Any], key: str) -> Any:
-    """Returns the module of that key. Raises `KeyError` where parts lack it."""
+    """Returns the module at a key. Raises `KeyError` if there is none."""
     if key not in modules:
         raise KeyError(f"parts must have {key!r} for this recipe, got {sorted(modules)}")
     return modules[key]
@@ -132,20 +132,20 @@ def find(modules: Mapping[str, Any], key: str) -> Any:
 
 @dataclass
 class BeforeTraining:
-    """What a framework wrapper calls at the start of training, so that warm-ups know its length too.
+    """Callback that a framework wrapper calls at the start of training; it sets the length of the warm-ups.
 
-    A class and no closure, so that an adapter can be pickled, and a copy of one tells its own modules.
+    It is a class rather than a closure, so that an adapter can be pickled and a copy uses its own modules.
 
     Args:
         adapter: the adapter that is trained.
-        host: what the wrapper would call otherwise.
+        host: the adapter's previous callback.
     """
 
     adapter: BaseAdapter
     host: Callable[[Any], None]
 
     def __call__(self, framework: Any) -> None:
-        """Tells the adapter's training progress how many steps the framework wrapper is going to take."""
+        """Calls the previous callback and sets the length of the adapter's training progress."""
         self.host(framework)
         check_lengths(framework)
         tell_length(self.adapter.misc[keys.TRAINING_PROGRESS], framework)

@@ -1,4 +1,4 @@
-"""Hook: the training step of another method with parts of DMSRL inside."""
+"""Hook: the training step of another method with parts of DMSRL."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,42 +18,41 @@ from .hooks.context import read
 from .hooks.host_weighter import HostWeighter
 from .recipe import DEFAULT, Recipe, get_recipe
 
-# names of the step that trains G, with the source's labels where several do
+# names of the step that trains G; if several do, of the one that uses the source's labels
 STEPS = ("total_loss", "g_loss", "x_loss")
 
 
 class AttachedHook(BaseWrapperHook):
-    """One training step of a host, a method of pytorch-adapt, with parts of DMSRL in it. `attach_dmsrl` makes it.
+    """One training step of a host, a method of pytorch-adapt, with parts of DMSRL. Made by `attach_dmsrl`.
 
-    The parts' losses are added to the step that trains G: the only one of most methods, the generator's of GAN-like
-    ones and SymNets, the first of MCD's three. Nothing that the host keeps fixed in that step learns from them. The
-    host's losses keep the weights that its own weighter gives them, and are to the last bit what they were where ours
-    weigh 0; augmentation, which is another input, is the exception. Features and logits that the host has computed are
-    used again. The classification loss stays the host's.
+    The losses of the parts are added to the step that trains G: the only step of most methods, the generator's of
+    GAN-like methods and SymNets, the first of MCD's three. They do not train what the host keeps fixed in that step.
+    The host's losses keep the weights of its own weighter, and do not change by a bit if the weights of ours are 0,
+    except by augmentation, which changes the input. Features and logits that the host has computed are reused. The
+    classification loss stays the host's.
 
-    Modules: the host's, and those that `dmsrl_components` gives, which carry the recipe. Reads: what the host reads,
-    and what `DMSRLHook` does. Writes: what the host writes, and what the parts write. Losses: the host's, with the
-    weighted parts among those of that step. The step is counted in `training_progress` once it is done.
+    Modules: the host's, and those of `dmsrl_components`. Reads: the keys of the host and of `DMSRLHook`. Writes: the
+    keys of the host and of the parts. Losses: the host's, and in that step the weighted losses of the parts. A finished
+    step is counted in `training_progress`.
 
     Args:
-        host: a training hook of pytorch-adapt, such as `DANNHook(opts)`; it belongs to this one from now on.
-        recipe: for modules that were not made by `dmsrl_components`: "default", "published" or a `Recipe`. None takes
-            the one that the modules of the first call carry, and the default where they carry none. Parts of the
-            default that the host refuses are left out; other recipes must not have any.
-        opts: optimizers of the recipe's modules, or their names where the host's are given by name; none where the
-            host's own optimizers of that step hold their parameters.
-        pre: hooks before the host's, for example `LevelFeaturesHook`, after images were augmented.
+        host: a training hook of pytorch-adapt, such as `DANNHook(opts)`; it is modified and must not be used elsewhere.
+        recipe: for modules that were not made by `dmsrl_components`: "default", "published" or a `Recipe`. None uses
+            the recipe of the modules of the first call, or the default if they have none. Parts of the default that the
+            host cannot have are left out; other recipes must not contain any.
+        opts: optimizers of the recipe's modules, or their names if the host's optimizers are given by name. Not needed
+            if the host's own optimizers of that step hold their parameters.
+        pre: hooks before the host's and after augmentation, for example `LevelFeaturesHook`.
         post: hooks after the recipe's.
-        weights: weights of the losses of `post`, 1 where they are not named, or other ones for those of the recipe.
+        weights: weights by loss key, of the losses of `post` (default 1), or replacing those of the recipe.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
-        TypeError: the host has no step that trains G, or names some optimizers and holds others.
-        ValueError: the host refuses a part of the recipe, and says why; an unknown recipe, or one that is not that of
-            the modules; weights of losses that are not there; a module of which no optimizer of that step has a
-            parameter; a batch as `DMSRLHook` refuses it, before the host has seen it, and one with more inputs of G
-            than images for a host that computes features itself. What depends on a recipe of None is raised at the
-            first call.
+        TypeError: the host has no step that trains G; optimizers and names are mixed.
+        ValueError: the recipe has a part that the host cannot have (the message gives the reason); an unknown recipe,
+            or not that of the modules; weights of unknown losses; a module without a parameter in any optimizer of that
+            step; an invalid batch, as for `DMSRLHook`, before the host sees it; other inputs of G than images for a
+            host that computes features itself. With a recipe of None these are raised at the first call.
         KeyError: at a call, a module or key is missing.
 
     Examples:
@@ -89,14 +88,14 @@ class AttachedHook(BaseWrapperHook):
             )
         self.host, self.opts, self.pre, self.post, self.weights = host, list(opts), list(pre), list(post), weights or {}
         self.are_opts_checked, self.collapse = False, CollapseHook()
-        self.given: Recipe | None = None  # with the parts that the host refuses
+        self.given: Recipe | None = None  # with the parts that the host cannot have
         self.recipe: Recipe | None = None  # without them
         self.hook = host  # until a recipe is known
         if recipe is not None:
             self._build(get_recipe(recipe))
 
     def _build(self, given: Recipe) -> None:
-        """Puts the recipe into the host; until the last lines nothing of the host changes."""
+        """Adds the recipe to the host. The host is changed last, so that an error leaves it as it was."""
         recipe = fitting_recipe(self.host, given)
         augments = [hook for part in recipe for hook in part.hooks_before()]
         first = [ProgressHook(advance=False), *augments, *self.pre, BackboneHook(where_needed=True)]
@@ -106,7 +105,7 @@ class AttachedHook(BaseWrapperHook):
         self.given, self.recipe = given, recipe
         self.step.optimizers = [*self.step.optimizers, *self.opts]
         self.step.weighter = HostWeighter(self.step.weighter, all_weights)
-        # MCD computes features anew in each of its steps, so they have to begin in the one that they are for
+        # MCD computes features in each of its steps, so ours are computed inside its first step
         if isinstance(self.host, MCDHook):
             self.step.hook = ChainHook(*first, self.step.hook, *ours)
         else:
@@ -135,11 +134,11 @@ class AttachedHook(BaseWrapperHook):
         for domain in keys.DOMAINS:
             if others := list(other_inputs(read(self, inputs, keys.G), inputs, domain)):
                 name = type(self.host).__name__
-                raise ValueError(f"{name} calls G with images alone, got {others} too: train without them, or by DMSRL")
+                raise ValueError(f"{name} calls G with images only, got {others} too: train without them or with DMSRL")
 
 
 def training_step(host: BaseHook) -> OptimizerHook:
-    """Returns the host's step in which our losses belong. Raises `TypeError` where it has none."""
+    """Returns the host's step to which losses are added. Raises `TypeError` if it has none."""
     hooks = getattr(getattr(host, "hook", None), "hooks", ())
     steps = {key: step for one in hooks if isinstance(one, SummaryHook) for key, step in one.optimizers.items()}
     for key in STEPS:
@@ -150,7 +149,7 @@ def training_step(host: BaseHook) -> OptimizerHook:
 
 
 def refused_parts(host: BaseHook, recipe: Recipe) -> dict[str, str]:
-    """Returns the kinds of parts that the host cannot or need not have, and why."""
+    """Returns the kinds of parts that the host cannot have or already has, with the reasons."""
     written = {*host.out_keys, *training_step(host).hook.loss_keys}
     reasons = {
         part.kind: f"it has {part.trace!r} already" if part.trace in written else part.refusal(host, recipe)
@@ -160,36 +159,36 @@ def refused_parts(host: BaseHook, recipe: Recipe) -> dict[str, str]:
 
 
 def fitting_recipe(host: BaseHook, recipe: Recipe) -> Recipe:
-    """Returns the recipe without what is the host's own; of the default also without the parts that the host refuses.
+    """Returns the recipe without parts that stay the host's own, and the default without parts that it cannot have.
 
-    Raises `ValueError` for a part of another recipe that the host refuses, and where no part is left.
+    Raises `ValueError` if another recipe has a part that the host cannot have, or if no part is left.
     """
     fitting = Recipe(*(part for part in recipe if part.in_hosts))
     refused = refused_parts(host, fitting)
     if recipe == DEFAULT and len(refused) < len(fitting):
         left = fitting.without(*refused)
-        # what is left out can be what another part needs in this host
+        # a part that is left out can be one that another part needs in this host
         return fitting_recipe(host, left) if refused else left
     if refused:
-        raise ValueError(f"recipe must not have parts that {type(host).__name__} refuses: {told(refused)}")
+        raise ValueError(f"recipe must not have parts that {type(host).__name__} refuses: {listed(refused)}")
     return fitting
 
 
-def told(reasons: Mapping[str, str]) -> str:
-    """Returns parts and reasons in words, parts with the same reason together."""
+def listed(reasons: Mapping[str, str]) -> str:
+    """Returns kinds and reasons as text, grouped by reason."""
     parts = {reason: [part for part, own in reasons.items() if own == reason] for reason in reasons.values()}
     return "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in parts.items())
 
 
 def fixed_networks(host: BaseHook) -> list[BaseHook]:
-    """Returns the hook that keeps our gradient from what the host keeps fixed, where it does."""
+    """Returns a hook that keeps gradients from the networks that the host keeps fixed; [] if it fixes none."""
     if isinstance(host, FinetunerHook):
         return [FixedNetworksHook()]
     return [FixedNetworksHook([keys.SRC], fixes_classifier=True)] if isinstance(host, ADDAHook) else []
 
 
 def loss_weights(recipe: Recipe, hooks: Sequence[BaseHook], weights: Mapping[str, float]) -> dict[str, float]:
-    """Returns the weight of every loss of the hooks. Raises `ValueError` for a weight of another loss."""
+    """Returns the weights of all losses of the hooks. Raises `ValueError` for a weight of an unknown loss."""
     losses = sorted({key for hook in hooks for key in hook.loss_keys})
     unknown = sorted(set(weights) - set(losses))
     if unknown:
@@ -198,7 +197,7 @@ def loss_weights(recipe: Recipe, hooks: Sequence[BaseHook], weights: Mapping[str
 
 
 def check_kinds(of_host: Sequence[Any], opts: Sequence[Any]) -> None:
-    """Raises `TypeError` where one names its optimizers and the other holds them: upstream takes one kind only."""
+    """Raises `TypeError` if optimizers and names are mixed, because upstream takes only one of the two."""
     kinds = {"names" if isinstance(opt, str) else "optimizers" for opt in (*of_host, *opts)}
     if len(kinds) > 1:
         wanted, came = ("names", "optimizers") if isinstance(of_host[0], str) else ("optimizers", "names")

@@ -1,4 +1,4 @@
-"""Argument checks shared by the layers: one error that says what was wanted and what came."""
+"""Argument checks; each error says what was expected and what was given."""
 
 import math
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def check_sizes(**sizes: int | None) -> None:
-    """Raises `ValueError` for a size below 1; None is no size."""
+    """Raises `ValueError` for a size below 1; None is ignored."""
     for name, value in sizes.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def check_fractions(**fractions: float) -> None:
-    """Raises `ValueError` for a number out of 0..1, NaN among them."""
+    """Raises `ValueError` for a number outside 0..1 or NaN."""
     for name, value in fractions.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be in 0..1, got {value}")
@@ -42,8 +42,7 @@ def check_positive(**numbers: float) -> None:
 
 
 def check_floating(values: Tensor, name: str, *shape: int | str) -> None:
-    """Raises `TypeError` unless `values` is a floating point tensor, `ValueError` where a shape is given, see
-    `check_shape`, and it has another."""
+    """Raises `TypeError` unless `values` is a floating point tensor, and `check_shape` errors if a shape is given."""
     if not isinstance(values, Tensor) or not values.is_floating_point():
         came = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a floating point tensor, got {came}")
@@ -52,7 +51,7 @@ def check_floating(values: Tensor, name: str, *shape: int | str) -> None:
 
 
 def check_shape(tensor: Tensor, shape: tuple[int | str, ...], name: str) -> None:
-    """Raises `ValueError` unless `tensor` has this shape, in which a letter stands for any length."""
+    """Raises `ValueError` unless `tensor` has this shape, where a letter stands for any length."""
     if tensor.ndim != len(shape) or any(type(n) is int and n != m for n, m in zip(shape, tensor.shape, strict=True)):
         wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{name} must have shape ({wanted}), got {tuple(tensor.shape)}")
@@ -70,22 +69,22 @@ def check_image_batch(images: Tensor) -> None:
 
 
 def check_has_values(tensor: Tensor, name: str) -> None:
-    """Raises `ValueError` for a tensor on the meta device, which has a shape and no values."""
+    """Raises `ValueError` for a tensor on the meta device, which has no values."""
     if tensor.is_meta:
         raise ValueError(f"{name} must hold values, got a tensor of shape {tuple(tensor.shape)} on the meta device")
 
 
 def check_finite(values: Tensor, name: str) -> None:
-    """Raises `ValueError` where a value is NaN or infinite."""
+    """Raises `ValueError` for NaN or infinite values."""
     check_has_values(values, name)
-    # the smallest and the largest value tell it in one pass, ten times as fast as a look at each
+    # checking the minimum and maximum is ten times as fast as checking every value
     if values.numel() and not torch.stack(torch.aminmax(values.detach())).isfinite().all():
         bad = int((~torch.isfinite(values)).sum())
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values of {values.numel()}")
 
 
 def check_images(images: Tensor, name: str) -> None:
-    """Raises unless `images` is a tensor of at least one sample, with real and finite values."""
+    """Raises unless `images` is a tensor of real, finite values with at least one sample."""
     if not isinstance(images, Tensor) or images.is_complex():
         came = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"{name} must be a tensor of real numbers, got {came}")
@@ -105,7 +104,7 @@ def check_integers(values: Tensor, name: str) -> None:
 def check_labels(labels: Tensor, size: int, num_classes: int, lowest: int = 0, name: str = "labels") -> Tensor:
     """Returns `labels` as int64; raises unless they are integers of shape (size,) with values lowest..num_classes-1."""
     check_integers(labels, name)
-    labels = labels.long()  # torch counts, compares and indexes otherwise with the smaller types
+    labels = labels.long()  # torch counts, compares and indexes differently with the smaller types
     check_range(labels, size, lowest, num_classes - 1, name)
     return labels
 
@@ -117,8 +116,10 @@ def check_weights(weights: Tensor, size: int, name: str = "weights") -> None:
 
 
 def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tensor:
-    """Returns `class_probs` in float32, without a gradient; raises unless they have shape (size, num_classes) and values
-    0..1, give or take what rounding does."""
+    """Returns `class_probs` in float32, without a gradient.
+
+    Raises unless they have shape (size, num_classes) and values 0..1, up to rounding.
+    """
     check_shape(class_probs, (size, num_classes), "class_probs")
     probs = class_probs.detach().float()
     check_range(probs.flatten(), probs.numel(), 0, 1 + 1e-3, "class_probs")

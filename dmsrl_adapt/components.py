@@ -1,4 +1,4 @@
-"""The modules that a recipe needs besides G and C, and how they carry their recipe."""
+"""The modules that a recipe needs besides G and C."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ ATTRIBUTE = "recipe"  # of a module that `dmsrl_components` made
 
 @dataclass(frozen=True)
 class Components:
-    """Modules by the key under which hooks look for them. Each of them carries the recipe as an attribute `recipe`.
+    """Modules of a recipe, by context key. Each has the recipe as its attribute `recipe`.
 
     models: trained modules, for upstream's `Models`.
     misc: modules with buffers only, for upstream's `Misc`.
-    recipe: what they were made for.
+    recipe: the recipe they were made for.
     """
 
     models: dict[str, nn.Module]
@@ -35,19 +35,20 @@ def dmsrl_components(
     total_steps: int | None = None,
     num_domains: int = 2,
 ) -> Components:
-    """Returns the modules that a recipe needs besides G and C, for `DMSRL`, `DMSRLHook`, `attach_dmsrl` or single hooks.
+    """Returns the modules that a recipe needs besides G and C.
 
-    The recipe is chosen here and only here: the modules carry it, and what uses them takes it from them.
+    They are for `DMSRL`, `DMSRLHook`, `attach_dmsrl` or single hooks. The recipe is chosen here only: the modules keep
+    it, and adapter and hooks read it from them.
 
     Args:
-        feature_dim: D, length of the features that G gives.
+        feature_dim: D, length of the features of G.
         num_classes: K.
-        num_target: number of samples in the target data set, over which `target_sample_idx` runs.
+        num_target: number of samples in the target data set, the range of `target_sample_idx`.
         recipe: "default", "published" or a `Recipe`.
-        total_steps: training steps of the whole run, for warm-ups; None leaves it to `TrainingProgress`.
-        num_domains: above 2 for several sources as domains of their own in the mutual information part. The numbers in
-            `src_domain` and `target_domain`, as upstream's data sets give them, are then 0..num_domains-1, any of them
-            the target's. With 2 all sources are one domain, whatever their numbers.
+        total_steps: training steps of the whole run, for warm-ups; None for the default of `TrainingProgress`.
+        num_domains: above 2 to treat several sources as separate domains in the mutual information part. `src_domain`
+            and `target_domain`, which upstream's data sets supply, must then be 0..num_domains-1; any number may be the
+            target's. With 2 all sources are one domain, and the two keys are ignored.
 
     Raises:
         ValueError: unknown recipe, a size below 1, or more than two domains for `TwoBranchMI`.
@@ -66,9 +67,9 @@ def dmsrl_components(
 
 
 def carried_recipe(modules: Iterable[object]) -> Recipe | None:
-    """Returns the recipe that modules, wrapped or not, were made for; None where none carries one.
+    """Returns the recipe that modules, wrapped or not, were made for; None if none of them has one.
 
-    Raises `ValueError` where they were made for two.
+    Raises `ValueError` if they were made for different recipes.
     """
     inside = (part for module in modules if isinstance(module, nn.Module) for part in module.modules())
     carried = (getattr(part, ATTRIBUTE, None) for part in inside)
@@ -79,15 +80,15 @@ def carried_recipe(modules: Iterable[object]) -> Recipe | None:
     return found[0] if found else None
 
 
-def one_recipe(said: str | Recipe | None, modules: Iterable[object]) -> Recipe | None:
-    """Returns the recipe that the user named or that the modules carry; None where neither is there.
+def one_recipe(recipe: str | Recipe | None, modules: Iterable[object]) -> Recipe | None:
+    """Returns the given recipe or, without one, that of the modules; None if there is neither.
 
-    Raises `ValueError` where both are there and differ, or as `get_recipe` and `carried_recipe` do.
+    Raises `ValueError` if both exist and differ, or as `get_recipe` and `carried_recipe` do.
     """
     carried = carried_recipe(modules)
-    if said is None:
+    if recipe is None:
         return carried
-    named = get_recipe(said)
+    named = get_recipe(recipe)
     if carried is not None and named != carried:
         which = f"{described(named)}, and the modules are made for {described(carried)}"
         raise ValueError(f"recipe must be that of dmsrl_components, got {which}")

@@ -1,4 +1,4 @@
-"""Hook: the whole method in one training step."""
+"""Hook: one training step of the whole method."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,32 +19,32 @@ from .recipe import DEFAULT, Recipe, get_recipe
 
 
 class DMSRLHook(BaseWrapperHook):
-    """One training step of DMSRL, optimizer included: every part of a recipe in the order in which they need each other.
+    """One training step of DMSRL, including the optimizer steps: runs the parts of a recipe in their order.
 
-    Modules: `G`, `C`, and those that `dmsrl_components` gives, which carry the recipe. Reads: `src_imgs`, `src_labels`,
-    `target_imgs`, `target_sample_idx`; `src_imgs_augmented` and `target_imgs_augmented` where the batch brings augmented
-    copies, see `AugmentHook`; `src_imgs_landmarks` and other inputs of G, see `BackboneHook`; `target_labels` where the
-    recipe has `KnownTargetLabels`; `progress` where a loop gives its own. Writes: features and logits of both domains,
-    `progress`, and what the parts write. Loss: `total_loss`, a dict of the weighted losses and their `total`. The step
-    is counted in `training_progress` once the optimizers have stepped.
+    Modules: `G`, `C`, and those of `dmsrl_components`. Reads: `src_imgs`, `src_labels`, `target_imgs`,
+    `target_sample_idx`; `src_imgs_augmented` and `target_imgs_augmented` where present, see `AugmentHook`;
+    `src_imgs_landmarks` and other inputs of G where present, see `BackboneHook`; `target_labels` if the recipe has
+    `KnownTargetLabels`; `progress` where present. Writes: features and logits of both domains, `progress`, and the keys
+    of the parts. Loss: `total_loss`, a dict of the weighted losses and their `total`. The step is counted in
+    `training_progress` after the optimizer steps.
 
     Args:
-        opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...). That no module was
-            forgotten is checked at the first call, for optimizers, not for names.
-        recipe: for modules that were not made by `dmsrl_components`: "default", "published" or a `Recipe`. None takes
-            the one that the modules of the first call carry, and the default where they carry none.
+        opts: optimizers of all trained modules, or their names in the context (`G_opt`, ...). The first call checks
+            that every module has an optimizer, unless names are given.
+        recipe: for modules that were not made by `dmsrl_components`: "default", "published" or a `Recipe`. None uses
+            the recipe of the modules of the first call, or the default if they have none.
         weighter: weighs and adds the losses; None for a `SumWeighter` with the weights of the recipe.
-        reducer: reduces losses of single samples to numbers; None for their mean.
-        pre: hooks before features are computed, for example `LevelFeaturesHook`, whose features are then used: those of
-            the augmented images.
+        reducer: reduces losses of single samples to scalars; None for their mean.
+        pre: hooks before features are computed and after augmentation, for example `LevelFeaturesHook`, whose features
+            are then used.
         post: hooks after those of the recipe; give the weights of their losses in `weighter`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing; the error names the hook and the key.
-        ValueError: an unknown recipe, or one that is not that of the modules; a module of which no optimizer has a
-            parameter, unless all are frozen; images that are not finite, labels, indices or progress of the wrong shape
-            or out of range. Such a batch is refused before G sees it, and leaves everything as it was.
+        ValueError: an unknown recipe, or not that of the modules; a module without a parameter in any optimizer, unless
+            all its parameters are frozen; images that are not finite; labels, indices or progress of the wrong shape or
+            out of range. An invalid batch is refused before the forward pass and changes nothing.
         TypeError: labels or indices that are not integers, likewise.
 
     Reference:
@@ -74,7 +74,7 @@ class DMSRLHook(BaseWrapperHook):
     ) -> None:
         super().__init__(**kwargs)
         self.opts: list[Any] = list(opts)
-        self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names, whose optimizers come with a batch
+        self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names are looked up in each batch
         self.weighter, self.reducer, self.pre, self.post = weighter, reducer, list(pre), list(post)
         self.collapse = CollapseHook()
         self.recipe: Recipe | None = None
@@ -86,7 +86,7 @@ class DMSRLHook(BaseWrapperHook):
         self.recipe = recipe
         first = [ProgressHook(advance=False), *(hook for part in recipe for hook in part.hooks_before())]
         features = [*self.pre, BackboneHook(), FeaturesAndLogitsHook()]
-        # the classification loss comes last: the other hooks' checks of features tell more clearly what is wrong
+        # the recipe's order: classification comes last, because the other hooks' checks of features have clearer errors
         parts = [hook for part in recipe for hook in part.hooks()]
         weighter = self.weighter or SumWeighter(weights=recipe.loss_weights)
         chain = ChainHook(*first, *features, *parts, *self.post, self.collapse)
@@ -110,9 +110,9 @@ class DMSRLHook(BaseWrapperHook):
 
 
 def check_opts(opts: Iterable[torch.optim.Optimizer], modules: Mapping[str, nn.Module]) -> None:
-    """Raises `ValueError` for a module of which no optimizer has a parameter, which would then never learn.
+    """Raises `ValueError` for a module without a parameter in any optimizer, which would not be trained.
 
-    One that has some of a module's parameters is taken to have what is to be trained. Frozen parameters need none.
+    One parameter in an optimizer is enough. Modules whose parameters are all frozen need none.
     """
     held = {id(parameter) for opt in opts for group in opt.param_groups for parameter in group["params"]}
     for key, module in modules.items():

@@ -1,4 +1,4 @@
-"""The names under which hooks find and leave things in the context, each spelled once.
+"""Keys of the context, each defined once.
 
 Upstream names (`src_imgs`, `target_sample_idx`, `G`, `C`, ...) are those of pytorch-adapt.
 """
@@ -51,17 +51,17 @@ def logits(domain: str) -> str:
 
 
 def augmented(domain: str) -> str:
-    """`src` -> `src_imgs_augmented`, augmented copies of the images, where the batch brings them."""
+    """`src` -> `src_imgs_augmented`, augmented copies of the images that a batch may supply."""
     return f"{domain}_imgs_augmented"
 
 
 def network_input(domain: str) -> str:
-    """`src` -> `src_imgs_input`, what G sees: the images, some of them augmented."""
+    """`src` -> `src_imgs_input`, the input of G: the images, some of them augmented."""
     return f"{domain}_imgs_input"
 
 
 def is_augmented(domain: str) -> str:
-    """`src` -> `src_imgs_is_augmented`, which images are augmented."""
+    """`src` -> `src_imgs_is_augmented`, whether each image is augmented."""
     return f"{domain}_imgs_is_augmented"
 
 

@@ -1,4 +1,4 @@
-"""What the processes of a group know of each other; one process alone is a group of one."""
+"""Exchange between the processes of a group; without a group there is one process."""
 
 import torch
 import torch.distributed as dist
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def is_shared() -> bool:
-    """Whether there are other processes in a process group."""
+    """Returns whether there is a process group with more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def summed_over_processes(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Returns the sums of float32 tensors over all processes, in one exchange; the tensors themselves where one is."""
+    """Returns the sums of float32 tensors over all processes, in one exchange."""
     if not is_shared():
         return tensors
     packed = torch.cat([tensor.flatten() for tensor in tensors])
@@ -21,12 +21,12 @@ def summed_over_processes(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def num_processes() -> int:
-    """Number of processes in the process group; 1 without one."""
+    """Returns the number of processes in the process group; 1 without one."""
     return dist.get_world_size() if is_shared() else 1
 
 
 def of_all_processes(tensor: Tensor) -> Tensor:
-    """Returns the tensors of all processes, of the same shape (N, ...), one after the other: shape (processes N, ...)."""
+    """Returns the concatenation of the processes' tensors of equal shape (N, ...), shape (processes * N, ...)."""
     if not is_shared():
         return tensor
     parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]

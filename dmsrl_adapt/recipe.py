@@ -1,4 +1,4 @@
-"""Recipes: which parts a method is made of, and how much each counts."""
+"""Recipes: the parts of a method, with their settings."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -31,13 +31,13 @@ Kind = str | type[Part]
 
 
 class Recipe(tuple[Part, ...]):
-    """A method as a tuple of parts. Their hooks run, and their losses are added, in this order.
+    """A method as a tuple of parts. Their hooks run in this order, and their losses are added.
 
-    `Recipe(part, another_part, ...)` takes at most one part of a kind, each after those whose results it reads. Make a
-    variant by `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
+    `Recipe(part, another_part, ...)` takes at most one part of a kind, each after the parts whose results it reads.
+    Make variants with `without` and `replace`, or from parts: `Recipe(*DEFAULT, KnownTargetLabels())`.
 
     Raises:
-        TypeError: something that is not a part.
+        TypeError: an argument that is not a part.
         ValueError: two parts of a kind, a part before one whose results it reads, or without one that it requires.
 
     Examples:
@@ -69,17 +69,16 @@ class Recipe(tuple[Part, ...]):
         return tuple(part.kind for part in self)
 
     def get(self, kind: Kind) -> Part | None:
-        """Returns the part of that kind, given by its name or a class; None where there is none."""
+        """Returns the part of a kind, given by name or class; None if there is none."""
         return next((part for part in self if part.kind == name_of(kind)), None)
 
     def without(self, *kinds: Kind) -> "Recipe":
-        """Returns the recipe without the parts of some kinds. Raises `ValueError` for a kind that it does not have."""
+        """Returns the recipe without some kinds of parts. Raises `ValueError` for a kind that it does not have."""
         names = [self._known(kind) for kind in kinds]
         return Recipe(*(part for part in self if part.kind not in names))
 
     def replace(self, kind: Kind | Part, **settings: Any) -> "Recipe":
-        """Returns the recipe with other settings of one part; or with another part, which takes the place of the one of
-        its kind.
+        """Returns the recipe with other settings of one part, or with another part in place of the one of its kind.
 
         Raises `ValueError` for a kind that it does not have, `TypeError` for a setting that the part does not have.
         """
@@ -91,11 +90,10 @@ class Recipe(tuple[Part, ...]):
         return Recipe(*(changed(part) if part.kind == name else part for part in self))
 
     def ablated(self, kind: Kind) -> "Recipe":
-        """Returns the recipe for an ablation: without that part, or with weight 0 where its modules draw random numbers
-        that the rest of the run is to keep."""
+        """Returns the recipe for an ablation of one part; see `Part.ablated`."""
         name = self._known(kind)
-        stand_ins = ((part.ablated() if part.kind == name else part) for part in self)
-        return Recipe(*(part for part in stand_ins if part is not None))
+        replaced = ((part.ablated() if part.kind == name else part) for part in self)
+        return Recipe(*(part for part in replaced if part is not None))
 
     def _known(self, kind: Kind) -> str:
         name = name_of(kind)
@@ -105,7 +103,7 @@ class Recipe(tuple[Part, ...]):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Weight of every loss, by loss key."""
+        """Weights of all losses, by loss key."""
         return {key: weight for part in self for key, weight in part.loss_weights.items()}
 
     @property
@@ -128,12 +126,12 @@ class Recipe(tuple[Part, ...]):
 
     @property
     def usual_optimizer(self) -> OptimizerChoice:
-        """Class and arguments of the optimizer of G, C and all modules whose part says nothing else."""
+        """Class and arguments of the optimizer of G, C and all modules for which no part defines another one."""
         return next((part.usual_optimizer for part in self if part.usual_optimizer is not None), ADAM)
 
     @property
     def optimizers(self) -> dict[str, OptimizerChoice]:
-        """Class and arguments of an optimizer for G, C and every trained module, by key."""
+        """Class and arguments of the optimizers of G, C and all trained modules, by context key."""
         usual = self.usual_optimizer
         own = {key: choice for part in self for key, choice in part.optimizers(usual).items()}
         return {**dict.fromkeys((keys.G, keys.C, *self.model_keys), usual), **own}
@@ -149,10 +147,10 @@ class Recipe(tuple[Part, ...]):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":
-        """Returns the recipe that `settings` describes. Keys that name no part are ignored, so are parts of None.
+        """Returns the recipe that `settings` describes. Keys that name no kind are ignored, as are kinds with None.
 
         Raises:
-            ValueError: an unknown class of part, or wrong settings of one.
+            ValueError: an unknown class of part, or invalid settings of a part.
         """
         return cls(
             *(
@@ -167,12 +165,17 @@ class Recipe(tuple[Part, ...]):
 
 
 def name_of(kind: Kind) -> str:
-    """Returns the name of a kind of part, which is given by it or by a class."""
+    """Returns the name of a kind, given by name or class."""
     return kind if isinstance(kind, str) else kind.kind
 
 
+def is_of(part: Part, kind: Kind) -> bool:
+    """Whether a part is of a kind that is given by its name or by a class."""
+    return part.kind == kind if isinstance(kind, str) else isinstance(part, kind)
+
+
 def class_of(kind: str, name: str) -> type[Part]:
-    """Returns the class of parts of that name. Raises `ValueError` unless there is one of that kind."""
+    """Returns the part class of a kind by its name. Raises `ValueError` for an unknown name."""
     known = [of_kind for of_kind, part in KINDS.items() if part.kind == kind]
     if name not in known:
         raise ValueError(f"{kind} must be one of {', '.join(known)} or None, got {name!r}")
@@ -186,8 +189,7 @@ def own_settings(part: type[Part], settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def check_together(parts: Iterable[Part]) -> None:
-    """Raises `ValueError` where parts contradict each other, are in an order in which they cannot work, or one lacks
-    what it requires."""
+    """Raises `ValueError` for two parts of a kind, a wrong order, or a part without one that it requires."""
     parts = list(parts)
     places = {part.kind: place for place, part in enumerate(parts)}
     twice = [kind for kind, number in Counter(part.kind for part in parts).items() if number > 1]
@@ -196,10 +198,11 @@ def check_together(parts: Iterable[Part]) -> None:
         raise ValueError(f"a recipe has one part of a kind, got {' and '.join(named)}")
     for place, part in enumerate(parts):
         name = type(part).__name__
-        missing = [kind for kind in part.requires if kind not in places]
-        if missing:
-            raise ValueError(f"{name} requires a part of kind {missing[0]!r}, the recipe has {list(places)}")
-        late = [kind for kind in (*part.requires, *part.after) if places.get(kind, -1) > place]
+        for kind in part.requires:
+            if not any(is_of(other, kind) for other in parts):
+                wanted = repr(kind) if isinstance(kind, str) else kind.__name__
+                raise ValueError(f"{name} requires a part {wanted}, the recipe has {', '.join(places)}")
+        late = [kind for kind in map(name_of, (*part.requires, *part.after)) if places.get(kind, -1) > place]
         if late:
             first = type(parts[places[late[0]]]).__name__
             raise ValueError(f"{first} must come before {name}, which reads what it writes")
@@ -226,11 +229,11 @@ RECIPES = {"default": DEFAULT, "published": PUBLISHED}
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:
-    """Returns the recipe of that name, or the recipe itself.
+    """Returns the recipe of a name, or the recipe itself.
 
     Raises:
         ValueError: an unknown name.
-        TypeError: something else.
+        TypeError: neither a name nor a recipe.
     """
     if isinstance(recipe, Recipe):
         return recipe
@@ -242,5 +245,5 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
 
 
 def described(recipe: Recipe) -> str:
-    """Returns the name of a recipe for messages: that by which it can be had, or all of its parts."""
+    """Returns a text for messages: the name of a built-in recipe, or all parts."""
     return next((repr(name) for name, known in RECIPES.items() if known == recipe), repr(recipe))

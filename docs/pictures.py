@@ -18,9 +18,9 @@ from torch.nn.functional import interpolate
 from dmsrl_adapt import augment, labelers, losses, training
 from dmsrl_adapt.backbones.local_windows import (
     ALIGNED,
-    CORNER_SHARE,
+    CORNER_FRACTION,
     CORNERS,
-    LANDMARK_SHARE,
+    LANDMARK_FRACTION,
     LANDMARKS,
     corner_windows,
 )
@@ -234,14 +234,18 @@ def random_images(axes: Axes, layer: nn.Module) -> None:
 def local_windows(axes: Axes) -> None:
     """Positions of the local windows in an image."""
     cells = torch.cartesian_prod(torch.arange(7.0), torch.arange(7.0)).T.view(1, 2, 7, 7)
-    corners = corner_windows(cells, CORNER_SHARE)
+    corners = corner_windows(cells, CORNER_FRACTION)
     for colour, corner in zip(COLOURS, CORNERS, strict=True):
         rows, columns = corners[corner][0].flatten(1) / 7
         place = (float(columns.min()), float(rows.min()))
-        axes.add_patch(Rectangle(place, CORNER_SHARE, CORNER_SHARE, fill=False, ec=colour, lw=2))
-    for (x, y), landmark in zip(np.clip(ALIGNED, LANDMARK_SHARE / 2, 1 - LANDMARK_SHARE / 2), LANDMARKS, strict=True):
-        place = (x - LANDMARK_SHARE / 2, y - LANDMARK_SHARE / 2)
-        axes.add_patch(Rectangle(place, LANDMARK_SHARE, LANDMARK_SHARE, fill=True, fc="#0000000a", ec="grey", ls=":"))
+        axes.add_patch(Rectangle(place, CORNER_FRACTION, CORNER_FRACTION, fill=False, ec=colour, lw=2))
+    for (x, y), landmark in zip(
+        np.clip(ALIGNED, LANDMARK_FRACTION / 2, 1 - LANDMARK_FRACTION / 2), LANDMARKS, strict=True
+    ):
+        place = (x - LANDMARK_FRACTION / 2, y - LANDMARK_FRACTION / 2)
+        axes.add_patch(
+            Rectangle(place, LANDMARK_FRACTION, LANDMARK_FRACTION, fill=True, fc="#0000000a", ec="grey", ls=":")
+        )
         axes.annotate(landmark, (x, y), ha="center", fontsize=7)
     axes.set(xlim=(0, 1), ylim=(1, 0), aspect="equal")
     name(axes, "fraction of width", "fraction of height", "colour: four corners; dotted: landmarks of an aligned face")

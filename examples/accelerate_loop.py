@@ -1,9 +1,9 @@
-"""A DANN script under accelerate, with parts of DMSRL: any device and precision that `accelerate config` knows.
+"""A DANN script with accelerate and parts of DMSRL, for any device and precision that accelerate supports.
 
     pip install 'dmsrl-adapt[accelerate]' scikit-learn
     accelerate launch examples/accelerate_loop.py [epochs]
 
-Source: handwritten digits of scikit-learn. Target: other ones, black on grey and noisy, without labels.
+Source: handwritten digits of scikit-learn. Target: other digits, black on grey with noise, without labels.
 """
 
 import sys
@@ -35,7 +35,9 @@ optimizer = torch.optim.Adam([p for model in models.values() for p in model.para
 accelerator = Accelerator()
 loader, optimizer, *prepared = accelerator.prepare(loader, optimizer, *models.values())
 models = dict(zip(models, prepared, strict=True))
-misc = {key: module.to(accelerator.device) for key, module in parts.misc.items()}  # buffers only, nothing to prepare
+misc = {
+    key: module.to(accelerator.device) for key, module in parts.misc.items()
+}  # buffers only, no need to prepare them
 accelerator.register_for_checkpointing(*misc.values())
 hook = attach_dmsrl(DANNHook([optimizer], gradient_reversal_weight=0.1))  # the one line
 for epoch in range(epochs):

@@ -1,9 +1,9 @@
-"""DMSRL in several processes: Ignite's `idist`, DistributedDataParallel, and a share of the data for each.
+"""DMSRL in several processes, with Ignite's `idist` and DistributedDataParallel; each process has a part of the data.
 
     pip install 'dmsrl-adapt[ignite]' scikit-learn
     torchrun --standalone --nproc_per_node 2 examples/ddp.py [epochs]
 
-Source: handwritten digits of scikit-learn. Target: other ones, black on grey and noisy, without labels.
+Source: handwritten digits of scikit-learn. Target: other digits, black on grey with noise, without labels.
 """
 
 import os
@@ -34,30 +34,31 @@ def main(local_rank: int, epochs: int) -> None:
         models=Models({"G": G, "C": torch.nn.Linear(G.feature_dim, 10), **parts.models}), misc=Misc(parts.misc)
     )
     trainer = Ignite(adapter, auto_dist=False, with_pbars=False)
-    # wraps models and optimizers where there are several processes; G is called twice in a step, between which
-    # torch 2.7 must not copy the buffers of batch norm from one process to the others
+    # wraps models and optimizers if there are several processes; torch 2.7 must not broadcast the buffers of batch norm
+    # between the two calls of G in a step
     trainer.dist_init(broadcast_buffers=False)
-    # styles and dropout are drawn anew in every process
+    # augmentation and dropout differ between processes
     torch.manual_seed(1 + idist.get_rank())
 
     both = CombinedSourceAndTargetDataset(SourceDataset(source), TargetDataset(target))
-    # each process has as many batches as every other; only the source samples are drawn at random by each
+    # every process has the same number of batches; the source samples are drawn at random in each
     sampler = DistributedSampler(both, idist.get_world_size(), idist.get_rank(), drop_last=True)
     loader = DataLoader(both, BATCH_SIZE // idist.get_world_size(), sampler=sampler, drop_last=True)
     trainer.run(dataloaders={"train": loader}, max_epochs=epochs)
 
     adapter.models.eval()
     with torch.no_grad():
-        # a pass over each process's share: every process then has the labels of all samples
-        shares = torch.arange(len(target)).split(64)[idist.get_rank() :: idist.get_world_size()]
+        # each process passes over its part of the target; every process then has the labels of all samples
+        batches = torch.arange(len(target)).split(64)[idist.get_rank() :: idist.get_world_size()]
         device = idist.device()
-        passed = ((adapter.inference(noisy[900 + rows].to(device))["features"], rows.to(device)) for rows in shares)
-        told = adapter.misc["pseudo_labeler"].relabel(passed)
+        passed = ((adapter.inference(noisy[900 + rows].to(device))["features"], rows.to(device)) for rows in batches)
+        diagnostics = adapter.misc["pseudo_labeler"].relabel(passed)
         predicted = adapter.inference(target.tensors[0].to(device))["logits"].argmax(1).cpu()
     if idist.get_rank() == 0:
         # labels of the target are used for scoring only
         accuracy = (predicted == target.tensors[1]).float().mean()
-        print(f"{idist.get_world_size()} processes: target accuracy {accuracy:.3f}, {told['share_kept']:.3f} labelled")
+        kept = diagnostics["share_kept"]
+        print(f"{idist.get_world_size()} processes: target accuracy {accuracy:.3f}, {kept:.3f} labelled")
 
 
 if __name__ == "__main__":

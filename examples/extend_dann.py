@@ -1,8 +1,8 @@
-"""A DANN script that already runs, and the same with our hooks: one more line, and the modules it needs.
+"""An existing DANN script without and with DMSRL: one more line, and the modules it needs.
 
     python examples/extend_dann.py [steps]
 
-Source: handwritten digits of scikit-learn. Target: other ones on a noisy bright ground, without labels.
+Source: handwritten digits of scikit-learn. Target: other digits on a noisy bright background, without labels.
 """
 
 import sys
@@ -25,7 +25,7 @@ target, target_labels = (images[900:] + ground + 0.2 * torch.randn(897, 1, 16, 1
 
 
 def convolution(inputs: int, outputs: int) -> torch.nn.Sequential:
-    """Halves the side of an image."""
+    """Returns a convolution that halves the side of an image."""
     layers = (torch.nn.Conv2d(inputs, outputs, 3, 2, 1), torch.nn.BatchNorm2d(outputs), torch.nn.ReLU())
     return torch.nn.Sequential(*layers)
 

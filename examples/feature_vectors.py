@@ -1,10 +1,10 @@
-"""DMSRL on feature vectors: of a frozen network, of sensors, of a table. G is a small network on them.
+"""DMSRL on feature vectors, for example of a frozen network, sensors or a table; G is a small network on them.
 
     python examples/feature_vectors.py [steps]
 
-Source: the 64 numbers of each handwritten digit of scikit-learn. Target: other digits, by sensors of another gain and
-offset each, without labels. Vectors have no style, so that the default recipe leaves styles and the mutual information
-term alone: its critic learns, and features see nothing of it.
+Source: the 64 pixel values of handwritten digits of scikit-learn. Target: other digits, with another gain and offset
+for each value, without labels. For inputs that are not images the default recipe has no augmentation, and the critic's
+gradient does not reach the features.
 """
 
 import sys
@@ -25,7 +25,7 @@ source, source_labels, target, target_labels = vectors[:900], labels[:900], sens
 
 
 def accuracy(adapter: DMSRL, inputs: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of right answers."""
+    """Returns the accuracy, 0..1."""
     adapter.models.eval()
     predicted = adapter.inference(inputs)["logits"].argmax(1)
     adapter.models.train()

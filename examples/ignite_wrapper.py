@@ -1,8 +1,8 @@
-"""DMSRL under upstream's Ignite wrapper: upstream's data sets, validator, best checkpoint, early stopping.
+"""DMSRL with upstream's Ignite wrapper: upstream's data sets, validator, best checkpoint and early stopping.
 
     python examples/ignite_wrapper.py [max_epochs]
 
-Source: handwritten digits of scikit-learn, white on black. Target: other ones, black on grey and noisy.
+Source: handwritten digits of scikit-learn, white on black. Target: other digits, black on grey with noise.
 """
 
 import sys
@@ -34,7 +34,7 @@ C = torch.nn.Linear(G.feature_dim, 10)
 parts = dmsrl_components(feature_dim=G.feature_dim, num_classes=10, num_target=len(target))
 adapter = DMSRL(models=Models({"G": G, "C": C, **parts.models}), misc=Misc(parts.misc))
 with tempfile.TemporaryDirectory() as folder:
-    # the score needs no target labels; the best checkpoint is the one with the most confident, most diverse predictions
+    # the score needs no target labels: it is highest for confident and diverse predictions
     trainer = Ignite(
         adapter,
         validator=ScoreHistory(IMValidator(key_map={"target_train": "target_train"})),

@@ -1,8 +1,8 @@
-"""DMSRL with its losses on single levels: category margin and mutual information of global, local and earlier features.
+"""DMSRL with category margin and mutual information losses on global features, local features and earlier depths.
 
     python examples/level_losses.py [steps]
 
-Source: handwritten digits of scikit-learn. Target: other ones on a noisy bright ground, without labels.
+Source: handwritten digits of scikit-learn. Target: other digits on a noisy bright background, without labels.
 """
 
 import sys
@@ -31,13 +31,13 @@ ground = interpolate(torch.rand(897, 1, 4, 4), size=32, mode="bicubic")
 source, source_labels = images[:900], labels[:900]
 target, target_labels = (images[900:] + ground + 0.2 * torch.randn(897, 1, 32, 32)).clamp(-1, 1), labels[900:]
 
-# the first two of the network's five depths, with a map of 8 x 8 as the last
+# the first two of the network's five depths; the last map is 8 x 8
 G = MultiLevelBackbone("resnet10t", in_chans=1, levels=(0, 1), local=(2, 2), local_pool="max", fuse="norm")
 levels = {"global": 1.0, "depth_0": 0.2, **{f"window_{row}_{column}": 0.1 for row in (0, 1) for column in (0, 1)}}
-recipe = DEFAULT.without("margin", "mi")  # instead of on the fused feature ...
+recipe = DEFAULT.without("margin", "mi")  # these losses are computed on levels instead of the fused feature
 parts = dmsrl_components(G.feature_dim, 10, len(target), recipe, total_steps=steps)
 models = {"G": G, "C": torch.nn.Linear(G.feature_dim, 10), **parts.models}
-for name in levels:  # ... these losses have layers of their own for every level
+for name in levels:  # each level has its own layers
     models[f"margin_metric_level_{name}"] = CosineMarginLoss(10, G.level_dims[name])
     models[f"mi_critic_level_{name}"] = AdversarialMILoss(G.level_dims[name], 10)
 hook = DMSRLHook(

@@ -1,9 +1,9 @@
-"""MCD with parts of DMSRL under Lightning 2: a validator that needs no labels, the best checkpoint, early stopping.
+"""MCD with parts of DMSRL in Lightning 2: a label-free validator, best checkpoint and early stopping.
 
     pip install 'dmsrl-adapt[lightning]' scikit-learn
     python examples/lightning_module.py [max_epochs]
 
-Source: handwritten digits of scikit-learn. Target: other ones, black on grey and noisy, without labels.
+Source: handwritten digits of scikit-learn. Target: other digits, black on grey with noise, without labels.
 """
 
 import logging

@@ -1,6 +1,8 @@
-"""DMSRL in a plain PyTorch loop, on real digits: clean ones with labels, ones on a noisy bright ground without.
+"""DMSRL in a plain PyTorch loop.
 
-python examples/plain_loop.py [steps]
+    python examples/plain_loop.py [steps]
+
+Source: handwritten digits of scikit-learn. Target: other digits on a noisy bright background, without labels.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""DMSRL on signals in time: any G that takes them will do.
+"""DMSRL on time series, with a 1-D convolutional network as G.
 
     python examples/signals.py [steps]
 
-Source: five kinds of waves, of any frequency and phase, as they are. Target: the same through a resonant sensor, with
-noise and drift, without labels. A signal (N, C, L) has no random style, which is for images; the mutual information
-term is told to act on what is no image.
+Source: five kinds of waves of random frequency and phase. Target: other waves through a resonant sensor, with noise and
+drift, without labels. Signals (N, C, L) are not augmented, which is for images only; `images_only=False` lets the
+mutual information term act on them.
 """
 
 import sys
@@ -20,7 +20,7 @@ torch.manual_seed(0)
 
 
 def waves(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Signals (count, 1, 128) and their kinds: sine, square, saw, pulses, chirp."""
+    """Returns signals (count, 1, 128) and their kinds: sine, square, saw, pulses, chirp."""
     kinds, time = torch.randint(5, (count,)), torch.arange(128) / 128
     turns = (3 + 5 * torch.rand(count, 1)) * time + torch.rand(count, 1)
     sine = torch.sin(2 * torch.pi * turns)
@@ -32,13 +32,13 @@ def waves(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 source, source_kinds = waves(2000)
 target, target_kinds = waves(2000)
 time = torch.arange(15.0)
-sensor = torch.exp(-time / 5) * torch.cos(time)  # what a short pulse looks like behind it
+sensor = torch.exp(-time / 5) * torch.cos(time)  # its impulse response
 target = nn.functional.conv1d(target, sensor.flip(0)[None, None] / sensor.norm(), padding="same")
 target = target + 0.2 * torch.randn_like(target) + torch.randn(2000, 1, 1) * torch.linspace(-0.5, 0.5, 128)
 
 
 def conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Halves the length of a signal."""
+    """Returns a convolution that halves the length of a signal."""
     return nn.Sequential(nn.Conv1d(inputs, outputs, 7, 2, 3), nn.BatchNorm1d(outputs), nn.ReLU())
 
 

@@ -60,7 +60,7 @@ def test_recipe_leaves_out_what_the_host_has_already():
         (lambda: attach_dmsrl(FeaturesHook()), TypeError, "optimizer step of its own, got FeaturesHook"),
         (lambda: attach_dmsrl(nn.Linear(1, 1)), TypeError, "hook or an adapter of pytorch-adapt, got Linear"),
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), parts()), TypeError, "parts must not be given for a hook"),
-        (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be what dmsrl_components gives"),
+        (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be the result of dmsrl_components"),
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), opts=make_opts(make_models())), TypeError, "must be names"),
         (
             lambda: attach_dmsrl(ClassifierHook(["G_opt"]), recipe="default", weights={"x": 1.0}),

@@ -1,6 +1,6 @@
-"""The methods, by name. A module here brings one or several in `METHODS`.
+"""The methods, by name. A module here defines one or several in `METHODS`.
 
-A name may be followed by settings that differ, as in `mcc[weight=1.0,temperature=2.0]`.
+A name may be followed by changed settings, as in `mcc[weight=1.0,temperature=2.0]`.
 """
 
 import json
@@ -23,12 +23,13 @@ def methods() -> dict[str, Method]:
 
 
 def get_method(name: str) -> Method:
-    """Returns the method of that name.
+    """Returns the method of a name.
 
-    After one of `methods()` may follow, for a method that has a recipe, a part of one's own (`dmsrl+package.module.Part`)
-    and a part to take out (`dmsrl-margin`); and settings that differ, in brackets (`mcc[weight=1.0]`).
+    The name is one of `methods()`. For a method with a recipe it may be followed by a part to add
+    (`dmsrl+package.module.Part`) and a part to remove (`dmsrl-margin`). Changed settings are in brackets
+    (`mcc[weight=1.0]`).
 
-    Raises `ValueError` for an unknown method, part or setting, or a value of another type.
+    Raises `ValueError` for an unknown method, part or setting, or a value of the wrong type.
     """
     base, _, changes = name.removesuffix("]").partition("[")
     method = replace(methods().get(base) or derived(base), name=name)
@@ -38,7 +39,7 @@ def get_method(name: str) -> Method:
 
 
 def derived(name: str) -> Method:
-    """Returns a method by the name of another, of a part that comes in, and of one that goes."""
+    """Returns a method by the name of another, of a part to add and of a part to remove."""
     known, found = methods(), re.fullmatch(r"(\w+)(?:\+([\w.]+))?(?:-(\w+))?", name)
     if found is None or found[1] not in known or not (found[2] or found[3]):
         raise ValueError(f"there is no method {name!r}; there are {', '.join(known)}")
@@ -48,7 +49,7 @@ def derived(name: str) -> Method:
 
 
 def parse_setting(method: Method, change: str) -> tuple[str, Any]:
-    """Returns key and value of a text such as `weight=1.0`; values are written as in JSON, names without quotes."""
+    """Returns key and value of a text such as `weight=1.0`; the value is JSON, or a name without quotes."""
     key, _, text = change.partition("=")
     if key not in method.settings:
         raise ValueError(f"{method.name} has no setting {key!r}; it has {', '.join(method.settings) or 'none'}")
@@ -63,5 +64,5 @@ def parse_setting(method: Method, change: str) -> tuple[str, Any]:
 
 
 def split_names(names: str) -> list[str]:
-    """Returns the names in a text with commas between them; those in brackets belong to a name."""
+    """Returns the names in a text, separated by commas outside brackets."""
     return [name.strip() for name in re.split(r",(?![^\[]*\])", names)]

@@ -1,4 +1,4 @@
-"""AFN: larger feature norms in both domains, step by step (Xu et al., ICCV 2019, arXiv 1811.07456)."""
+"""AFN: gradual enlargement of feature norms in both domains (Xu et al., ICCV 2019, arXiv 1811.07456)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's hook after the classifier's loss."""
+    """Returns upstream's hook after the classification loss."""
     hook = AFNHook(loss_fn=AdaptiveFeatureNorm(step_size=settings["step_size"]))
     return classifier(setup, settings, [hook], SumWeighter(weights={"afn_loss": settings["weight"]}))
 

@@ -13,7 +13,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's hook, whose weight grows in proportion to the progress, as its authors train it."""
+    """Returns upstream's hook, whose weight rises linearly with the progress, as in the paper."""
     hook = ATDOCHook(setup.num_target, FEATURE_DIM, setup.num_classes, k=settings["neighbours"])
     weighter = SumWeighter(weights={"pseudo_label_loss": 0.0})
 

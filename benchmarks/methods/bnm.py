@@ -11,7 +11,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's hook after the classifier's loss."""
+    """Returns upstream's hook after the classification loss."""
     return classifier(setup, settings, [BNMHook()], SumWeighter(weights={"bnm_loss": settings["weight"]}))
 
 

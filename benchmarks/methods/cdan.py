@@ -17,7 +17,7 @@ COMBINED = [f"{d}_imgs_features_AND_{d}_imgs_features_logits_combined" for d in 
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
+    """Returns upstream's adapter; the weight of the reversed gradient rises to `reversal` by DANN's schedule."""
     G = setup.feature_extractor(settings)
     combined = settings["combined_dim"]
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(combined, CRITIC_WIDTH)}

@@ -1,4 +1,4 @@
-"""Deep CORAL: second moments of both domains aligned (Sun and Saenko, ECCV 2016 workshops, arXiv 1607.01719)."""
+"""Deep CORAL: alignment of second moments (Sun and Saenko, ECCV 2016 workshops, arXiv 1607.01719)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's hook on the features, after the classifier's loss."""
+    """Returns upstream's hook on the features, after the classification loss."""
     weighter = SumWeighter(weights={"features_confusion_loss": settings["weight"]})
     return classifier(setup, settings, [AlignerHook(loss_fn=CORALLoss())], weighter)
 

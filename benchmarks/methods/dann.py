@@ -1,4 +1,4 @@
-"""DANN: domain-adversarial training (Ganin et al., JMLR 2016, arXiv 1505.07818), alone and with MCC."""
+"""DANN: domain-adversarial training (Ganin et al., JMLR 2016, arXiv 1505.07818), without and with MCC."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable, with_variants
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's adapter; the reversed gradient rises by the authors' schedule to `reversal`."""
+    """Returns upstream's adapter; the weight of the reversed gradient rises to `reversal` by the authors' schedule."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
     reversal = GradientReversalHook(weight=0.0, apply_to=["src_imgs_features", "target_imgs_features"])

@@ -1,4 +1,4 @@
-"""DMSRL: the default and the published recipe, and the default with one part taken out or local features added."""
+"""DMSRL: the default and the published recipe, and the default without one part or with local features."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -11,7 +11,7 @@ from .method import Method, Setup, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns our adapter for the recipe of the settings; modules for which a part names an optimizer keep it."""
+    """Returns our adapter for the recipe of the settings; modules whose part defines an optimizer keep it."""
     recipe = Recipe.from_settings(settings)
     G = setup.feature_extractor(settings)
     parts = dmsrl_components(G.feature_dim, setup.num_classes, setup.num_target, recipe, total_steps=setup.steps)
@@ -21,21 +21,21 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
 
 
 def of_recipe(name: str, recipe: Recipe, local: str | None = None) -> Method:
-    """Returns a method that differs from the others in its recipe and local features alone."""
+    """Returns the method of a recipe, with or without local features."""
     space = {f"{part.kind}.{setting}": where for part in recipe for setting, where in part.search_space.items()}
     return Method(name, build, {"local": local, **recipe.settings}, space=space, change=with_setting)
 
 
 def without(method: Method, kind: str, name: str) -> Method:
-    """Returns the ablation of one part of a method's recipe. Raises `ValueError` where it has no part of that kind."""
+    """Returns the ablation of one part of a method's recipe. Raises `ValueError` if it has no part of that kind."""
     recipe = Recipe.from_settings(method.settings).ablated(kind)
     return of_recipe(name, recipe, method.settings["local"])
 
 
 def with_part(method: Method, path: str, name: str) -> Method:
-    """Returns the method with one part more, given by module and class, as in `my_package.my_part.MyPart`.
+    """Returns the method with one more part, given by module and class, as in `my_package.my_part.MyPart`.
 
-    Raises `ValueError` where there is no such part.
+    Raises `ValueError` if there is no such part.
     """
     module, _, kind = path.rpartition(".")
     try:
@@ -48,8 +48,11 @@ def with_part(method: Method, path: str, name: str) -> Method:
 
 
 def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Returns the settings with one of them changed. Another class of a part, as in `margin=CenterMargin`, has its own
-    numbers but for the weight; null takes the part out."""
+    """Returns the settings with one of them changed.
+
+    Another class of a part, as in `margin=CenterMargin`, has its own defaults except for the weight; null removes the
+    part.
+    """
     old = {name: one for name, one in settings.items() if not name.startswith(f"{key}.") or name == f"{key}.weight"}
     new = {**old, key: value}
     return {"local": new["local"], **Recipe.from_settings(new).settings}

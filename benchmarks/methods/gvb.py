@@ -17,13 +17,13 @@ BRIDGES = [f"{model}_{domain}_bridge_loss" for model in "gd" for domain in ("src
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's adapter; the reversed gradient rises by DANN's schedule to `reversal`."""
+    """Returns upstream's adapter; the weight of the reversed gradient rises to `reversal` by DANN's schedule."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(setup.num_classes, CRITIC_WIDTH)}
     domains = {"src_domain_loss": 0.5, "target_domain_loss": 0.5}
     weighter = SumWeighter(weights={**domains, **dict.fromkeys(BRIDGES, 0.5 * settings["bridge"])})
     adapter = GVB(**setup.containers(models), hook_kwargs={"gradient_reversal_weight": 0.0, "weighter": weighter})
-    # upstream makes the layer inside of its hook
+    # upstream creates the layer inside its hook
     (reversal,) = {part for _, part in modules_in(adapter.hook) if isinstance(part, GradientReversal)}
     return Trainable(adapter, lambda progress: reversal.update_weight(settings["reversal"] * WarmUp.SIGMOID(progress)))
 

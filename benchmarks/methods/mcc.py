@@ -12,7 +12,7 @@ from .source_only import classifier
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's hook after the classifier's loss."""
+    """Returns upstream's hook after the classification loss."""
     hook = MCCHook(loss_fn=MCCLoss(T=settings["temperature"]))
     return classifier(setup, settings, [hook], SumWeighter(weights={"mcc_loss": settings["weight"]}))
 

@@ -15,7 +15,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
     G = setup.feature_extractor(settings)
     C = MultipleModels(setup.classifier(G), setup.classifier(G))
     hook_kwargs = {"repeat": settings["repeat"], **{f"{phase}_weighter": SumWeighter() for phase in "xyz"}}
-    # only the first two phases see the source
+    # only the first two phases use the source
     hook_kwargs |= {f"pre_{phase}": setup.pre_hooks(settings) for phase in "xy"}
     return Trainable(MCD(**setup.containers({"G": G, "C": C}), hook_kwargs=hook_kwargs))
 

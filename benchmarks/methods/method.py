@@ -1,4 +1,4 @@
-"""What a method is, and what it is given: the same networks, optimizers and schedule for all."""
+"""Methods of the comparison, with the same networks, optimizers and schedule for all."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,18 +18,18 @@ from ..networks import FeatureExtractor, feature_extractor
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 5e-4
-LAST_LEARNING_RATE = 0.05  # share of the first, reached by half a cosine
+LAST_LEARNING_RATE = 0.05  # as a fraction of the first, reached by half a cosine
 CRITIC_WIDTH = 256
 AUGMENTATION = Recipe(*(part for part in DEFAULT if part.kind == "augmentation"))
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One run's problem, as a method sees it.
+    """Sizes of a task, length of a run and name of the network.
 
     shape: of one input, (C, H, W) or (D,).
     network: name for `feature_extractor`.
-    map_shapes: of the maps that an input holds in a row, for `feature_extractor`.
+    map_shapes: shapes of the feature maps in an input, for `feature_extractor`.
     """
 
     shape: tuple[int, ...]
@@ -40,27 +40,28 @@ class Setup:
     map_shapes: tuple[tuple[int, int, int], ...] = ()
 
     def feature_extractor(self, settings: Mapping[str, Any]) -> FeatureExtractor:
-        """Returns a fresh G, with local features where a method's settings say so."""
+        """Returns a new G, with local features by the setting `local`."""
         return feature_extractor(self.shape, self.network, settings.get("local"), self.map_shapes)
 
     def classifier(self, G: FeatureExtractor) -> nn.Module:
-        """Returns a fresh C for G."""
+        """Returns a new C for G."""
         return nn.Linear(G.feature_dim, self.num_classes)
 
     def pre_hooks(self, settings: Mapping[str, Any]) -> list[BaseHook]:
-        """Returns what every method can have before its own features: those of augmented source images, as our default
-        recipe has them, where its settings say so."""
+        """Returns the hooks of source augmentation, if the settings have it; any method can have them."""
         part = Recipe.from_settings(settings).get("augmentation")
         return [] if part is None else [*part.hooks_before(), BackboneHook([keys.SRC]), *part.hooks()]
 
     def containers(
         self, models: Mapping[str, nn.Module], misc: Mapping[str, Any] | None = None, own: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """Returns the containers of an adapter: Adam and a cosine schedule for every model but those in `own`, which keep
-        the optimizer that the method brings."""
+        """Returns the containers of an adapter.
+
+        All models get Adam and a cosine schedule, except those in `own`, which keep the optimizers of the method.
+        """
         shared = [key for key in models if key not in own]
         adam = (torch.optim.Adam, {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY})
-        cosine = (torch.optim.lr_scheduler.LambdaLR, {"lr_lambda": self.learning_rate_share})
+        cosine = (torch.optim.lr_scheduler.LambdaLR, {"lr_lambda": self.learning_rate_factor})
         return {
             "models": Models(dict(models)),
             "misc": Misc(dict(misc or {})),
@@ -68,21 +69,21 @@ class Setup:
             "lr_schedulers": LRSchedulers(dict.fromkeys(shared, cosine)),
         }
 
-    def learning_rate_share(self, step: int) -> float:
-        """Half a cosine from 1 to the last learning rate."""
+    def learning_rate_factor(self, step: int) -> float:
+        """Returns the factor on the learning rate: half a cosine from 1 to LAST_LEARNING_RATE."""
         cosine = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
         return LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * cosine
 
 
 def nothing(progress: float) -> None:
-    """What most methods do between steps."""
+    """Does nothing between steps."""
 
 
 @dataclass(frozen=True)
 class Trainable:
-    """A method made for a problem.
+    """A method ready to train.
 
-    adapter: upstream's adapter.
+    adapter: adapter of pytorch-adapt.
     on_progress: called before every step with the training progress, 0..1.
     """
 
@@ -104,10 +105,10 @@ def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> Mapping[s
 class Method:
     """A method of the comparison.
 
-    settings: everything that was chosen, as the result file shows it.
-    is_supervised: train on the target's labels instead of the source's: a ceiling.
-    space: where `tune` looks for settings, by their name: two numbers are the ends of a range, on a logarithmic scale,
-        a list holds choices. Empty where there is nothing to tune.
+    settings: all hyper-parameters, as in the result file.
+    is_supervised: train on labelled target samples instead of the source: an upper bound.
+    space: search space of `tune`, by setting: a tuple is a range on a logarithmic scale, a list holds choices. Empty if
+        there is nothing to tune.
     change: returns the settings with one of them changed.
     """
 
@@ -120,8 +121,11 @@ class Method:
 
 
 def with_variants(*methods: Method) -> tuple[Method, ...]:
-    """Returns each method as it is and, under its name with an ending, with what our recipe has: `_augmented`, source
-    images augmented; `+local`, corner windows; `_dmsrl`, all parts that the method takes (`attach_dmsrl`)."""
+    """Returns each method and its variants with ingredients of our recipe.
+
+    `_augmented` has source augmentation, `+local` corner windows, `_dmsrl` all parts that the method can have
+    (`attach_dmsrl`).
+    """
     augmentation = AUGMENTATION.settings
     made = list(methods)
     for one in methods:
@@ -135,7 +139,7 @@ def with_variants(*methods: Method) -> tuple[Method, ...]:
 
 
 def with_source_accuracy(build: Build) -> Build:
-    """Returns what builds the same method with the modules of the source augmentation."""
+    """Returns a function that builds the same method with the modules of source augmentation."""
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)
@@ -147,7 +151,7 @@ def with_source_accuracy(build: Build) -> Build:
 
 
 def attached(build: Build) -> Build:
-    """Returns what builds the same method with parts of DMSRL in it, their modules trained as all others are."""
+    """Returns a function that builds the same method with parts of DMSRL, whose modules have the same optimizers."""
 
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)

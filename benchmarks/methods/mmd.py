@@ -1,5 +1,5 @@
-"""MMD between both domains' features and class probabilities (DAN: Long et al., ICML 2015, arXiv 1502.02791), and the
-MMD of both jointly (JAN: Long et al., ICML 2017, arXiv 1605.06636)."""
+"""MMD of features and of class probabilities (DAN: Long et al., ICML 2015, arXiv 1502.02791), or of both jointly (JAN:
+Long et al., ICML 2017, arXiv 1605.06636)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from .method import Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's adapter; the widths of the kernels are powers of 2 times the median squared distance."""
+    """Returns upstream's adapter; kernel widths are powers of 2 times the median squared distance."""
     G = setup.feature_extractor(settings)
     octaves = settings["octaves"]
     loss = MMDLoss(get_kernel_scales(-octaves, octaves, 2 * octaves + 1), mmd_type="quadratic")

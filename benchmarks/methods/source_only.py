@@ -1,4 +1,4 @@
-"""Training on the source alone (the floor), and on the labelled target (the ceiling)."""
+"""Training on the source only (lower bound), and on the labelled target (upper bound)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from .method import Method, Setup, Trainable, with_variants
 
 
 def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHook], weighter: SumWeighter) -> Trainable:
-    """Returns upstream's `Classifier` with hooks after the source's cross entropy."""
+    """Returns upstream's `Classifier` with further hooks after the classification loss."""
     G = setup.feature_extractor(settings)
     containers = setup.containers({"G": G, "C": setup.classifier(G)})
     hook_kwargs = {"pre": setup.pre_hooks(settings), "post": post, "weighter": weighter}
@@ -19,7 +19,7 @@ def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHoo
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns cross entropy and nothing else."""
+    """Returns upstream's `Classifier`, with cross entropy only."""
     return classifier(setup, settings, [], SumWeighter())
 
 

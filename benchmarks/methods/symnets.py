@@ -1,5 +1,4 @@
-"""SymNets: two classifiers, one for each domain, that are trained against each other (Zhang et al., CVPR 2019,
-arXiv 1904.04663)."""
+"""SymNets: adversarial training of two classifiers, one for each domain (Zhang et al., CVPR 2019, arXiv 1904.04663)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +15,7 @@ CONFUSION = {"g_symnets_target_domain_loss_0": 0.5, "g_symnets_target_domain_los
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's adapter; what confuses the domains rises by the authors' schedule, DANN's, to `weight`."""
+    """Returns upstream's adapter; the domain confusion losses rise to `weight` by DANN's schedule, as in the paper."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": MultipleModels(setup.classifier(G), setup.classifier(G))}
     weighter = SumWeighter(weights=dict.fromkeys(CONFUSION, 0.0))
@@ -25,7 +24,7 @@ def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
 
     def on_progress(progress: float) -> None:
         weight = settings["weight"] * WarmUp.SIGMOID(progress)
-        weighter.weights.update({key: share * weight for key, share in CONFUSION.items()})
+        weighter.weights.update({key: fraction * weight for key, fraction in CONFUSION.items()})
 
     return Trainable(adapter, on_progress)
 

@@ -1,4 +1,4 @@
-"""VADA: virtual adversarial training, low entropy and a critic (Shu et al., ICLR 2018, arXiv 1802.08735)."""
+"""VADA: virtual adversarial training, entropy minimisation and a critic (Shu et al., ICLR 2018, arXiv 1802.08735)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from .method import CRITIC_WIDTH, Method, Setup, Space, Trainable
 
 
 def build(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
-    """Returns upstream's adapter; `target` weighs entropy and virtual adversarial loss of the target alike."""
+    """Returns upstream's adapter; `target` is the weight of both entropy and virtual adversarial loss on the target."""
     G = setup.feature_extractor(settings)
     models = {"G": G, "C": setup.classifier(G), "D": Discriminator(G.feature_dim, CRITIC_WIDTH)}
     adversarial = dict.fromkeys(("g_src_domain_loss", "g_target_domain_loss"), settings["adversarial"] / 2)

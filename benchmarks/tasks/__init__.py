@@ -1,21 +1,21 @@
-"""The tasks, by name. A module here is a family: it has `NAMES`, `LICENCE`, `needs(name)`, what a task is made of, and
-`load(name, place) -> Task`."""
+"""The tasks, by name. A module here is a family of tasks: `NAMES`, `LICENCE`, `needs(name)` for the data that a task
+needs, and `load(name, place) -> Task`."""
 
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from .task import DataError, DataPlace, Need, Shares, Split, Task
+from .task import DataError, DataPlace, Fractions, Need, Split, Task
 
-# those on which settings may be chosen; all others are for the final tables
+# tasks for choosing settings; all others are for the final tables
 TUNING = ("embedded", "mnist-usps", "usps-mnist", "pacs-art_painting-cartoon", "pacs-cartoon-art_painting")
 
 __all__ = [
     "TUNING",
     "DataError",
     "DataPlace",
+    "Fractions",
     "Need",
-    "Shares",
     "Split",
     "Task",
     "families",
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def families() -> list[ModuleType]:
-    """Returns the modules of this folder that offer tasks by name."""
+    """Returns the modules of this folder that define tasks."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     return [module for module in modules if hasattr(module, "NAMES")]
 
@@ -37,7 +37,7 @@ def task_names() -> list[str]:
 
 
 def family_of(name: str) -> ModuleType:
-    """Returns the module that offers the task of that name. Raises `DataError` for an unknown name."""
+    """Returns the module that defines a task. Raises `DataError` for an unknown name."""
     for family in families():
         if name in family.NAMES:
             return family
@@ -45,6 +45,6 @@ def family_of(name: str) -> ModuleType:
 
 
 def load_task(name: str, place: DataPlace) -> Task:
-    """Returns the task of that name. Raises `DataError` for an unknown name or missing data."""
+    """Returns the task of a name. Raises `DataError` for an unknown name or missing data."""
     task: Task = family_of(name).load(name, place)
     return task

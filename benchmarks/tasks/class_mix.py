@@ -1,4 +1,4 @@
-"""MNIST to USPS where the target's classes are mixed otherwise than the source's: very unequal, or three missing."""
+"""MNIST to USPS with other class frequencies in the target: very unequal, or with three classes missing."""
 
 from dataclasses import replace
 
@@ -10,20 +10,20 @@ from .task import DataPlace, Need, Split, Task
 SKEWED, MISSING = "mnist-usps-skewed", "mnist-usps-missing"
 NAMES = (SKEWED, MISSING)
 LICENCE = digits.LICENCE
-RATIO = 20  # of the most to the least frequent class
+RATIO = 20  # most frequent to least frequent class
 ABSENT = (7, 8, 9)
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns the files that a task is made of."""
+    """Returns the files that a task needs."""
     return digits.needs("mnist-usps")
 
 
 def load(name: str, place: DataPlace) -> Task:
     """Returns `mnist-usps` with fewer target images.
 
-    Skewed: in the parts for training and validation class frequencies fall from 0 to 9 in even steps, 20 : 1; all test
-    images are kept and count by balanced accuracy. Missing: no 7, 8 or 9 in any part of the target.
+    Skewed: the frequencies of classes 0 to 9 fall geometrically by 20 : 1 in the training and validation parts. All
+    test images are kept, and scored by balanced accuracy. Missing: no 7, 8 or 9 in any part of the target.
     """
     task = replace(digits.load("mnist-usps", place), name=name)
     if name == SKEWED:
@@ -34,7 +34,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def skewed(split: Split) -> Split:
-    """Returns the first images of every class, RATIO^(-k/9) times as many of class k as there are of class 0."""
+    """Returns the first images of each class: for class k, RATIO^(-k/9) times the number of class 0, if available."""
     labels = split.known_labels
     rows = [torch.nonzero(labels == k)[:, 0] for k in range(10)]
     kept = [of_class[: max(1, round(len(rows[0]) * RATIO ** (-k / 9)))] for k, of_class in enumerate(rows)]
@@ -42,5 +42,5 @@ def skewed(split: Split) -> Split:
 
 
 def without(split: Split) -> Split:
-    """Returns the images of the classes that are not ABSENT."""
+    """Returns the images without those of the classes ABSENT."""
     return split.take(~torch.isin(split.known_labels, torch.tensor(ABSENT)))

@@ -23,18 +23,20 @@ HOW = "Or let torchvision and pytorch-adapt fetch the digits: add --download."
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns the files that a task is made of."""
+    """Returns the files that a task needs."""
     source, target = name.split("-")
     files = (f"{domain}_{part}.npz" for domain, part in ((source, "train"), (target, "train"), (target, "test")))
     return tuple(Need(file, f"See benchmarks/README.md for the format. {HOW}", count_labels) for file in files)
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Returns 6,000 source, 6,000 target training, 2,000 validation and 4,000 scoring images; of a smaller target
-    training set three quarters are for training."""
+    """Returns the task: 6,000 source, 6,000 target training, 2,000 validation and 4,000 test images.
+
+    Of a target training set below 8,000 images, three quarters are for training.
+    """
     source, target = name.split("-")
     pools = {domain: read_domain(domain, "train", place) for domain in (source, target)}
-    # MNIST-M is made of MNIST's digits: none may be in both domains
+    # MNIST-M is made from MNIST digits: no digit may be in both domains
     rows = pools["mnistm"][1] if "mnistm" in pools else None
     if rows is not None and "mnist" in pools:
         kept = torch.ones(len(pools["mnist"][0]), dtype=torch.bool)
@@ -55,13 +57,13 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def shuffled(split: Split, seed: int, at_most: int | None = None) -> Split:
-    """Returns the samples in a fixed random order, `at_most` of them."""
+    """Returns at most `at_most` samples in a fixed random order."""
     order = np.random.RandomState(seed).permutation(len(split))[:at_most]
     return split.take(torch.as_tensor(order))
 
 
 def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor | None]:
-    """Returns the "train" or "test" images of a domain and, of MNIST-M where known, the MNIST rows they are made of."""
+    """Returns the "train" or "test" part of a domain and, for MNIST-M if known, the MNIST rows of its digits."""
     file = f"{domain}_{part}.npz"
     if place.download and (place.folder is None or not (place.folder / file).is_file()):
         return download_domain(domain, part == "train", place), None
@@ -75,7 +77,7 @@ def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor
 
 
 def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
-    """Returns a domain through torchvision's or pytorch-adapt's own download. Raises `DataError` where that fails."""
+    """Returns a domain, downloaded by torchvision or pytorch-adapt. Raises `DataError` if the download fails."""
     from pytorch_adapt.datasets import MNISTM
     from torchvision.datasets import MNIST, SVHN, USPS
 
@@ -84,7 +86,7 @@ def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:
     part = {"split": "train" if is_train else "test"} if kind is SVHN else {"train": is_train}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # runs are processes of their own, which would write the same file at the same time
+        # parallel runs would write the same file
         with FileLock(folder / ".download.lock"):
             data_set = kind(str(folder), download=True, **part)
     except (OSError, RuntimeError, ValueError, EOFError) as error:

@@ -1,6 +1,6 @@
-"""Handwritten digits against the same kind of digits blended into photographs, as MNIST-M is made from MNIST.
+"""Handwritten digits, and other digits of the same kind blended into photographs, as MNIST-M is made from MNIST.
 
-Everything is in scikit-learn: `load_digits` (1,797 digits) and `load_sample_images` (two photographs). No download.
+All data are in scikit-learn: `load_digits` (1,797 digits) and `load_sample_images` (two photographs). No download.
 """
 
 import numpy as np
@@ -14,19 +14,19 @@ from .task import DataPlace, Need, Split, Task
 NAMES = ("embedded",)
 LICENCE = "digits: CC BY 4.0 (UCI, Alpaydin and Kaynak); photographs: CC BY (see sklearn.datasets.load_sample_images)"
 SIZE = 20
-# digits of the source (one half), of the target: for training, validation and scoring
+# numbers of digits: source (half of all), target training, validation and test
 PARTS = (898, 450, 120, 329)
-# a digit is blended into this many photo crops: a target image is scarce as a digit, not as a background
+# number of photo crops into which each target digit is blended
 COPIES = (2, 3, 3)
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns nothing: all comes with scikit-learn."""
+    """Returns (): all data come with scikit-learn."""
     return ()
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Returns the task; it is the same at every call."""
+    """Returns the task; the same at every call."""
     digits = load_digits()
     order = np.random.RandomState(123).permutation(len(digits.target))
     grey = np.clip(digits.images * 255 / 16, 0, 255)[order]
@@ -39,7 +39,7 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def blended(images: Tensor, labels: Tensor, copies: int, seed: int) -> Split:
-    """Returns `copies` versions of every digit, each |crop - digit| with another photo crop."""
+    """Returns `copies` versions of each digit, |crop - digit| with a different photo crop for each."""
     rng, photos = np.random.RandomState(seed), load_sample_images().images
     crops = np.stack([photo_crop(photos, rng) for _ in range(copies * len(images))])
     difference = (torch.as_tensor(crops).short() - images.repeat(copies, 1, 1, 1).short()).abs()

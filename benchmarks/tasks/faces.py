@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from .images import count_labels, encoded_images, read_arrays, to_images
-from .task import DataPlace, Need, Shares, Split, Task
+from .task import DataPlace, Fractions, Need, Split, Task
 
 NAMES = ("fer2013-muxspace", "muxspace-fer2013")
 LICENCE = "FER2013: none stated (Goodfellow et al., 2013); muxspace/facial_expressions: Apache-2.0"
@@ -17,26 +17,29 @@ muxspace: https://github.com/muxspace/facial_expressions"""
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns the files that a task is made of."""
+    """Returns the files that a task needs."""
     files = ["fer2013_train.npz", "muxspace.npz", *(["fer2013_test.npz"] if name == "muxspace-fer2013" else [])]
     return tuple(Need(file, f"{HOW}\n{ADDRESSES}", count_labels) for file in files)
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Returns the task, scored by balanced accuracy: of muxspace 94 % is neutral or happy. No person is in two parts."""
+    """Returns the task, scored by balanced accuracy, because 94 % of muxspace are neutral or happy.
+
+    A muxspace target is split by person, if persons are known.
+    """
     if name == "fer2013-muxspace":
         source, _ = read_domain("fer2013_train", place)
         parts = person_disjoint(*read_domain("muxspace", place))
     else:
         source, _ = read_domain("muxspace", place)
-        train, validation, rest = Shares(0.8, 0.2).cut(read_domain("fer2013_train", place)[0])
+        train, validation, rest = Fractions(0.8, 0.2).cut(read_domain("fer2013_train", place)[0])
         assert not len(rest)
         parts = (train, validation, read_domain("fer2013_test", place)[0])
     return Task(name, EXPRESSIONS, source, *parts, metric="balanced_accuracy", licence=LICENCE)
 
 
 def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
-    """Returns the images of the five expressions and, where known, the person in each."""
+    """Returns the images of the five expressions and, if known, the person in each."""
     path = place.file(f"{name}.npz", HOW)
     arrays = read_arrays(path, ("subject",), required=("jpeg_bytes", "offsets", "labels", "classes"))
     numbers = {expression: number for number, expression in enumerate(EXPRESSIONS)}
@@ -48,10 +51,10 @@ def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
 
 
 def person_disjoint(pool: Split, subjects: np.ndarray | None) -> tuple[Split, Split, Split]:
-    """Returns parts of about 50 : 20 : 30 of the persons."""
+    """Returns three parts with 50 : 20 : 30 of the persons, or of the samples if persons are unknown."""
     if subjects is None:
-        return Shares().cut(pool)
+        return Fractions().cut(pool)
     persons = np.random.RandomState(0).permutation(np.unique(subjects))
-    groups = np.split(persons, [round(len(persons) * share) for share in (0.5, 0.7)])
+    groups = np.split(persons, [round(len(persons) * end) for end in (0.5, 0.7)])
     first, second, third = (pool.take(torch.as_tensor(np.isin(subjects, group))) for group in groups)
     return first, second, third

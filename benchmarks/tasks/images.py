@@ -1,4 +1,4 @@
-"""From files and arrays to image tensors of one size."""
+"""Reading of images from files and arrays."""
 
 import io
 import warnings
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from .task import DataError
 
-# refuse what would fill the memory when decoded
+# refuse images that would fill the memory when decoded
 Image.MAX_IMAGE_PIXELS = 100_000_000
 
 
 def register_heif() -> bool:
-    """Lets Pillow read HEIC, as iPhones write it, where the package pillow-heif is there; gives whether it is."""
+    """Lets Pillow read HEIC, the format of iPhones, by the package pillow-heif; returns whether it is installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -29,7 +29,7 @@ def register_heif() -> bool:
 
 
 def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
-    """Returns RGB images, uint8 (N, 3, size, size), of grey (N, H, W) or colour (N, H, W, 3) ones with values 0..255."""
+    """Returns RGB images, uint8 (N, 3, size, size), from grey (N, H, W) or colour (N, H, W, 3) images, 0..255."""
     pixels = torch.as_tensor(np.ascontiguousarray(images)).float()
     if pixels.ndim == 3:
         pixels = pixels[:, None].expand(-1, 3, -1, -1)
@@ -43,29 +43,31 @@ def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
 
 
 def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarray:
-    """Returns an encoded image as RGB, uint8 (H, W, 3), turned as its EXIF says, without its transparency.
+    """Returns an encoded image as RGB, uint8 (H, W, 3), rotated by its EXIF orientation, without transparency.
 
-    Of HEIC pillow-heif does the turning, and takes it out of the EXIF. With `size` the image is resized to size x size.
-    Raises `DataError` naming the image where it cannot be read.
+    HEIC is rotated by pillow-heif, which also removes the orientation. With `size` the image is resized to size x size.
+    Raises `DataError`, which names the image, if it cannot be read.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's own error comes at twice as many
+            warnings.simplefilter(
+                "error", Image.DecompressionBombWarning
+            )  # Pillow raises an error only at twice as many pixels
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         with image:
             upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):  # 16 bits a pixel, which Pillow's conversion cuts off at 255
+            if upright.mode.startswith("I"):  # 16 bits per pixel, which Pillow's conversion clips at 255
                 upright = Image.fromarray((np.asarray(upright).clip(0, 65535) // 257).astype(np.uint8))
             upright = upright.convert("RGB")
             return np.asarray(upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR))
-    except Exception as error:  # damaged bytes end in errors of many kinds, SyntaxError and zlib.error among them
+    except Exception as error:  # damaged bytes raise many types, also SyntaxError and zlib.error
         raise DataError(f"{name} cannot be read as an image: {error}") from error
 
 
 def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Returns those of `keys` and `required` that an .npz file has.
+    """Returns the arrays of an .npz file under `keys` and `required`; absent `keys` are skipped.
 
-    Raises `DataError` where it is no such file, holds pickles, or lacks a required key.
+    Raises `DataError` if it is not an .npz file, contains pickles, or lacks a required key.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -80,7 +82,7 @@ def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -
 
 
 def count_labels(path: Path) -> Mapping[str, int]:
-    """Returns the number of samples of each class in an .npz file with `labels` and, for their names, `classes`."""
+    """Returns the number of samples of each class in an .npz file with `labels` and, optionally, names `classes`."""
     arrays = read_arrays(path, ("classes",), required=("labels",))
     numbers, counts = np.unique(arrays["labels"], return_counts=True)
     names = arrays["classes"].tolist() if "classes" in arrays else range(int(numbers.max(initial=-1)) + 1)
@@ -89,7 +91,10 @@ def count_labels(path: Path) -> Mapping[str, int]:
 
 
 def encoded_images(arrays: dict[str, np.ndarray], name: str, size: int | None = None) -> np.ndarray:
-    """Returns the images of `jpeg_bytes` and `offsets`, uint8 (N, H, W, 3), all of one size or resized to `size`."""
+    """Returns the images in `jpeg_bytes` and `offsets`, uint8 (N, H, W, 3), resized to `size` if given.
+
+    Raises `DataError` for images of different sizes.
+    """
     raw, offsets = arrays["jpeg_bytes"].tobytes(), arrays["offsets"]
     decoded = [
         decode(raw[start:end], f"image {row} of {name}", size) for row, (start, end) in enumerate(pairwise(offsets))

@@ -1,4 +1,4 @@
-"""Office-31, Office-Home, Office-Caltech10, VisDA-2017, DomainNet-126: folders of images, on frozen features."""
+"""Office-31, Office-Home, Office-Caltech10, VisDA-2017 and DomainNet-126, on frozen features."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pytorch_adapt.datasets.base_dataset import BaseDownloadableDataset
 from ..frozen_features import frozen_features, restyled_features
 from .images import decode, to_images
 from .own_data import image_files
-from .task import DataError, DataPlace, Need, Shares, Split, Task
+from .task import DataError, DataPlace, Fractions, Need, Split, Task
 
 SIZE = 128
 AT_ONCE = 2000  # images decoded at a time
@@ -25,11 +25,11 @@ class Collection:
     """Images of the same classes in several domains.
 
     root: folder in the data folder.
-    domains: folder below `root` by domain, with a folder a class.
-    address: where its owners offer it.
-    licence: where they state it, and whose it is.
-    loader: upstream's, which can fetch it.
-    lists: name of files, relative to `root`, that name the images to use and their class, if there are such.
+    domains: folder below `root` of each domain, with one folder per class.
+    address: where the owners offer it.
+    licence: where it is stated, and the authors.
+    loader: upstream's class that can download it, or None.
+    lists: files below `root` that list the images to use and their classes, if any.
     """
 
     root: str
@@ -42,7 +42,7 @@ class Collection:
 
 
 def same(*names: str) -> dict[str, str]:
-    """Returns domains whose folders have their names."""
+    """Returns domains whose folders have the domain's name."""
     return dict(zip(names, names, strict=True))
 
 
@@ -83,21 +83,21 @@ COLLECTIONS = {
         ("{domain}126_train.txt", "{domain}126_test.txt"),
     ),
 }
-# of VisDA the renderings are always the source
+# for VisDA the synthetic images are always the source
 PAIRS = [(kind, *pair) for kind, one in COLLECTIONS.items() for pair in permutations(one.domains, 2)]
 NAMES = tuple("-".join(pair) for pair in PAIRS if pair[:2] != ("visda2017", "real"))
 LICENCE = "; ".join(f"{kind}: {one.licence}, {one.address}" for kind, one in COLLECTIONS.items())
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns the folders that a task is made of."""
+    """Returns the folders that a task needs."""
     kind, *domains = name.split("-")
     one = COLLECTIONS[kind]
     return tuple(Need(f"{one.root}/{one.domains[domain]}", how_of(one), counter(one, domain)) for domain in domains)
 
 
 def counter(one: Collection, domain: str) -> Callable[[Path], dict[str, int]]:
-    """Returns what counts the images of a domain by class, from the path of its folder."""
+    """Returns a function that counts the images of a domain by class, from the path of its folder."""
 
     def count(path: Path) -> dict[str, int]:
         root = path.parents[len(Path(one.domains[domain]).parts) - 1]
@@ -107,24 +107,24 @@ def counter(one: Collection, domain: str) -> Callable[[Path], dict[str, int]]:
 
 
 def how_of(one: Collection) -> str:
-    """Says where a collection is offered, and who can fetch it."""
+    """Returns a text on where to get a collection."""
     how = "; or let pytorch-adapt fetch it: add --download" if one.loader else ""
     return f"It is offered at {one.address}{how}"
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Returns the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
+    """Returns the task: the whole source, and the target split 50 : 20 : 30 for training, validation and scoring."""
     kind, source, target = name.split("-")
     one = COLLECTIONS[kind]
     (first, classes), (second, other) = (read_domain(one, domain, place) for domain in (source, target))
     if classes != other:
         raise DataError(f"{source} and {target} of {kind} must have the same classes; not in both: {classes ^ other}")
-    parts = Shares().cut(second)
+    parts = Fractions().cut(second)
     return Task(name, tuple(sorted(classes)), first, *parts, metric=one.metric, licence=one.licence)
 
 
 def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, set[str]]:
-    """Returns a domain's features, with labels in the order of the class names, and these names."""
+    """Returns a domain's features with labels, numbered by the sorted class names, and the class names."""
     files = files_of(one, domain, folder_of(one, domain, place))
     names = sorted(files)
     numbered = [(path, number) for number, name in enumerate(names) for path in files[name]]
@@ -136,7 +136,7 @@ def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, 
 
 
 def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:
-    """Returns the images of a domain by class. Raises `DataError` where there are none."""
+    """Returns the images of a domain by class. Raises `DataError` if there are none."""
     if not one.lists:
         found = image_files(root / one.domains[domain])
         files = {str(name): paths for name, paths in found.items() if name is not None and paths}
@@ -152,24 +152,26 @@ def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:
 
 
 def folder_of(one: Collection, domain: str, place: DataPlace) -> Path:
-    """Returns the folder of a collection that has this domain, fetched where wanted and upstream can. Raises `DataError`
-    saying how to get it where it is not there."""
+    """Returns the folder of a collection, downloaded by upstream if requested and possible.
+
+    Raises `DataError`, which says how to get it, if the domain is missing.
+    """
     root = place.folder and place.folder / one.root
     needed = [one.domains[domain], *(name.format(domain=domain) for name in one.lists)]
     if root and place.download and one.loader and not all((root / part).exists() for part in needed):
         fetch(one, domain, root.parent)
     for part in needed:
         place.file(f"{one.root}/{part}", how_of(one))
-    assert root is not None  # else the first of these would not be there
+    assert root is not None  # otherwise place.file has raised
     return root
 
 
 def fetch(one: Collection, domain: str, folder: Path) -> None:
-    """Lets upstream fetch a collection. Raises `DataError` where that fails."""
+    """Downloads a collection by upstream's loader. Raises `DataError` if that fails."""
     assert one.loader is not None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".download.lock"):  # runs are processes of their own
+        with FileLock(folder / ".download.lock"):  # parallel runs would write the same files
             one.loader(str(folder), domain=domain, train=True, download=True)
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         what = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Data of one's own: a folder of class folders, for a target also one of images without labels, or an .npz file."""
+"""The user's own data: a folder of class folders, for a target also a folder of unlabelled images, or an .npz file."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..frozen_features import frozen_features, restyled_features
 from .images import decode, encoded_images, read_arrays, register_heif, to_images
-from .task import DataError, Shares, Split, Task
+from .task import DataError, Fractions, Split, Task
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 HEIF_SUFFIXES = {".heic", ".heif"}
@@ -21,10 +21,10 @@ KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
 
 @dataclass(frozen=True)
 class Pool:
-    """What a path holds.
+    """The data at a path.
 
-    split: samples; labels where the data has them.
-    classes: names of the classes, None where the data has numbers only.
+    split: samples, with labels if the data has them.
+    classes: names of the classes, None if the data has only numbers.
     """
 
     split: Split
@@ -34,8 +34,8 @@ class Pool:
 def load_own(source: Path, target: Path, target_test: Path | None, size: int, network: str) -> Task:
     """Returns the task of adapting from `source` to `target`.
 
-    Without `target_test` 30 % of the target are kept for scoring. Images are resized to size x size; with the network
-    "frozen" they become frozen features. Target labels, where present, are used for scoring only.
+    Without `target_test`, 30 % of the target are kept for scoring. Images are resized to size x size; for the network
+    "frozen" they are replaced by frozen features. Target labels, if present, are used for scoring only.
     """
     pools = [read_pool(path, size) for path in (source, target, *([target_test] if target_test else []))]
     if pools[0].split.labels is None:
@@ -50,9 +50,9 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
         raise DataError(f"source and target must have inputs of one shape, got {sorted(shapes)}")
     splits = [with_frozen_features(pool.split) if network == "frozen" else pool.split for pool in pools]
     if target_test is None:
-        parts = Shares(0.6, 0.1).cut(splits[1])
+        parts = Fractions(0.6, 0.1).cut(splits[1])
     else:
-        train, validation, _ = Shares(0.85, 0.15).cut(splits[1])
+        train, validation, _ = Fractions(0.85, 0.15).cut(splits[1])
         parts = (train, validation, splits[2])
     for path, part in ((source, splits[0]), (target, parts[0]), (target_test or target, parts[2])):
         if len(part) < 2:  # batch normalisation needs two
@@ -61,15 +61,15 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
 
 
 def task_name(source: Path, target: Path) -> str:
-    """Returns the name of the task of adapting from one path to another."""
+    """Returns the name of the task of two paths."""
     named = (path.resolve() for path in (source, target))
     return "-".join(path.name if path.is_dir() else path.stem for path in named)
 
 
 def fingerprint(path: Path) -> str:
-    """Returns a text that changes when a file at or below `path` is added, removed or written, not when it moves.
+    """Returns a hash that changes when a file at or below `path` is added, removed or written, but not when it moves.
 
-    HEIC that cannot be read does not count, so that the text changes when pillow-heif is installed.
+    HEIC files count only if they can be read, so the hash changes when pillow-heif is installed.
     """
     files = sorted(file for file in path.rglob("*") if file.is_file() and not lacks_heif(file))
     files = files if path.is_dir() else [path]
@@ -82,35 +82,35 @@ def fingerprint(path: Path) -> str:
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """Returns the files below a folder but hidden ones and those in hidden folders."""
+    """Returns the files below a folder, except hidden files and files in hidden folders."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Returns the images below a folder, told by their endings."""
+    """Returns the images below a folder, by file name extension."""
     return [file for file in visible_files(folder) if is_image(file)]
 
 
 def is_image(file: Path) -> bool:
-    """Whether a file is an image that is read, told by its ending."""
+    """Returns whether a file is a readable image, by file name extension."""
     return file.suffix.lower() in (SUFFIXES | HEIF_SUFFIXES if HAS_HEIF else SUFFIXES)
 
 
 def lacks_heif(file: Path) -> bool:
-    """Whether a file is not read only because pillow-heif is missing."""
+    """Returns whether a file is not read only because pillow-heif is missing."""
     return file.suffix.lower() in HEIF_SUFFIXES and not HAS_HEIF
 
 
 def image_files(path: Path) -> dict[str | None, list[Path]]:
-    """Returns the images of a folder by class folder; where no class folder has any, those right in it under None."""
+    """Returns the images of a folder by class folder; if no subfolder has images, those in the folder under None."""
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     of_class: dict[str | None, list[Path]] = {folder.name: images_below(folder) for folder in folders}
     return of_class if any(of_class.values()) else {None: images_below(path)}
 
 
 def left_out(path: Path) -> list[Path]:
-    """Returns the visible files below a folder that are not read; none for what is no folder."""
+    """Returns the visible files below a folder that are not read; [] if `path` is not a folder."""
     if not path.is_dir():
         return []
     read = {file for files in image_files(path).values() for file in files}
@@ -118,12 +118,12 @@ def left_out(path: Path) -> list[Path]:
 
 
 def is_labelled(path: Path) -> bool:
-    """Whether the data at `path` has labels, told without reading its samples."""
+    """Returns whether the data at `path` has labels, without reading samples."""
     return None not in image_files(path) if path.is_dir() else bool(read_arrays(path, ("labels", "y")))
 
 
 def read_pool(path: Path, size: int) -> Pool:
-    """Returns what is at `path`. Raises `DataError` where that is neither a folder with images nor an .npz file."""
+    """Returns the data at `path`. Raises `DataError` if it is neither a folder with images nor an .npz file."""
     if path.is_dir():
         return read_folder(path, size)
     if path.suffix == ".npz" and path.is_file():
@@ -134,7 +134,7 @@ def read_pool(path: Path, size: int) -> Pool:
 
 
 def read_folder(path: Path, size: int) -> Pool:
-    """Returns the images below `path`, one folder a class, or without labels; other files are passed over."""
+    """Returns the images below `path`, with one folder per class, or without labels; other files are skipped."""
     files = image_files(path)
     numbered = [(file, number) for number, of_class in enumerate(files.values()) for file in of_class]
     if not numbered:
@@ -146,13 +146,13 @@ def read_folder(path: Path, size: int) -> Pool:
 
 
 def read_images(files: list[Path], size: int) -> Tensor:
-    """Returns images, uint8 (N, 3, size, size), with a progress bar where it takes long, as for large photographs."""
+    """Returns images, uint8 (N, 3, size, size), with a progress bar if it takes long."""
     bar = tqdm(files, "reading images", unit=" images", delay=2, leave=False)
     return to_images(np.stack([decode(file, str(file), size) for file in bar]))
 
 
 def read_npz(path: Path, size: int) -> Pool:
-    """Returns the arrays of an .npz: `images`, or `jpeg_bytes` and `offsets`, or `X`; `labels` or `y`; `classes`."""
+    """Returns the data of an .npz: `images`, or `jpeg_bytes` and `offsets`, or `X`; `labels` or `y`; `classes`."""
     arrays = read_arrays(path, KEYS)
     if any(key in arrays and not arrays[key].size for key in ("X", "images", "jpeg_bytes")):
         raise DataError(f"{path} must hold at least one sample, got none")
@@ -163,7 +163,7 @@ def read_npz(path: Path, size: int) -> Pool:
         if not torch.isfinite(inputs).all():
             raise DataError(f"X of {path} must be finite, it holds NaN or infinite values")
     elif "images" in arrays:
-        # values of 0..1 would all turn black
+        # values 0..1 would all become black
         if arrays["images"].dtype != np.uint8:
             raise DataError(f"images of {path} must be uint8, 0..255, got {arrays['images'].dtype}")
         inputs = to_images(arrays["images"], size)
@@ -179,7 +179,7 @@ def read_npz(path: Path, size: int) -> Pool:
 
 
 def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[str, ...]:
-    """Returns the class names that all pools share. Raises `DataError` where they differ or labels do not fit them."""
+    """Returns the class names of all pools. Raises `DataError` if they differ or labels are out of range."""
     named = {pool.classes for pool in pools if pool.classes is not None}
     if len(named) > 1:
         first, second, *_ = sorted(named)
@@ -199,7 +199,7 @@ def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[s
 
 
 def with_frozen_features(split: Split) -> Split:
-    """Returns the samples as features of the frozen network; feature vectors stay as they are."""
+    """Returns images as features of the frozen network; feature vectors are unchanged."""
     if split.inputs.ndim != 4:
         return split
     return Split(frozen_features(split.inputs), split.labels, restyled_features(split.inputs))

@@ -1,5 +1,5 @@
-"""PACS: photos, paintings, cartoons and sketches of seven kinds of things, every ordered pair, on frozen features or,
-as pacs_maps, on maps of two depths of the same frozen network."""
+"""PACS: photos, paintings, cartoons and sketches of seven classes, every ordered pair, on frozen features, or as
+pacs_maps on feature maps of two depths of the same frozen network."""
 
 from itertools import permutations
 
@@ -10,7 +10,7 @@ from dmsrl_adapt.backbones.frozen_maps import Shape
 from ..frozen_features import kept_maps
 from .images import count_labels, encoded_images, read_arrays, to_images
 from .own_data import with_frozen_features
-from .task import DataPlace, Need, Shares, Split, Task
+from .task import DataPlace, Fractions, Need, Split, Task
 
 DOMAINS = ("art_painting", "cartoon", "photo", "sketch")
 KINDS = ("pacs", "pacs_maps")
@@ -20,21 +20,21 @@ HOW = "PACS has no official download; see benchmarks/README.md for the format."
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns the files that a task is made of."""
+    """Returns the files that a task needs."""
     _, *domains = name.split("-")
     return tuple(Need(f"pacs_{domain}.npz", f"{HOW}\n{LICENCE}", count_labels) for domain in domains)
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Returns the whole source, and the target cut 50 : 20 : 30 for training, validation and scoring."""
+    """Returns the task: the whole source, and the target split 50 : 20 : 30 for training, validation and scoring."""
     kind, source, target = name.split("-")
     pool, classes, shapes = read_domain(source, place, kind)
-    parts = Shares().cut(read_domain(target, place, kind)[0])
+    parts = Fractions().cut(read_domain(target, place, kind)[0])
     return Task(name, classes, pool, *parts, licence=LICENCE, map_shapes=shapes)
 
 
 def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, tuple[str, ...], tuple[Shape, ...]]:
-    """Returns a domain's features or, in rows, its maps; its class names; and the shapes of its maps, if it has any."""
+    """Returns a domain's features or flattened feature maps, its class names, and the shapes of the maps, if any."""
     path = place.file(f"pacs_{domain}.npz", HOW)
     arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
     images, labels = to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"])

@@ -1,4 +1,4 @@
-"""What a task is: a labelled source, an unlabelled target, and parts of the target kept for scoring."""
+"""Tasks: a labelled source, an unlabelled target, and parts of the target for scoring."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 class DataError(ValueError):
-    """Data that is missing or not as it should be; the message says what to do."""
+    """Missing or invalid data; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples held in memory.
+    """Samples in memory.
 
-    inputs: images, uint8 (N, C, H, W), or feature vectors, float32 (N, D), or maps in rows, float16 (N, D).
-    labels: int64 (N,), 0..K-1, or None where nobody knows them.
-    augmented: inputs in other styles, some of each, float16 (N, copies, D); None where a method can make them itself,
-        from images, or nobody has made them.
+    inputs: images, uint8 (N, C, H, W), feature vectors, float32 (N, D), or flattened feature maps, float16 (N, D).
+    labels: int64 (N,), 0..K-1, or None if unknown.
+    augmented: features of augmented copies of each sample, float16 (N, copies, D), or None. Images need none, because
+        methods augment them during training.
     """
 
     inputs: Tensor
@@ -31,7 +31,7 @@ class Split:
 
     @property
     def known_labels(self) -> Tensor:
-        """The labels. Raises `DataError` where nobody knows them."""
+        """The labels. Raises `DataError` if they are unknown."""
         if self.labels is None:
             raise DataError("this method needs labels that the data does not have")
         return self.labels
@@ -44,10 +44,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """A source and a target domain. Labels of the target's training part serve the supervised ceiling and scoring only.
+    """A source and a target domain.
 
-    target_validation chooses settings, target_test scores; no sample is in two parts. map_shapes: (C, H, W) of the maps
-    that an input holds in a row, none where it is something else.
+    Labels of the target's training part are for the supervised upper bound and for scoring only. No sample is in two
+    parts.
+
+    target_validation: for choosing settings.
+    target_test: for scoring.
+    map_shapes: (C, H, W) of the feature maps in an input, empty for other inputs.
     """
 
     name: str
@@ -63,11 +67,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Need:
-    """A file or folder that tasks are made of.
+    """A file or folder that a task needs.
 
-    name: below the folder of data sets.
-    how: where it comes from, and what it has to look like.
-    count: gives the number of samples of each class from its path; raises `DataError` where it is not as it should be.
+    name: path below the folder of data sets.
+    how: where to get it, and its format.
+    count: returns the number of samples of each class from its path; raises `DataError` if it is invalid.
     """
 
     name: str
@@ -77,33 +81,33 @@ class Need:
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where data sets are looked for.
+    """Location of the data sets.
 
-    folder: holds the .npz files; None where none was named.
-    download: fetch what the folder lacks, where the owner offers a download.
+    folder: folder of data sets, or None.
+    download: whether to download missing data sets whose owners offer a download.
     """
 
     folder: Path | None = None
     download: bool = False
 
     def file(self, name: str, how: str) -> Path:
-        """Returns the path of what is in the folder. Raises `DataError` saying how to get it where it is not there."""
+        """Returns the path of a file in the folder. Raises `DataError`, which says how to get it, if it is missing."""
         path = None if self.folder is None else self.folder / name
         if path is None or not path.exists():
-            looked = "no folder was named" if path is None else f"it is not in {self.folder}"
-            raise DataError(f"{name} is needed, {looked}; use --data-dir or set DMSRL_ADAPT_DATA. {how}")
+            reason = "no folder was named" if path is None else f"it is not in {self.folder}"
+            raise DataError(f"{name} is needed, {reason}; use --data-dir or set DMSRL_ADAPT_DATA. {how}")
         return path
 
 
 @dataclass(frozen=True)
-class Shares:
-    """How a target with one pool of samples is cut into parts."""
+class Fractions:
+    """Fractions of a target for training and validation; the rest is for scoring."""
 
     train: float = 0.5
     validation: float = 0.2
 
     def cut(self, pool: Split) -> tuple[Split, Split, Split]:
-        """Returns train, validation and test parts of a shuffled pool, the same at every call."""
+        """Returns train, validation and test parts of a shuffled pool; the same at every call."""
         order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(0))
         first, second = round(len(pool) * self.train), round(len(pool) * (self.train + self.validation))
         return pool.take(order[:first]), pool.take(order[first:second]), pool.take(order[second:])

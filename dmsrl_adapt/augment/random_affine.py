@@ -1,4 +1,4 @@
-"""Another pose for an image: turned, scaled, shifted and sheared a little, as another camera would show it."""
+"""Random affine augmentation: rotation, shear, scale and shift."""
 
 import math
 
@@ -11,68 +11,68 @@ from ..checks import check_image_batch
 DEGREES, SHEAR_DEGREES, SCALE, SHIFT = 15.0, 10.0, 0.2, 0.1
 
 
-def affine_maps(turn: Tensor, shear: Tensor, width: Tensor, height: Tensor, shift: Tensor, aspect: float) -> Tensor:
-    """Maps from places in the new images to places in the old, both with the centre at 0 and the sides at -1 and 1.
+def affine_matrices(turn: Tensor, shear: Tensor, width: Tensor, height: Tensor, shift: Tensor, aspect: float) -> Tensor:
+    """Returns affine matrices from output to input coordinates, as `torch.nn.functional.affine_grid` takes them.
 
-    The old image is read at the new place sheared along its rows and stretched, then turned, then shifted.
+    Coordinates run from -1 to 1 over the image, with the centre at 0. An output position is sheared along the rows and
+    scaled, then rotated, then shifted; the input is read there.
 
     Args:
-        turn: angles in radians, shape (N,).
-        shear: angles in radians, shape (N,).
-        width: factors on the width read, shape (N,); above 1 the image gets narrower.
-        height: likewise.
+        turn: rotation angles in radians, shape (N,).
+        shear: shear angles in radians, shape (N,).
+        width: factors on the width that is read, shape (N,); above 1 the content gets narrower.
+        height: likewise for the height.
         shift: shape (N, 2), x and y in half sides.
-        aspect: width of the images by their height, so that turning leaves shapes as they are.
+        aspect: width of the images divided by their height, so that rotation does not distort them.
 
     Returns:
-        shape (N, 2, 3), as `torch.nn.functional.affine_grid` takes them.
+        shape (N, 2, 3).
     """
     cos, sin = turn.cos(), turn.sin()
     turned = torch.stack([cos, -sin / aspect, sin * aspect, cos], dim=1).view(-1, 2, 2)
-    stretched = torch.stack([width, shear.tan() / aspect, torch.zeros_like(width), height], dim=1).view(-1, 2, 2)
-    return torch.cat([turned @ stretched, shift[:, :, None]], dim=2)
+    scaled = torch.stack([width, shear.tan() / aspect, torch.zeros_like(width), height], dim=1).view(-1, 2, 2)
+    return torch.cat([turned @ scaled, shift[:, :, None]], dim=2)
 
 
-def moved_images(images: Tensor, maps: Tensor) -> Tensor:
-    """Images as the maps show them; beyond the sides the outermost pixels go on.
+def moved_images(images: Tensor, matrices: Tensor) -> Tensor:
+    """Returns images resampled by affine matrices; border pixels are repeated beyond the sides.
 
     Args:
         images: shape (N, C, H, W), floating point.
-        maps: shape (N, 2, 3), see `affine_maps`.
+        matrices: shape (N, 2, 3), see `affine_matrices`.
     """
     if len(images) == 0:
         return images
-    grid = F.affine_grid(maps.float(), list(images.shape), align_corners=False)
+    grid = F.affine_grid(matrices.float(), list(images.shape), align_corners=False)
     moved = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
     return moved.to(images.dtype)
 
 
-def moved_points(points: Tensor, maps: Tensor) -> Tensor:
-    """Where `moved_images` has put what was at the points.
+def moved_points(points: Tensor, matrices: Tensor) -> Tensor:
+    """Returns the positions of points in the images that `moved_images` returns.
 
     Args:
-        points: shape (N, P, 2), x and y in shares of width and height.
-        maps: shape (N, 2, 3), see `affine_maps`.
+        points: shape (N, P, 2), x and y as fractions of width and height.
+        matrices: shape (N, 2, 3), see `affine_matrices`.
     """
-    read_at = 2 * points.float() - 1 - maps[:, None, :, 2]
-    moved = torch.linalg.solve(maps[:, :, :2], read_at.mT).mT
+    read_at = 2 * points.float() - 1 - matrices[:, None, :, 2]
+    moved = torch.linalg.solve(matrices[:, :, :2], read_at.mT).mT
     return ((moved + 1) / 2).to(points.dtype)
 
 
 class RandomAffine(nn.Module):
-    """Draws how each image of a batch is turned, scaled, sheared and shifted, anew for each at every call.
+    """Rotates, scales, shears and shifts each image of a batch at random.
 
-    Turned by up to 15 degrees, sheared by up to 10, scaled by a factor of up to 1.2 or its inverse and stretched by up
-    to the root of that, shifted by up to a twentieth of a side, each evenly up and down: as far as another camera, hand
-    or crop moves what an image shows, which stays what it was. Without parameters and buffers; there is nothing to
-    save.
+    Angles are drawn uniformly: rotation up to 15 degrees, shear up to 10, in both directions. So are the shift, up to a
+    twentieth of a side, and the logarithms of the scale, up to a factor of 1.2 or its inverse, and of the stretch of
+    width against height, up to the square root of that for each. There are no parameters or buffers.
 
     Args:
-        strength: factor, at least 0, on angles, shift and the logarithm of the scale.
+        strength: factor, at least 0, on angles, shift and the logarithms of scale and stretch.
 
     Reference:
-        French et al., Self-ensembling for Visual Domain Adaptation, ICLR 2018, arXiv 1706.05208, who train on such
-        views; Cubuk et al., RandAugment, NeurIPS 2020, arXiv 1909.13719, who draw fewer of them, and farther.
+        French et al., Self-ensembling for Visual Domain Adaptation, ICLR 2018, arXiv 1706.05208, use such augmentation;
+        Cubuk et al., RandAugment, NeurIPS 2020, arXiv 1909.13719, use fewer and stronger transforms.
 
     Examples:
         >>> RandomAffine()(torch.zeros(2, 3, 8, 8)).shape
@@ -86,29 +86,29 @@ class RandomAffine(nn.Module):
         self.strength = strength
 
     def draw(self, images: Tensor) -> Tensor:
-        """Returns maps for images of shape (N, C, H, W), on their device; shape (N, 2, 3), see `affine_maps`."""
+        """Returns random matrices for images of shape (N, C, H, W), on their device; shape (N, 2, 3)."""
 
-        def evenly(reach: float, *shape: int) -> Tensor:
+        def uniform(reach: float, *shape: int) -> Tensor:
             return (2 * torch.rand((len(images), *shape), device=images.device) - 1) * reach * self.strength
 
-        scale, stretch = evenly(math.log1p(SCALE)), evenly(math.log1p(SCALE) / 2)
-        return affine_maps(
-            turn=evenly(math.radians(DEGREES)),
-            shear=evenly(math.radians(SHEAR_DEGREES)),
+        scale, stretch = uniform(math.log1p(SCALE)), uniform(math.log1p(SCALE) / 2)
+        return affine_matrices(
+            turn=uniform(math.radians(DEGREES)),
+            shear=uniform(math.radians(SHEAR_DEGREES)),
             width=(scale + stretch).exp(),
             height=(scale - stretch).exp(),
-            shift=evenly(SHIFT, 2),
+            shift=uniform(SHIFT, 2),
             aspect=images.shape[3] / images.shape[2],
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns the images, each in another pose.
+        """Returns the augmented images.
 
         Args:
             images: shape (N, C, H, W), floating point.
 
         Raises:
-            ValueError: another number of axes.
+            ValueError: wrong number of axes.
             TypeError: images that are not floating point.
         """
         check_image_batch(images)

@@ -1,4 +1,4 @@
-"""Another style for an image: colours, contrast and texture drawn at random, shapes as they were."""
+"""Random convolution: augmentation of colours, contrast and texture that preserves shapes (RandConv)."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from ..checks import check_image_batch
 
 
 def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
-    """Convolves every image with its own kernel, sides kept by zeros around it.
+    """Returns each image convolved with its own kernel, with zero padding that keeps its size.
 
     Args:
         images: shape (N, C, H, W).
-        kernels: shape (N, C, C, k, k), k odd; from channel (third axis) to channel (second axis).
+        kernels: shape (N, C, C, k, k), k odd; output channels come before input channels.
     """
     count, channels = images.shape[:2]
     stacked = images.reshape(1, count * channels, *images.shape[2:])
@@ -23,19 +23,18 @@ def convolve_each(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 class RandomConvolution(nn.Module):
-    r"""Blends each image of a batch with what a random convolution makes of it, drawn anew for each at every call.
+    r"""Blends each image of a batch with a random convolution of itself.
 
     $$ a x + (1 - a) (k * x), \quad a \sim U(0, 1) $$
 
-    The kernel's entries are Gaussian with variance 1 / (C s^2) for a kernel k of s x s pixels, so that k * x has the
-    scale of x; s is drawn once a batch. A negative kernel inverts the contrast, a large one blurs or draws edges. What
-    the images show stays what it was, so a feature that is to tell the classes cannot rely on style. The blend keeps
-    more of thin strokes and small parts than the convolution alone; its mean square is 2/3 of the image's on average.
-    Without parameters and buffers; there is nothing to save. Every image keeps its shape and type; an empty batch stays
-    empty.
+    The kernel k and the factor a are drawn for each image, the kernel size s once a batch. The entries of k are
+    Gaussian with variance 1 / (C s^2), so that k * x has the scale of x. The convolution changes colours, contrast and
+    texture, and preserves shapes. The blend keeps more of thin strokes and small parts than the convolution alone; its
+    mean square is 2/3 of the image's on average. Shape and dtype are kept, and an empty batch is returned as it is.
+    There are no parameters or buffers.
 
     Args:
-        kernel_sizes: odd numbers of pixels to draw s from.
+        kernel_sizes: odd numbers of pixels from which s is drawn.
 
     Reference:
         Xu et al., Robust and Generalizable Visual Representation Learning via Random Convolutions, ICLR 2021,
@@ -53,13 +52,13 @@ class RandomConvolution(nn.Module):
         self.kernel_sizes = tuple(kernel_sizes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns the images, each in another style.
+        """Returns the augmented images.
 
         Args:
-            images: shape (N, C, H, W), floating point, centred around 0 for the contrast to be inverted around it.
+            images: shape (N, C, H, W), floating point, best centred around 0, since a kernel may invert the contrast.
 
         Raises:
-            ValueError: another number of axes.
+            ValueError: wrong number of axes.
             TypeError: images that are not floating point.
         """
         check_image_batch(images)
@@ -69,8 +68,8 @@ class RandomConvolution(nn.Module):
         size = self.kernel_sizes[int(torch.randint(len(self.kernel_sizes), ()))]
         shape = (count, channels, channels, size, size)
         kernels = torch.randn(shape, device=images.device, dtype=images.dtype) / (channels * size * size) ** 0.5
-        share = torch.rand((count, 1, 1, 1), device=images.device, dtype=images.dtype)
-        return (share * images + (1 - share) * convolve_each(images, kernels)).to(images.dtype)
+        kept = torch.rand((count, 1, 1, 1), device=images.device, dtype=images.dtype)
+        return (kept * images + (1 - kept) * convolve_each(images, kernels)).to(images.dtype)
 
     def extra_repr(self) -> str:
         return f"kernel_sizes={self.kernel_sizes}"

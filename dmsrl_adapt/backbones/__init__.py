@@ -1,4 +1,4 @@
-"""Feature extractors: global and local features, several levels, stored maps, faces."""
+"""Feature extractors: global and local features, several depths, stored maps, face alignment."""
 
 from .face_landmarks import align_faces, face_landmarks
 from .frozen_maps import FrozenMaps, frozen_maps

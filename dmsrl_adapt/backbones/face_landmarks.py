@@ -1,4 +1,4 @@
-"""Five landmarks of the face in an image, found once and kept on disk, and faces turned and cut by them."""
+"""Face landmarks by MTCNN, cached on disk, and alignment of faces by them."""
 
 import hashlib
 import json
@@ -14,33 +14,35 @@ from ..checks import check_sizes
 from .local_windows import ALIGNED, LANDMARKS, check_landmarks
 
 INSTALL = "pip install requests && pip install --no-deps facenet-pytorch"
-SMALLEST = 20  # side in pixels below which MTCNN, as it is set here, looks for no face
+SMALLEST = 20  # minimum side of a face in pixels
 Points = list[list[float]]
 
 
 def face_landmarks(
     images: Iterable[Tensor], folder: str | Path, device: str | torch.device = "cpu", shows_progress: bool = True
 ) -> Tensor:
-    """Returns five landmarks of the largest face in each image, from a file in `folder` or found by MTCNN and kept there.
+    """Returns five landmarks of the largest face in each image, by MTCNN, cached in a file in `folder`.
 
-    They are what `LocalWindows` and, as `src_imgs_landmarks`, `LevelFeaturesHook` take: an image without a face is
-    taken for an aligned crop there. The file is told by an image's pixels which landmarks are its own, so images may
-    come in any order and number, from any data set; an interrupted search goes on with the next image. One process at a
-    time may search. Needs facenet-pytorch, which has the weights in its package. It asks for an old torch, which it
-    does not need; so install it by `pip install requests && pip install --no-deps facenet-pytorch`.
+    The landmarks are for `LocalWindows` and, as `src_imgs_landmarks`, for `LevelFeaturesHook`, which treat an image
+    without a face as an aligned crop. Landmarks are stored by a hash of the pixels, so images of any data set can come
+    in any order, and an interrupted search can be resumed. Only one process may write to a folder at a time.
+
+    It needs facenet-pytorch, whose package includes the weights. Install it by
+    `pip install requests && pip install --no-deps facenet-pytorch`, because it requires an old version of torch without
+    need.
 
     Args:
-        images: each uint8, shape (3, H, W), of sizes of their own; a batch (N, 3, H, W) will do.
-        folder: made where it is missing.
-        device: where MTCNN runs.
-        shows_progress: print a progress bar to the error stream.
+        images: each uint8, shape (3, H, W), of any size; a batch (N, 3, H, W) is accepted.
+        folder: created if missing.
+        device: device of MTCNN.
+        shows_progress: print a progress bar to stderr.
 
     Returns:
-        landmarks: shape (N, 5, 2), float32, x and y of both eyes, nose and both corners of the mouth, the left ones in
-            the image first, in shares of width and height; NaN for an image without a face.
+        landmarks: shape (N, 5, 2), float32, x and y as fractions of width and height, of both eyes, nose and both
+            corners of the mouth, the left ones in the image first; NaN for an image without a face.
 
     Raises:
-        ValueError: an image of another shape or type.
+        ValueError: an image of wrong shape or dtype.
         ImportError: facenet-pytorch is missing and an image is not in the file.
 
     Reference:
@@ -54,7 +56,7 @@ def face_landmarks(
             if (name := fingerprint(image)) not in known:
                 detect = detect or mtcnn(device)
                 known[name] = detect(image)
-                # a line that an interruption cut off ends here
+                # the newline ends a line that an interruption has cut off
                 file.write(f"\n{json.dumps([name, known[name]])}")
                 file.flush()
             found.append(known[name] or [[float("nan")] * 2] * len(LANDMARKS))
@@ -62,23 +64,23 @@ def face_landmarks(
 
 
 def align_faces(images: Iterable[Tensor], landmarks: Tensor, size: int) -> Tensor:
-    """Returns faces turned, scaled and cut so that their landmarks lie, as nearly as possible, where ArcFace has them.
+    """Returns faces aligned as for ArcFace: rotated, scaled and cropped by a least squares fit of their landmarks.
 
-    Windows around landmarks need no landmarks for such crops. An image without a face is resized as a whole. What is
-    outside of an image is black.
+    Such crops need no landmarks for windows around landmarks. An image without a face is resized as a whole. Areas
+    outside the image are black.
 
     Args:
-        images: each uint8, shape (3, H, W), of sizes of their own; a batch (N, 3, H, W) will do.
-        landmarks: shape (N, 5, 2), as `face_landmarks` gives them.
-        size: side of the crops in pixels, 112 for networks that were trained on such.
+        images: each uint8, shape (3, H, W), of any size; a batch (N, 3, H, W) is accepted.
+        landmarks: shape (N, 5, 2), as returned by `face_landmarks`.
+        size: side of the crops in pixels, 112 for networks trained on ArcFace crops.
 
     Returns:
         crops: shape (N, 3, size, size), uint8.
 
     Raises:
-        ValueError: an image of another shape or type, landmarks of another shape or number or in pixels, or a size
-            below 1.
-        TypeError: landmarks that are no floating point tensor.
+        ValueError: an image of wrong shape or dtype, landmarks of wrong shape or in pixels, another number of landmarks
+            than images, or a size below 1.
+        TypeError: landmarks that are not a floating point tensor.
 
     Examples:
         >>> align_faces(torch.zeros(2, 3, 90, 70, dtype=torch.uint8), torch.full((2, 5, 2), float("nan")), 48).shape
@@ -98,7 +100,7 @@ def aligned(image: Tensor, points: Tensor, size: int) -> Tensor:
         return whole[0].round().clamp(0, 255).byte()
     sides = torch.tensor([image.shape[2], image.shape[1]])
     factor, shift = similarity(torch.tensor(ALIGNED), points.float().cpu() * sides)
-    # of a large face the image is made smaller first, for a crop picks single pixels
+    # the image of a large face is downscaled first, because sampling uses single pixels
     if (scale := size / float(factor.abs())) < 1:
         small = [max(1, round(side * scale)) for side in image.shape[1:]]
         pixels = F.interpolate(pixels, small, mode="bilinear", antialias=True)
@@ -110,7 +112,7 @@ def aligned(image: Tensor, points: Tensor, size: int) -> Tensor:
 
 
 def similarity(sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the complex a and b of z -> a z + b, a turn, a scale and a shift, by least squares from points to points.
+    """Returns complex a and b of the similarity transform z -> a z + b, by least squares from source to target points.
 
     Args:
         sources: shape (N, 2), x and y.
@@ -123,7 +125,7 @@ def similarity(sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mtcnn(device: str | torch.device) -> Callable[[Tensor], Points | None]:
-    """Returns what finds the landmarks of the largest face in an image (3, H, W), None where there is no face."""
+    """Returns a function from an image (3, H, W) to the landmarks of its largest face, or None without a face."""
     try:
         from facenet_pytorch import MTCNN
     except ImportError as error:
@@ -143,7 +145,7 @@ def mtcnn(device: str | torch.device) -> Callable[[Tensor], Points | None]:
 
 
 def read_known(path: Path) -> dict[str, Points | None]:
-    """Returns the landmarks in a file by their images' fingerprints; a line that was cut off counts for nothing."""
+    """Returns the landmarks in a file by fingerprint of the image; incomplete lines are ignored."""
     known = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
@@ -155,13 +157,13 @@ def read_known(path: Path) -> dict[str, Points | None]:
 
 
 def fingerprint(image: Tensor) -> str:
-    """Returns a text that depends on every pixel."""
+    """Returns a hash of shape and pixels."""
     data = f"{tuple(image.shape)}".encode() + image.cpu().contiguous().numpy().tobytes()
     return hashlib.sha256(data).hexdigest()[:24]
 
 
 def checked(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Passes images on. Raises `ValueError` at one that is not uint8 of shape (3, H, W)."""
+    """Yields the images. Raises `ValueError` for one that is not uint8 of shape (3, H, W)."""
     for image in images:
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or not image.numel():
             raise ValueError(f"each image must be uint8 of shape (3, H, W), got {image.dtype} of {tuple(image.shape)}")

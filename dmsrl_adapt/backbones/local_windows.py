@@ -1,4 +1,4 @@
-"""Windows of a map: its corners, a grid, or around the landmarks of a face."""
+"""Windows of a feature map: corners, a grid, or around face landmarks."""
 
 import torch
 import torch.nn.functional as F
@@ -8,20 +8,20 @@ from ..checks import check_floating
 
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-# of a face aligned to 112 x 112 pixels as for ArcFace (arXiv 1801.07698), in shares of width and height
+# landmarks of a face aligned to 112 x 112 pixels as for ArcFace (arXiv 1801.07698), as fractions of the sides
 ALIGNED = ((0.3419, 0.4616), (0.6565, 0.4598), (0.5002, 0.6405), (0.3710, 0.8247), (0.6315, 0.8232))
-CORNER_SHARE, LANDMARK_SHARE = 5 / 7, 2 / 5
+CORNER_FRACTION, LANDMARK_FRACTION = 5 / 7, 2 / 5
 
 
-def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
-    """Four windows of a map, each at a corner and `share` of its height and width, in whole cells.
+def corner_windows(maps: Tensor, fraction: float) -> dict[str, Tensor]:
+    """Returns four windows of a map, one at each corner, whose sides are a fraction of the map's.
 
-    They overlap where a side, as rounded, is more than half of the map's. For 5/7 that is so from 3 x 3 cells on;
-    on 2 x 2 the windows are the single cells, and on 1 x 1 each of them is the map.
+    They overlap if a side, rounded to cells, is more than half of the map's. For 5/7 this holds from 3 x 3 cells on; on
+    2 x 2 the windows are single cells, and on 1 x 1 each is the whole map.
 
     Args:
         maps: shape (N, C, H, W).
-        share: 0..1; a side is rounded to whole cells and is at least 1.
+        fraction: 0..1; sides are rounded to whole cells and are at least 1.
 
     Returns:
         windows by name, each of shape (N, C, h, w).
@@ -30,7 +30,7 @@ def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
         >>> corner_windows(torch.zeros(1, 8, 7, 7), 5 / 7)["top_left"].shape
         torch.Size([1, 8, 5, 5])
     """
-    height, width = (cells_of(side, share) for side in maps.shape[2:])
+    height, width = (cells_of(side, fraction) for side in maps.shape[2:])
     top, bottom = slice(None, height), slice(-height, None)
     left, right = slice(None, width), slice(-width, None)
     places = ((top, left), (top, right), (bottom, left), (bottom, right))
@@ -38,12 +38,12 @@ def corner_windows(maps: Tensor, share: float) -> dict[str, Tensor]:
 
 
 def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
-    """Windows that cover a map in rows and columns, in whole cells; where these do not divide it, windows share cells.
+    """Returns a grid of windows that covers a map; neighbours overlap where the grid does not divide its cells evenly.
 
     Args:
         maps: shape (N, C, H, W).
-        rows: number of windows above each other.
-        columns: number of windows beside each other.
+        rows: number of rows of windows.
+        columns: number of columns of windows.
 
     Returns:
         windows by name, row by row, each of shape (N, C, h, w) with h and w at least 1.
@@ -56,39 +56,38 @@ def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
     return {f"window_{r}_{c}": maps[:, :, down[r], across[c]] for r in range(rows) for c in range(columns)}
 
 
-def cells_of(side: int, share: float) -> int:
-    """Returns the share of a side in whole cells, at least 1. While `torch.jit.trace` looks on, the side is a tensor."""
-    return max(1, round(int(side) * share))
+def cells_of(side: int, fraction: float) -> int:
+    """Returns a fraction of a side in whole cells, at least 1. Under `torch.jit.trace` the side is a tensor."""
+    return max(1, round(int(side) * fraction))
 
 
 def spans(side: int, count: int) -> list[slice]:
-    """Cuts a side into parts as adaptive pooling does, from i side / count rounded down to the next one rounded up."""
+    """Returns the slices of adaptive pooling, from floor(i side / count) to ceil((i + 1) side / count)."""
     return [slice(i * side // count, -(-(i + 1) * side // count)) for i in range(count)]
 
 
-def landmark_windows(maps: Tensor, landmarks: Tensor, share: float) -> dict[str, Tensor]:
-    """Windows centred at the landmarks of each image, moved inwards where they would reach over the map's edge.
+def landmark_windows(maps: Tensor, landmarks: Tensor, fraction: float) -> dict[str, Tensor]:
+    """Returns windows centred at the landmarks of each image, moved inwards where they would cross the map's edge.
 
-    Between cells the map is interpolated, so that windows follow landmarks by less than a cell. In float32 under
-    autocast. No gradient flows into the landmarks.
+    The map is interpolated bilinearly, in float32 under autocast. No gradient flows into the landmarks.
 
     Args:
         maps: shape (N, C, H, W).
-        landmarks: shape (N, 5, 2) or, for all images alike, (5, 2); x and y in shares of width and height, 0..1.
-        share: side of a window as a share of the map's, 0..1.
+        landmarks: shape (N, 5, 2), or (5, 2) for all images; x and y as fractions of width and height, 0..1.
+        fraction: side of a window as a fraction of the map's, 0..1.
 
     Returns:
-        windows by name, each of shape (N, C, h, w), h and w the share rounded to whole cells and at least 1.
+        windows by name, each of shape (N, C, h, w), with sides rounded to whole cells and at least 1.
 
     Examples:
         >>> landmark_windows(torch.zeros(1, 8, 7, 7), torch.tensor(ALIGNED), 2 / 5)["nose"].shape
         torch.Size([1, 8, 3, 3])
     """
-    height, width = (cells_of(side, share) for side in maps.shape[2:])
-    centers = landmarks.detach().float().clamp(share / 2, 1 - share / 2).expand(maps.shape[0], -1, -1)
-    # middles of a window's cells, from its own middle, in shares of the map's side
+    height, width = (cells_of(side, fraction) for side in maps.shape[2:])
+    centers = landmarks.detach().float().clamp(fraction / 2, 1 - fraction / 2).expand(maps.shape[0], -1, -1)
+    # centres of a window's cells relative to its own centre, as fractions of the map's side
     down, across = (
-        share * ((torch.arange(cells, device=maps.device) + 0.5) / cells - 0.5) for cells in (height, width)
+        fraction * ((torch.arange(cells, device=maps.device) + 0.5) / cells - 0.5) for cells in (height, width)
     )
     offsets = torch.stack([across.expand(height, -1), down[:, None].expand(-1, width)], dim=2)
     places = centers[:, :, None, None] + offsets
@@ -101,16 +100,16 @@ def landmark_windows(maps: Tensor, landmarks: Tensor, share: float) -> dict[str,
 
 
 class LocalWindows(nn.Module):
-    """Cuts named windows out of maps. Without parameters, and without buffers that are saved.
+    """Cuts named windows out of feature maps. It has no parameters, and no buffers that are saved.
 
     Args:
         local: "corners", a grid of (rows, columns), or "landmarks".
-        window: side of a window as a share of the map's, above 0 and at most 1, for corners and landmarks; None for 5/7
-            at the corners, as in the paper (5 x 5 of 7 x 7), and 2/5, a little more than the distance of the eyes,
-            around landmarks. A grid's windows have the size that covers the map.
+        window: side of a window as a fraction of the map's, above 0 and at most 1, for corners and landmarks; None for
+            5/7 at the corners, as in the paper (5 x 5 of 7 x 7), and 2/5, a little more than the distance of the eyes,
+            around landmarks. It is ignored for a grid, whose windows cover the map.
 
     Raises:
-        ValueError: another kind, a grid below 1 x 1, or a share out of range.
+        ValueError: unknown `local`, a grid below 1 x 1, or `window` out of range.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the corners.
@@ -127,7 +126,7 @@ class LocalWindows(nn.Module):
         if local not in ("corners", "landmarks") and not is_grid(local):
             raise ValueError(f"local must be 'corners', 'landmarks', (rows, columns) or None, got {local!r}")
         if window is None:
-            window = LANDMARK_SHARE if local == "landmarks" else CORNER_SHARE
+            window = LANDMARK_FRACTION if local == "landmarks" else CORNER_FRACTION
         if not 0 < window <= 1:
             raise ValueError(f"window must be above 0 and at most 1, got {window}")
         self.local, self.window = local, window
@@ -139,12 +138,12 @@ class LocalWindows(nn.Module):
 
         Args:
             maps: shape (N, C, H, W).
-            landmarks: shape (N, 5, 2), floating point, x and y of both eyes, nose and both corners of the mouth, the
-                left ones in the image first, in shares of the image, 0..1; an image of which one is NaN is taken for
-                an aligned crop, and so are all where this is None. Read by the windows around landmarks alone.
+            landmarks: shape (N, 5, 2), floating point, x and y as fractions of the image, 0..1, of both eyes, nose and
+                both corners of the mouth, the left ones in the image first. An image with a NaN is treated as an
+                aligned crop, and so are all images for None. Used only by windows around landmarks.
 
         Raises:
-            ValueError: landmarks of another shape.
+            ValueError: landmarks of wrong shape.
         """
         if isinstance(self.local, tuple):
             return grid_windows(maps, *self.local)
@@ -164,7 +163,7 @@ class LocalWindows(nn.Module):
 
 
 def is_grid(kind: object) -> bool:
-    """Whether it is a pair of whole numbers from 1 on."""
+    """Returns whether `kind` is a pair of integers of at least 1."""
     return isinstance(kind, tuple) and len(kind) == 2 and all(isinstance(n, int) and n >= 1 for n in kind)
 
 
@@ -175,12 +174,13 @@ def check_landmark_shape(landmarks: Tensor, size: int, name: str = "landmarks") 
 
 
 def check_landmarks(landmarks: Tensor, size: int, name: str = "landmarks") -> None:
-    """Raises unless landmarks are floating point, of shape (size, 5, 2), and NaN or no farther than a side away from
-    the image, so that pixels in the place of shares are found. It waits for the device, which the layer does not.
+    """Raises unless landmarks are floating point, of shape (size, 5, 2), and NaN or within -1..2.
+
+    The range finds landmarks in pixels. The check waits for the device.
     """
     check_floating(landmarks, name)
     check_landmark_shape(landmarks, size, name)
     known = landmarks[~landmarks.isnan()]
     if known.numel() and not ((known >= -1) & (known <= 2)).all():
         low, high = known.min().item(), known.max().item()
-        raise ValueError(f"{name} must be shares of the image, 0..1, got values from {low:.4g} to {high:.4g}")
+        raise ValueError(f"{name} must be fractions of the image, 0..1, got values from {low:.4g} to {high:.4g}")

@@ -1,4 +1,4 @@
-"""From maps to vectors."""
+"""Pooling of feature maps to vectors."""
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +9,12 @@ POOLS = ("avg", "max", "gem", "flatten")
 
 
 def generalised_mean(maps: Tensor, power: float | Tensor, lowest: float = 1e-6) -> Tensor:
-    """Generalised mean over the cells, (mean of x^p)^(1/p): the average for p = 1, towards the maximum as p grows.
+    """Returns the generalised mean over the cells, (mean of x^p)^(1/p): the average for p = 1, the maximum for large p.
 
     Args:
-        maps: shape (N, C, H, W), floating point; what is below `lowest` counts as it, so they should have passed a ReLU
-            or the like.
-        power: p > 0, a number or a scalar tensor, which a gradient reaches.
-        lowest: above 0, keeps the root's gradient finite.
+        maps: shape (N, C, H, W), floating point, clamped to at least `lowest`; best after a ReLU.
+        power: p > 0, a number or a scalar tensor that gets a gradient.
+        lowest: above 0, keeps the gradient of the root finite.
 
     Returns:
         shape (N, C), in the unit of the maps.
@@ -35,14 +34,14 @@ def generalised_mean(maps: Tensor, power: float | Tensor, lowest: float = 1e-6) 
 
 
 class MapPool(nn.Module):
-    """Returns one vector an image of maps (N, C, H, W): (N, C), or (N, C H W) where they are flattened.
+    """Pools maps (N, C, H, W) to vectors (N, C), or (N, C H W) with "flatten".
 
     Args:
-        pool: "avg", "max", "gem" for the generalised mean, whose power is learned from 3 on, which counts what is
-            negative as nothing, and which runs in float32 under autocast, or "flatten", which keeps every cell.
+        pool: "avg", "max", "gem" or "flatten". "gem" is the generalised mean with a learned power, 3 at the start; it
+            clamps negative values and runs in float32 under autocast.
 
     Raises:
-        ValueError: another kind.
+        ValueError: unknown pool.
 
     Reference:
         Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2018, arXiv 1711.02512, for
@@ -62,7 +61,7 @@ class MapPool(nn.Module):
             self.power = nn.Parameter(torch.tensor(3.0))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Pools maps of shape (N, C, H, W)."""
+        """Returns one vector per image for maps of shape (N, C, H, W)."""
         if self.pool == "avg":
             return maps.mean((2, 3))
         if self.pool == "max":

@@ -1,4 +1,4 @@
-"""Maps of several depths of a network: by depth numbers of a timm model, or by the names of a module's layers."""
+"""Feature maps of several depths of a network, by depth number or layer name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ class NamedLayers(nn.Module):
     """Returns the outputs of named layers of any module, by forward hooks.
 
     Args:
-        net: runs as a whole, whatever comes after the last of the layers.
-        names: of layers, as `net.named_modules()` has them.
+        net: any module; it runs as a whole, including layers after the last named one.
+        names: names of layers in `net.named_modules()`.
 
     Raises:
-        ValueError: a name that the module does not have.
+        ValueError: an unknown name.
 
     Examples:
         >>> import torch
@@ -35,11 +35,11 @@ class NamedLayers(nn.Module):
             there = [name for name in known if name and "." not in name]
             raise ValueError(f"{type(net).__name__} has no layers {missing}, it has {there} and what is inside them")
         self.net, self.names = net, tuple(names)
-        self.output_fmt = getattr(net, "output_fmt", "NCHW")  # where channels are, if timm says so
+        self.output_fmt = getattr(net, "output_fmt", "NCHW")  # position of the channels, as timm defines it
         self.hooks = FeatureHooks(self.names, net.named_modules())
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Returns one output a name, in their order. Raises `ValueError` for a layer that the pass does not reach."""
+        """Returns one output per name, in order. Raises `ValueError` for a layer that the forward pass does not use."""
         self.net(x)
         outputs = self.hooks.get_output(x.device)
         missing = [name for name in self.names if name not in outputs]
@@ -49,11 +49,11 @@ class NamedLayers(nn.Module):
 
 
 class Intermediates(nn.Module):
-    """Returns maps of some depths of a module that has timm's `forward_intermediates`.
+    """Returns maps of some depths of a module with timm's `forward_intermediates`.
 
     Args:
-        net: a timm model, for one a vision transformer with its classifier.
-        depths: numbers among the maps that it can give, the first being 0; negative ones count from the last.
+        net: a timm model, for example a vision transformer with its classifier.
+        depths: indices into the maps of the model; negative ones count from the last.
     """
 
     def __init__(self, net: Any, depths: Sequence[int]) -> None:
@@ -61,7 +61,7 @@ class Intermediates(nn.Module):
         self.net, self.depths = net, list(depths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Returns maps (N, C, H, W), one a depth."""
+        """Returns one map (N, C, H, W) per depth."""
         maps: list[Tensor] = self.net.forward_intermediates(x, indices=self.depths, intermediates_only=True)
         return maps
 
@@ -69,18 +69,19 @@ class Intermediates(nn.Module):
 def make_trunk(
     backbone: str | nn.Module, levels: Levels | None, pretrained: bool, in_chans: int, input_size: int | None
 ) -> nn.Module:
-    """Returns a module that turns images into a list of maps, one a level, or, without levels, into what it gives itself.
+    """Returns a module from images to a list of maps, one per level; without levels, `backbone` may be returned itself.
 
     Args:
         backbone: name of a timm model, or a module.
-        levels: depth numbers, or names of layers; None for the last map of a timm model, and for the own output of a
-            module. Numbers for a module without `forward_intermediates` are left to those who look at its output.
+        levels: depth numbers, or names of layers; None for the last map of a timm model, or for the output of a module.
+            A module without `forward_intermediates` is returned as it is for depth numbers, which then index its
+            output.
         pretrained: load timm's pretrained weights (by download); only with a name.
         in_chans: channels of the images; only with a name.
-        input_size: side of the images, for timm models that are made for one; None for the size timm has for them.
+        input_size: side of the images, for timm models with a fixed size; None for timm's default.
 
     Raises:
-        ValueError: unknown name or layer, or a timm model that gives no such maps.
+        ValueError: unknown name or layer, or a timm model without such maps.
     """
     if isinstance(backbone, str):
         return load_trunk(backbone, (-1,) if levels is None else levels, pretrained, in_chans, input_size)
@@ -92,13 +93,13 @@ def make_trunk(
 
 
 def load_trunk(name: str, levels: Levels, pretrained: bool, in_chans: int, input_size: int | None) -> nn.Module:
-    """Returns the timm model `name` as a module that turns images into a list of maps, one a level.
+    """Returns the timm model `name` as a module from images to a list of maps, one per level.
 
-    By depth numbers it is timm's `features_only` model, which is the network cut off at the last of the maps or, for
-    vision transformers and others, calls its `forward_intermediates`. By names of layers it is the whole network
-    without its classifier. Arguments and errors as for `make_trunk`.
+    For depth numbers it is timm's `features_only` model, which is cut off after the last map or, for example for vision
+    transformers, calls `forward_intermediates`. For names of layers it is the whole network without its classifier.
+    Arguments and errors are those of `make_trunk`.
     """
-    on_hub = ":" in name  # as in hf-hub:timm/resnet18.a1_in1k, whose last part is a name again
+    on_hub = ":" in name  # as in hf-hub:timm/resnet18.a1_in1k, which ends in a name
     known = name.rpartition("/")[2].partition("@")[0] if on_hub else name
     if not (on_hub or timm.is_model(name)):
         raise ValueError(f"timm has no model named {name!r}; timm.list_models() names those it has")
@@ -113,13 +114,13 @@ def load_trunk(name: str, levels: Levels, pretrained: bool, in_chans: int, input
         raise ValueError(f"{described(name)} gives no maps {tuple(levels)} by features_only: {error}") from error
     total = len(trunk.feature_info)
     depths = [int(depth) % total for depth in levels]
-    if depths != sorted(set(depths)):  # timm gives them in the order of the network, whatever the order asked for
+    if depths != sorted(set(depths)):  # timm returns them in the order of the network
         raise ValueError(f"levels must go deeper one by one, got {tuple(levels)} of {total} of {described(name)}")
     return trunk
 
 
 def described(backbone: str | nn.Module) -> str:
-    """Names a backbone for errors: the class of a module; name and family of a timm model."""
+    """Returns a text for errors: the class of a module, or the name and family of a timm model."""
     if not isinstance(backbone, str):
         return type(backbone).__name__
     family = timm.model_entrypoint(backbone).__module__.rpartition(".")[2] if timm.is_model(backbone) else "unknown"

@@ -1,4 +1,4 @@
-"""Global and local features of one image, of one or several depths, in one pass through a backbone."""
+"""Global and local features of one or several depths, in one pass through a backbone."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,40 +16,40 @@ FUSIONS = ("concat", "norm", "project")
 
 
 class MultiLevelBackbone(nn.Module):
-    """A feature extractor G: global and local features of an image, fused to one vector, by one pass of a backbone.
+    """Feature extractor G: global and local features of an image, fused to one vector, in one pass of a backbone.
 
-    The global feature is the pooled last map; local ones are pooled windows of it; further ones are pooled maps of
-    earlier depths. In this order they are concatenated. The state dict holds `trunk.*`, with `out_dim` also `project.*`
-    or `projects.*`, and with "gem" the powers `pools.*` and `local_pool.*`.
+    The global feature is the pooled last map, local features are pooled windows of it, and further ones are pooled maps
+    of earlier depths. They are concatenated in this order. The state dict has `trunk.*`, with `out_dim` also
+    `project.*` or `projects.*`, and with "gem" the powers `pools.*` and `local_pool.*`.
 
-    Local features want maps of at least 3 x 3, so 96 px where a backbone divides sides by 32: on smaller ones the
-    corner windows are single cells, and on 1 x 1 all repeat the global feature. Or let `levels` end before that.
+    Local features need maps of at least 3 x 3, that is images of 96 px for a backbone with stride 32. On 2 x 2 maps the
+    corner windows are single cells, and on 1 x 1 maps all equal the global feature. For small images let `levels` end
+    at an earlier depth.
 
     Args:
-        backbone: name of a timm model, or a module that turns images into maps (N, C, H, W), or (N, H, W, C) where it
-            says so by timm's `output_fmt`; of several maps the last counts. docs/backbones.md has a table.
+        backbone: name of a timm model, or a module from images to one or several maps (N, C, H, W), or (N, H, W, C) if
+            its `output_fmt`, as defined by timm, is "NHWC". The last map is used. docs/backbones.md has a table.
         pretrained: load timm's pretrained weights (by download); only with a name.
         in_chans: channels of the images.
         local: "corners" for the four windows of the paper, (rows, columns) for a grid that covers the map, "landmarks"
-            for windows around eyes, nose and corners of the mouth, None for the global feature alone.
-        window: side of a window as a share of the map's, for corners and landmarks; None for 5/7 at the corners, as in
-            the paper (5 x 5 of 7 x 7), and 2/5 around landmarks.
-        global_pool: "avg", "max", "gem", or "flatten", which keeps the whole map and needs `input_size`; for the maps
-            of all depths.
-        out_dim: size of the projected feature; None leaves the concatenation as it is.
-        input_size: side of the images in pixels; needed by "flatten", by named layers, by a module without
-            `feature_info`, and by timm models that are made for one size, if it is not to be timm's (224 for most
-            vision transformers). One blank image is then passed through.
-        levels: depths, each deeper than the one before. Numbers among the maps that the backbone can give, as timm's
-            `out_indices`, negative ones from the last; or names of layers. The last is the map that global and local
-            features see, another one a level `depth_1` or, for a layer `layer2.0`, `layer2_0`. None for the last map.
-        local_pool: "avg", "max" or "gem", for windows.
-        fuse: "concat" takes the features as they are, and with `out_dim` projects them together by a linear layer with
-            batch normalisation and ReLU; "norm" first gives all the same length, so that none drowns another; "project"
-            projects each for itself, likewise, to `out_dim`, so that the fused feature has `out_dim` numbers a level.
+            for windows around eyes, nose and corners of the mouth, None for no local features.
+        window: side of a window as a fraction of the map's, for corners and landmarks; None for 5/7 at the corners, as
+            in the paper (5 x 5 of 7 x 7), and 2/5 around landmarks.
+        global_pool: pooling of whole maps: "avg", "max", "gem", or "flatten", which needs `input_size`.
+        out_dim: size of the projected feature; None for no projection.
+        input_size: side of the images in pixels. Required for "flatten", for named layers, for a module without
+            `feature_info`, and for timm models of a fixed size other than timm's default (224 for most vision
+            transformers). One blank image is then passed through the network.
+        levels: depths, each deeper than the one before: indices as timm's `out_indices`, where negative ones count from
+            the last, or names of layers. The last is the map of the global and local features. The others are named
+            `depth_1` for index 1, or `layer2_0` for a layer `layer2.0`. None for the last map.
+        local_pool: pooling of windows: "avg", "max" or "gem".
+        fuse: "concat" concatenates the features, and with `out_dim` projects the result by a linear layer with batch
+            normalisation and ReLU. "norm" first scales all features to the same norm, so that none dominates. "project"
+            projects each feature to `out_dim`, so the fused feature has `out_dim` numbers per level.
 
     Raises:
-        ValueError: unknown backbone, layer, local, pool or fuse, sizes out of range, or a backbone that gives no maps.
+        ValueError: unknown backbone, layer, local, pool or fuse, sizes out of range, or a backbone without maps.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604.
@@ -90,7 +90,7 @@ class MultiLevelBackbone(nn.Module):
         # lists, not dicts by name: torch.export writes code that names modules, and "global" is a word of Python
         self.pools = nn.ModuleList([MapPool(global_pool) for _ in names])
         self.trunk = make_trunk(backbone, levels, pretrained, in_chans, input_size)
-        # of a module that is called as it is the list may hold more maps than there are levels
+        # a module that is used as it is may return more maps than there are levels
         places = (-1,) if levels is None else levels if self.trunk is backbone else range(len(names))
         self.places: dict[str, Any] = dict(zip(names, places, strict=True))
         self.level_dims = self._level_dims(backbone, in_chans, input_size)
@@ -105,20 +105,25 @@ class MultiLevelBackbone(nn.Module):
     def forward(
         self, x: Tensor, return_levels: bool = False, landmarks: Tensor | None = None
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Returns the fused feature, shape (N, feature_dim), and on request the levels it was made of, as `levels` does.
+        """Returns the fused feature, shape (N, feature_dim); with `return_levels` also its levels, see `levels`.
 
         Args:
             x: images, shape (N, in_chans, H, W).
-            return_levels: also give the levels, from the same pass.
-            landmarks: shape (N, 5, 2), see `LocalWindows`; None takes the images for aligned crops of faces.
+            return_levels: also return the levels, from the same pass.
+            landmarks: shape (N, 5, 2), see `LocalWindows`; None treats the images as aligned crops of faces.
         """
         levels = self.levels(x, landmarks)
         fused = self.project(torch.cat(list(levels.values()), dim=1))
         return (fused, levels) if return_levels else fused
 
     def levels(self, x: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:
-        """Returns the named features of images (N, in_chans, H, W), each of shape (N, level_dims[name]), as they are put
-        in a row by the fusion: with "norm" of the same length, with "project" projected.
+        """Returns the features by level name, each of shape (N, level_dims[name]), before their concatenation.
+
+        With "norm" they are scaled to the same norm, with "project" projected.
+
+        Args:
+            x: images, shape (N, in_chans, H, W).
+            landmarks: as in `forward`.
         """
         parts = self._pooled(x, landmarks)
         if self.fuse == "norm":
@@ -138,7 +143,7 @@ class MultiLevelBackbone(nn.Module):
     def _maps(self, x: Tensor) -> dict[str, Tensor]:
         outputs = self.trunk(x)
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        is_channels_last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # what timm says of Swin and the like
+        is_channels_last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # as timm has it for Swin, for example
         maps = {}
         for name, place in self.places.items():
             if outputs[place].ndim != 4:
@@ -148,8 +153,8 @@ class MultiLevelBackbone(nn.Module):
         return maps
 
     def _level_dims(self, backbone: str | nn.Module, in_chans: int, input_size: int | None) -> dict[str, int]:
-        """Sizes of the pooled features: those of one blank image where its side is given, else what timm says."""
-        info: Any = getattr(self.trunk, "feature_info", None)  # without `channels` where the model is not cut down
+        """Returns the sizes of the pooled features: by a blank image if its side is given, else from `feature_info`."""
+        info: Any = getattr(self.trunk, "feature_info", None)  # without `channels` if the model is not cut off
         if input_size is not None:
             blank = next(self.trunk.parameters(), torch.empty(0)).new_zeros(1, in_chans, input_size, input_size)
             try:
@@ -166,10 +171,10 @@ class MultiLevelBackbone(nn.Module):
 
 
 def check_choices(global_pool: str, local_pool: str, fuse: str, out_dim: int | None) -> None:
-    """Raises `ValueError` for an unknown pool or fusion, and for an `out_dim` that is missing or below 1."""
+    """Raises `ValueError` for an unknown pool or fusion, or an `out_dim` that is missing or below 1."""
     for name, value, choices in (
         ("global_pool", global_pool, POOLS),
-        ("local_pool", local_pool, POOLS[:-1]),  # windows have sizes of their own
+        ("local_pool", local_pool, POOLS[:-1]),  # windows differ in size
         ("fuse", fuse, FUSIONS),
     ):
         if value not in choices:
@@ -181,7 +186,7 @@ def check_choices(global_pool: str, local_pool: str, fuse: str, out_dim: int | N
 
 
 def level_names(levels: Levels | None) -> tuple[str, ...]:
-    """Returns the names of depths, the last "global". Raises `ValueError` unless all are numbers or all are names."""
+    """Returns the names of the levels, the last "global". Raises `ValueError` unless all are ints or all are names."""
     if levels is None:
         return ("global",)
     given = levels if isinstance(levels, (list, tuple)) else ()
@@ -192,17 +197,17 @@ def level_names(levels: Levels | None) -> tuple[str, ...]:
 
 
 def projection(inputs: int, outputs: int) -> nn.Sequential:
-    """Linear layer, batch normalisation, ReLU."""
+    """Returns a linear layer with batch normalisation and ReLU."""
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True))
 
 
 def with_one_length(levels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Scales features to lengths that are the same for all levels and samples, with mean square 1 over all numbers.
+    """Returns features scaled to the same norm, with mean square 1 over all numbers of a sample.
 
-    A feature that is zero stays zero.
+    A zero feature stays zero.
 
     Args:
-        levels: of shapes (N, D) of their own D.
+        levels: each of shape (N, D), with its own D.
 
     Examples:
         >>> with_one_length({"a": torch.tensor([[3.0, 4.0]]), "b": torch.tensor([[100.0, 0.0]])})
@@ -214,7 +219,7 @@ def with_one_length(levels: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Puts a module into evaluation mode, and afterwards each of its parts into the mode in which it was."""
+    """Puts a module into evaluation mode, and restores the mode of all its submodules afterwards."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:

@@ -1,4 +1,4 @@
-"""Maps that were computed before, as a backbone."""
+"""Precomputed feature maps, as a backbone."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 class StoredMaps(nn.Module):
-    """Takes rows of numbers apart into the maps that they hold: a backbone without weights for `MultiLevelBackbone`.
+    """Splits rows of numbers into the feature maps they hold: a backbone without weights for `MultiLevelBackbone`.
 
     Args:
-        shapes: (C, H, W) of each map, in the order in which a row holds them.
+        shapes: (C, H, W) of each map, in the order of a row.
 
     Raises:
-        ValueError: no shape, or one that is not three sizes from 1 on.
+        ValueError: no shape, or a shape that is not three sizes of at least 1.
 
     Examples:
         >>> import torch
@@ -32,13 +32,13 @@ class StoredMaps(nn.Module):
         self.feature_info = FeatureInfo(known, tuple(range(len(known))))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Returns float32 maps (N, C, H, W), one a shape.
+        """Returns float32 maps (N, C, H, W), one per shape.
 
         Args:
-            x: shape (N, D), D the number of cells of all maps, any floating point type.
+            x: shape (N, D), any floating point type, D the total number of values of all maps.
 
         Raises:
-            ValueError: another shape.
+            ValueError: wrong shape.
         """
         if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != sum(self.sizes):
             came = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

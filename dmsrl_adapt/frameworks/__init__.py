@@ -1,1 +1,1 @@
-"""Wrappers for training frameworks that upstream does not serve; each is imported by its own name."""
+"""Integrations with training frameworks; import each by its own name."""

@@ -18,17 +18,17 @@ from ..training.checkpoints import Checkpoints, held_by_hooks
 
 
 class ResumableCheckpointFn(CheckpointFnCreator):
-    """Upstream's `CheckpointFnCreator`, which besides keeps in the folder `resume` what an exact resume needs.
+    """Upstream's `CheckpointFnCreator`, which also saves all that a bit-exact resume needs, in the folder `resume`.
 
-    A run that was killed goes on at the end of its last epoch with a checkpoint, and ends with the same bits:
+    A run that was killed resumes from the end of the last epoch that has a checkpoint:
 
         checkpoint_fn = ResumableCheckpointFn(folder)
         trainer = Ignite(adapter, checkpoint_fn=checkpoint_fn)
         trainer.run(datasets, max_epochs=20, resume=checkpoint_fn.last())
 
-    Besides upstream's own it saves modules in hooks, random numbers and the list of best checkpoints, and it keeps the
-    last epochs where upstream, with a validator, keeps the best. An epoch has to be one pass of the loader, which is
-    Ignite's default. How long early stopping has waited is not saved.
+    In addition to upstream's checkpoints it saves modules in hooks, the state of random number generators and the list
+    of best checkpoints. It keeps the last epochs, whereas upstream, with a validator, keeps the best. An epoch must be
+    one pass of the loader, which is Ignite's default. The patience counter of early stopping is not saved.
 
     Args:
         dirname: folder of upstream's checkpoints.
@@ -39,12 +39,12 @@ class ResumableCheckpointFn(CheckpointFnCreator):
     def __init__(self, dirname: str | Path, kept: int = 2, **kwargs: Any) -> None:
         super().__init__(**{"dirname": str(dirname), "require_empty": False, **kwargs})
         self.dirname, self.folder, self.kept = Path(dirname), Path(dirname) / "resume", kept
-        self.in_hooks: Mapping[str, Any] = {}  # upstream saves and loads containers only
+        self.in_hooks: Mapping[str, Any] = {}  # modules that only hooks hold; upstream saves and loads containers only
 
     def __call__(
         self, adapter: BaseAdapter, validator: Any = None, val_hooks: Any = None, **kwargs: Any
     ) -> Callable[[Any], None]:
-        """Returns what Ignite calls at the end of an epoch."""
+        """Returns the function that Ignite calls at the end of an epoch."""
         save = super().__call__(adapter, validator, val_hooks, **kwargs)
         self.in_hooks = held_by_hooks(adapter)
 
@@ -56,13 +56,13 @@ class ResumableCheckpointFn(CheckpointFnCreator):
         return save_both
 
     def last(self) -> str | None:
-        """Returns the folder to resume from, None where no epoch was finished; for `Ignite.run(resume=...)`."""
+        """Returns the folder to resume from, for `Ignite.run(resume=...)`; None if no epoch was finished."""
         return str(self.folder) if any(self.folder.glob("step_*.pt")) else None
 
     def load_objects(
         self, to_load: Mapping[str, Any], checkpoint: str | Path | None = None, global_step: int | None = None
     ) -> None:
-        """Restores the last readable epoch where `checkpoint` is what `last` gives; else does what upstream does.
+        """Restores the last readable epoch if `checkpoint` is the folder of `last`; else calls upstream's method.
 
         Raises:
             ValueError: as `Checkpoints.resume`.
@@ -71,10 +71,10 @@ class ResumableCheckpointFn(CheckpointFnCreator):
             super().load_objects(to_load, checkpoint, global_step)
             return
         self._checkpoints(to_load).resume()
-        # what a run that was killed has removed since, it would remove again
+        # drop files that the killed run has already removed, because it would try to remove them again
         saved = [(score, name) for score, name in self.objs.state_dict()["_saved"] if (self.dirname / name).exists()]
         self.objs.load_state_dict({"_saved": saved})
 
     def _checkpoints(self, objects: Mapping[str, Any]) -> Checkpoints:
-        filled = {key: one for key, one in objects.items() if one}  # upstream leaves out what is empty too
+        filled = {key: one for key, one in objects.items() if one}  # upstream leaves out empty objects too
         return Checkpoints(self.folder, {**filled, **self.in_hooks, "best": self.objs}, self.kept)

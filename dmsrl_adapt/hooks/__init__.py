@@ -1,4 +1,4 @@
-"""The wiring: hooks read keys, call one layer, write keys."""
+"""Hooks: each reads keys of the context, calls one layer and writes keys."""
 
 from .augment import AugmentHook
 from .backbone import BackboneHook

@@ -1,4 +1,4 @@
-"""Hook: what G is to see of a domain."""
+"""Hook: random augmentation of the images of a domain."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,34 +15,33 @@ from .context import read, read_augmented
 
 
 class AugmentHook(BaseHook):
-    """Shows G some of a domain's images in a random style and pose, drawn anew at every step.
+    """Augments a random part of a domain's images by `RandomAffine` and `RandomConvolution`.
 
-    It belongs into `pre=[...]`, before a `BackboneHook` or `LevelFeaturesHook`, which show G what this hook has
-    left; upstream's own features hooks show it the images as they are. A batch may bring the other style itself, as
-    `src_imgs_augmented`: features that a frozen network gave for the images in a random style, or a data loader's own
-    augmentation. Without it, input that is not an image (N, C, H, W), such as feature vectors, has no style.
+    Put it in `pre=[...]`, before a `BackboneHook` or `LevelFeaturesHook`, which pass the result to G; upstream's own
+    features hooks use the images without augmentation. A batch can supply augmented copies as `src_imgs_augmented`, for
+    example from a data loader, or features that a frozen network computed of augmented images. They are then used
+    instead. Without them, inputs that are not images (N, C, H, W), such as feature vectors, are not augmented.
 
-    Modules: `source_accuracy` (misc; `SourceAccuracy`) with `accuracy_gate`. Reads: `src_imgs`, or that of the other domain;
-    `src_imgs_augmented` where present, of the same shape. Writes: `src_imgs_input`, of the same shape;
-    `src_imgs_is_augmented`, bool (N,), which of them are in another style; `src_imgs_affine`, float32 (N, 2, 3), where each
-    of them is read, as `torch.nn.functional.affine_grid` takes it, which is where it was for those that the batch
-    brings. No losses.
+    Modules: `source_accuracy` (misc; `SourceAccuracy`) with `accuracy_gate`. Reads: `src_imgs`, or that of the target;
+    `src_imgs_augmented` where present, of the same shape. Writes: `src_imgs_input`, the input of G, of the same shape;
+    `src_imgs_is_augmented`, bool (N,); `src_imgs_affine`, float32 (N, 2, 3), affine matrices as
+    `torch.nn.functional.affine_grid` takes them, the identity for images that are not augmented here. No losses.
 
     Args:
         domain: `src` or `target`.
-        probability: share of the images that get another style, 0..1.
+        probability: of an image to be augmented, 0..1.
         kernel_sizes: odd numbers of pixels, see `RandomConvolution`.
-        affine_strength: how far those images are turned, scaled, sheared and shifted, see `RandomAffine`; 0 for not at
-            all. Style and pose that a batch brings are what they are.
-        accuracy_gate: multiply that share by the skill that a `SourceAccuracyHook` follows. A network that does not tell the
-            source as it is yet learns it slower from images that are harder.
+        affine_strength: at least 0, see `RandomAffine`; 0 for no affine augmentation. It does not apply to augmented
+            copies that the batch supplies.
+        accuracy_gate: multiply the probability by the source accuracy above chance, see `SourceAccuracy`. A network
+            that cannot classify the source yet learns more slowly from augmented images.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
-        KeyError: a key is missing.
-        ValueError: domain, probability, kernel_sizes or affine_strength out of range; images in another style of
-            another shape.
-        TypeError: images in another style that are no tensor, or of another type.
+        KeyError: a module or key is missing.
+        ValueError: domain, probability, kernel_sizes or affine_strength out of range; augmented copies of another shape
+            than the images.
+        TypeError: augmented copies that are not a tensor, or of another dtype than the images.
 
     Reference:
         Xu et al., ICLR 2021, arXiv 2007.13003; French et al., ICLR 2018, arXiv 1706.05208.
@@ -67,26 +66,26 @@ class AugmentHook(BaseHook):
             raise ValueError(f"domain must be one of {keys.DOMAINS}, got {domain!r}")
         check_fractions(probability=probability)
         self.domain, self.probability, self.accuracy_gate = domain, probability, accuracy_gate
-        self.style, self.pose = RandomConvolution(kernel_sizes), RandomAffine(affine_strength)
+        self.convolution, self.affine = RandomConvolution(kernel_sizes), RandomAffine(affine_strength)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
         augmented = read_augmented(inputs, self.domain, images)
-        has_style = images.ndim == 4 or augmented is not None
-        share = self.probability if has_style else 0.0
-        skill = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else 1.0
-        is_augmented = torch.rand(len(images), device=images.device) < share * skill
-        pose = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
-        styled = images
+        can_augment = images.ndim == 4 or augmented is not None
+        probability = self.probability if can_augment else 0.0
+        gate = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else 1.0
+        is_augmented = torch.rand(len(images), device=images.device) < probability * gate
+        affine = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
+        network_input = images
         if augmented is not None:
-            styled = torch.where(is_augmented.view(-1, *[1] * (images.ndim - 1)), augmented, images)
+            network_input = torch.where(is_augmented.view(-1, *[1] * (images.ndim - 1)), augmented, images)
         elif is_augmented.any():
             chosen = images[is_augmented]
-            if self.pose.strength > 0:
-                maps = self.pose.draw(chosen)
-                pose[is_augmented], chosen = maps, moved_images(chosen, maps)
-            styled = images.index_put((is_augmented,), self.style(chosen))
-        outputs = {keys.network_input: styled, keys.is_augmented: is_augmented, keys.affine: pose}
+            if self.affine.strength > 0:
+                matrices = self.affine.draw(chosen)
+                affine[is_augmented], chosen = matrices, moved_images(chosen, matrices)
+            network_input = images.index_put((is_augmented,), self.convolution(chosen))
+        outputs = {keys.network_input: network_input, keys.is_augmented: is_augmented, keys.affine: affine}
         return {key(self.domain): value for key, value in outputs.items()}, {}
 
     def _loss_keys(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Hook: features of what G sees of each domain; and the one way in which hooks call G."""
+"""Hook: features of the augmented images; and the functions by which hooks call G."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -13,25 +13,24 @@ from ..augment.random_affine import moved_points
 from ..backbones.local_windows import check_landmarks
 from .context import read
 
-# keys of hooks that begin like those of inputs
+# suffixes of keys that hooks write, which are no inputs of G
 WRITTEN = ("features", "input", "augmented", "is_augmented", "affine")
 
 
 class BackboneHook(BaseHook):
-    """Computes features of the images as an `AugmentHook` before it has left them, else of the images themselves.
+    """Computes features of the images, or of the augmented images that an `AugmentHook` has written.
 
-    It belongs in `pre=[...]` of any method: the hooks after it find the features and compute none of their own, so
-    there is no further forward pass. Features that are in the context already are left as they are. Where G takes more
-    than images and the batch brings it, `src_imgs_landmarks` for an argument `landmarks` of G, it is given that too,
-    which upstream's own hooks do not do.
+    Put it in `pre=[...]` of any method: later hooks find the features, so there is no further forward pass. Features
+    that are already in the context are kept. Other arguments of G are passed where the batch has them, such as
+    `src_imgs_landmarks` for an argument `landmarks`; upstream's own hooks do not do this.
 
     Modules: `G`. Reads: `src_imgs_input` or `src_imgs`, and those of the target; other inputs of G, such as
     `src_imgs_landmarks`, where present. Writes: `src_imgs_features`, `target_imgs_features`. No losses.
 
     Args:
         domains: domains to compute.
-        where_needed: compute only the domains whose features upstream's hooks would compute otherwise: those with
-            augmented images, and those with other inputs of G.
+        where_needed: compute a domain only if upstream's hooks would compute other features: with augmented images, or
+            with other inputs of G.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -48,7 +47,7 @@ class BackboneHook(BaseHook):
     def __init__(self, domains: Sequence[str] = keys.DOMAINS, where_needed: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.domains, self.where_needed = tuple(domains), where_needed
-        # of the last batch: upstream asks for the keys once more after a call, and wants each of them to be there
+        # of the last batch: upstream reads `out_keys` again after a call and requires all of them
         self.computed: tuple[str, ...] = () if where_needed else self.domains
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,13 +67,14 @@ class BackboneHook(BaseHook):
 
 
 def run_backbone(hook: object, inputs: Mapping[str, Any], domain: str, **kwargs: Any) -> Any:
-    """Returns what G gives for a domain's images as an `AugmentHook` before has left them, else for the images.
+    """Returns the output of G for a domain's images, augmented where an `AugmentHook` has run.
 
     Args:
         hook: named in errors.
-        inputs: reads `G`; `src_imgs_input` or `src_imgs`, or those of the target; other inputs of G where present.
+        inputs: context with `G`; `src_imgs`, `src_imgs_input` where present, or those of the target; other inputs of G
+            where present.
         domain: `src` or `target`.
-        **kwargs: given to G.
+        **kwargs: passed to G.
 
     Raises:
         KeyError: G or the images are missing.
@@ -88,13 +88,13 @@ def run_backbone(hook: object, inputs: Mapping[str, Any], domain: str, **kwargs:
 
 
 def run_backbone_on_rows(hook: object, inputs: Mapping[str, Any], domain: str, rows: Tensor) -> Any:
-    """Returns what G gives for some of a domain's images, not augmented.
+    """Returns the output of G for some of a domain's images, without augmentation.
 
     Args:
         hook: named in errors.
-        inputs: reads `G` and `src_imgs`, or that of the target; other inputs of G where present.
+        inputs: context with `G` and `src_imgs`, or that of the target; other inputs of G where present.
         domain: `src` or `target`.
-        rows: int64, which images.
+        rows: int64, indices of the images.
 
     Raises:
         KeyError: G or the images are missing.
@@ -106,9 +106,9 @@ def run_backbone_on_rows(hook: object, inputs: Mapping[str, Any], domain: str, r
 
 
 def other_inputs(backbone: nn.Module, inputs: Mapping[str, Any], domain: str) -> dict[str, Any]:
-    """Returns what a batch brings for G beside images, by the name of G's argument: `src_imgs_landmarks` for
-    `landmarks`, and `src_imgs_mask` for an argument `mask` of a network of the user's.
+    """Returns the inputs of G other than images that a batch has, by the name of G's argument.
 
+    For example `src_imgs_landmarks` for `landmarks`, or `src_imgs_mask` for an argument `mask` of your own network.
     Raises `TypeError` or `ValueError` for landmarks of the wrong type or shape.
     """
     prefix = f"{keys.imgs(domain)}_"
@@ -119,7 +119,7 @@ def other_inputs(backbone: nn.Module, inputs: Mapping[str, Any], domain: str) ->
 
 
 def arguments_of(backbone: nn.Module) -> tuple[str, ...]:
-    """Returns the names of the arguments that a network, wrapped or not, takes beside its first one."""
+    """Returns the names of the arguments of a network, wrapped or not, except the first."""
     while isinstance(inner := getattr(backbone, "module", getattr(backbone, "_orig_mod", None)), nn.Module):
         backbone = inner
     return arguments_of_function(type(backbone).forward)
@@ -127,7 +127,7 @@ def arguments_of(backbone: nn.Module) -> tuple[str, ...]:
 
 @lru_cache
 def arguments_of_function(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Returns the names of the arguments of a module's `forward` beside `self` and the first one."""
+    """Returns the names of the arguments of a module's `forward` after `self` and the first one."""
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     arguments = [one.name for one in inspect.signature(forward).parameters.values() if one.kind in named]
     return tuple(name for name in arguments[2:] if name not in WRITTEN)

@@ -1,4 +1,4 @@
-"""Check of a whole batch before a network sees it."""
+"""Validation of a batch before the forward pass."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -17,26 +17,25 @@ from .domains import num_domains
 def check_batch(
     hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module], uses_target_labels: bool
 ) -> Tensor:
-    """Returns the source's labels as int64, once nothing is left for which the batch would be refused.
+    """Returns the source labels as int64 after checking the whole batch.
 
-    A forward pass moves batch statistics, and a labeller learns, so that an error in the middle of a step would leave
-    its trace. The checks wait for the device four times, five with `target_labels`, before anything has been queued
-    there.
+    All checks run before the step, because a step that fails half-way would leave changed batch statistics and
+    prototypes. They wait for the device four times, five with `target_labels`, before anything is queued there.
 
     Args:
         hook: named in errors.
-        inputs: reads `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_augmented`, `target_imgs_augmented`,
-            `target_labels` and `progress` where present, `target_sample_idx` where the layers have a `pseudo_labeler`,
-            and `src_domain` and `target_domain` where they tell more than two domains apart.
-        layers: what the step uses besides G and C, by key. Where none of them was made for a number of classes, labels
-            have no upper end.
-        uses_target_labels: whether the recipe has `KnownTargetLabels`; without it the key is ignored, and a warning
-            says so once.
+        inputs: context with `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_augmented`, `target_imgs_augmented`,
+            `target_labels` and `progress` where present; `target_sample_idx` if there is a `pseudo_labeler`;
+            `src_domain` and `target_domain` if a layer has more than two domains.
+        layers: modules of the step other than G and C, by key. If none has `num_classes`, labels have no upper limit.
+        uses_target_labels: whether the recipe has `KnownTargetLabels`. If not, `target_labels` are ignored, with one
+            warning.
 
     Raises:
         KeyError: a key is missing.
-        ValueError: no, NaN or infinite images; labels, indices or progress of the wrong shape or out of range.
-        TypeError: images that are no tensors of real numbers, labels or indices that are not integers.
+        ValueError: images that are empty, NaN or infinite; labels, indices or progress of the wrong shape or out of
+            range.
+        TypeError: images that are not tensors of real numbers, labels or indices that are not integers.
     """
     images = {domain: read(hook, inputs, keys.imgs(domain)) for domain in keys.DOMAINS}
     labels = read(hook, inputs, keys.SRC_LABELS)
@@ -50,10 +49,10 @@ def check_batch(
             check_images(augmented, keys.augmented(domain))
     if labeler is not None:
         labeler.check_sample_idx(sample_idx, len(images[keys.TARGET]))
-    told_apart = max(map(num_domains, layers.values()), default=2)
-    for domain in keys.DOMAINS if told_apart > 2 else ():
+    most_domains = max(map(num_domains, layers.values()), default=2)
+    for domain in keys.DOMAINS if most_domains > 2 else ():
         key = keys.domain_id(domain)
-        check_labels(read(hook, inputs, key), len(images[domain]), told_apart, name=key)
+        check_labels(read(hook, inputs, key), len(images[domain]), most_domains, name=key)
     num_classes, target = smallest_num_classes(layers.values()), images[keys.TARGET]
     if uses_target_labels and keys.TARGET_LABELS in inputs:
         check_labels(inputs[keys.TARGET_LABELS], len(target), num_classes, lowest=-1, name=keys.TARGET_LABELS)
@@ -64,12 +63,12 @@ def check_batch(
 
 @cache
 def warn_ignored() -> None:
-    """Says once that target labels train nothing."""
-    told = "target_labels are ignored, as for labels that are for scoring only; add KnownTargetLabels() to the recipe"
-    warnings.warn(f"{told} to train with them", stacklevel=2)
+    """Warns once that target labels are ignored."""
+    advice = "add KnownTargetLabels() to the recipe to train with them"
+    warnings.warn(f"target_labels are ignored: by default they are for scoring only; {advice}", stacklevel=2)
 
 
 def smallest_num_classes(modules: Iterable[nn.Module]) -> int:
-    """Returns the smallest number of classes that a module, however it is wrapped, was made for."""
+    """Returns the smallest `num_classes` of the modules, wrapped or not."""
     known = [getattr(part, "num_classes", None) for module in modules for part in module.modules()]
     return min((number for number in known if number is not None), default=torch.iinfo(torch.int64).max)

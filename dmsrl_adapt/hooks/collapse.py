@@ -1,4 +1,4 @@
-"""Hook: tells when training has collapsed."""
+"""Hook: warnings about training collapse."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,17 +12,17 @@ from ..training import CollapseWatch
 
 
 class CollapseHook(BaseHook):
-    """Looks at what the hooks before it have left, and warns once of each sign of a collapse.
+    """Monitors the outputs of the hooks before it, and warns once of each sign of a collapse.
 
-    `DMSRLHook` and `attach_dmsrl` have it as the last of their hooks. The shares of the last window are in its
-    `diagnostics`, which upstream's `IgniteRecordKeeperLogger` logs; docs/robustness.md tells what each means, how
-    training goes on, and what to do. It changes nothing.
+    It is the last hook of `DMSRLHook` and `attach_dmsrl`, and changes nothing. Its `diagnostics` hold the values of the
+    last window, and upstream's `IgniteRecordKeeperLogger` logs them. docs/robustness.md explains each sign and what to
+    do.
 
     Modules: `mi_critic` where present. Reads, where present: `target_imgs_features`, `target_imgs_features_logits`,
-    `target_pseudo_labels`. Losses it looks at: `mi_loss`, where an estimator makes it. Writes nothing. No losses.
+    `target_pseudo_labels`, and the loss `mi_loss` of `TwoBranchMIHook`. Writes nothing. No losses.
 
     Args:
-        samples: target samples of a window, at least 1; see `CollapseWatch`.
+        samples: minimum number of target samples in a window, at least 1; see `CollapseWatch`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Examples:
@@ -42,7 +42,7 @@ class CollapseHook(BaseHook):
 
     @property
     def diagnostics(self) -> dict[str, float]:
-        """Share of each sign in the last full window, 0..1; empty before there is one."""
+        """Returns the value of each sign over the last full window, 0..1; empty before there is one."""
         return self.watch.diagnostics
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,6 +65,6 @@ class CollapseHook(BaseHook):
 
 
 def critic_accuracy(inputs: Mapping[str, Any]) -> Tensor | None:
-    """Returns the accuracy of the critic, however it is wrapped, in the last batch; None without a critic."""
+    """Returns the accuracy of the critic, wrapped or not, on the last batch; None without a critic."""
     parts = inputs[keys.MI_CRITIC].modules() if keys.MI_CRITIC in inputs else []
     return next((part.accuracy for part in parts if isinstance(part, AdversarialMILoss)), None)

@@ -1,4 +1,4 @@
-"""Hook: the target in a random style belongs to the class to which it belongs as it is."""
+"""Hook: consistency of target predictions under augmentation."""
 
 from typing import Any
 
@@ -15,14 +15,15 @@ from .context import read
 
 
 class ConsistencyHook(BaseHook):
-    """Teaches the class of target images in a random style by what the network says of the same images as they are.
+    """Consistency regularisation: predictions for augmented target images learn from those for the images themselves.
 
-    The images as they are take one forward pass without a gradient, in the mode in which G and C are, so batch
-    normalisation follows them too. A `AugmentHook` for the target and a `BackboneHook` belong before it.
+    The images without augmentation take one more forward pass, without a gradient and in the current mode of G and C,
+    so in training mode it updates the statistics of batch normalisation. Put an `AugmentHook` for the target and a
+    `BackboneHook` before it.
 
-    Modules: `G`, `C`. Reads: `target_imgs`, `target_imgs_is_augmented`, `target_imgs_features_logits`, computed where
-    they are missing. Writes: the features and logits it had to compute. Loss: `consistency_loss` in nats; 0 with a
-    gradient where fewer than two images are in another style, which batch statistics need.
+    Modules: `G`, `C`. Reads: `target_imgs`, `target_imgs_is_augmented`; `target_imgs_features_logits`, computed if
+    missing. Writes: the features and logits it had to compute. Loss: `consistency_loss` in nats; 0 with a gradient if
+    fewer than two images are augmented, because batch normalisation needs two.
 
     Args:
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -54,14 +55,14 @@ class ConsistencyHook(BaseHook):
         every = torch.arange(len(images), device=is_augmented.device)
         rows = is_augmented.nonzero()[:, 0]
         rows = rows if len(rows) > 1 else rows[:0]
-        seen = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]
-        # in a process group all processes make the same passes, of which some exchange statistics
+        augmented_logits = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]
+        # in a process group all processes make the same passes, because synchronised batch normalisation needs it
         passes = len(rows) or is_shared()
-        probs = self._class_probs(inputs, rows if len(rows) else every)[: len(rows)] if passes else seen[0]
-        return outputs, {keys.CONSISTENCY_LOSS: consistency_loss(seen, probs)}
+        probs = self._class_probs(inputs, rows if len(rows) else every)[: len(rows)] if passes else augmented_logits[0]
+        return outputs, {keys.CONSISTENCY_LOSS: consistency_loss(augmented_logits, probs)}
 
     def _class_probs(self, inputs: dict[str, Any], rows: Tensor) -> Tensor:
-        """Class probabilities of some of the images, not augmented; shape (N, K)."""
+        """Returns class probabilities of some of the images, without augmentation, shape (N, K)."""
         classifier = read(self, inputs, keys.C)
         with torch.no_grad():
             return class_probs(classifier(run_backbone_on_rows(self, inputs, keys.TARGET, rows)))

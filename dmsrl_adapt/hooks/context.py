@@ -1,4 +1,4 @@
-"""Reading the context: a missing key is one error that names the hook, what it wants and what is there."""
+"""Reading of context keys; errors name the hook and the missing key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,14 @@ from ..training import WarmUp
 
 
 def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
-    """Returns `inputs[key]`. Raises `KeyError` naming the hook, the key and the keys that are there."""
+    """Returns `inputs[key]`. Raises `KeyError`, which names the hook, the key and the keys of the context."""
     if key not in inputs:
         raise KeyError(f"{type(hook).__name__} needs {key!r} in the context, got {sorted(inputs)}")
     return inputs[key]
 
 
 def read_progress(inputs: Mapping[str, Any]) -> float:
-    """Returns the context's progress, 1 where it has none. Raises `ValueError` outside 0..1."""
+    """Returns the training progress of the context, 1 if it has none. Raises `ValueError` outside 0..1."""
     progress: float = inputs.get(keys.PROGRESS, 1.0)
     if not 0 <= progress <= 1:
         raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
@@ -25,14 +25,16 @@ def read_progress(inputs: Mapping[str, Any]) -> float:
 
 
 def read_strength(hook: object, inputs: Mapping[str, Any], warmup: WarmUp, images_only: bool) -> float:
-    """Returns the factor, 0..1, on a gradient at this progress and for this kind of input."""
-    share = warmup(read_progress(inputs))
-    return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else share
+    """Returns the warm-up factor of a gradient, 0..1; 0 with `images_only` for inputs that are not images."""
+    factor = warmup(read_progress(inputs))
+    return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else factor
 
 
 def read_augmented(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:
-    """Returns the images in another style, where the context has them. Raises `TypeError` or `ValueError` where they are
-    not of the images' type and shape."""
+    """Returns the augmented copies that the batch supplies, or None.
+
+    Raises `TypeError` or `ValueError` if their dtype or shape is not that of the images.
+    """
     key = keys.augmented(domain)
     augmented: Tensor | None = inputs.get(key)
     if augmented is None:

@@ -13,19 +13,19 @@ from .context import read
 
 
 class FixedNetworksHook(BaseHook):
-    """Writes features and logits that carry no gradient to networks which the host keeps fixed.
+    """Computes features and logits without a gradient to the networks that the host keeps fixed.
 
-    Features of `domains` are G's, in evaluation mode and without a gradient, as upstream's `FrozenModelHook` computes
-    them; those that the host has computed already are used again. With `fixes_classifier` the logits of both domains
-    are C's, in evaluation mode: their gradient goes through C to the features, and to nothing in C.
+    G computes the features of `domains` in evaluation mode and without a gradient, by upstream's `FrozenModelHook`;
+    features that the host has already computed are reused. With `fixes_classifier`, C computes the logits of both
+    domains in evaluation mode: the gradient flows through C to the features, but not to the parameters of C.
 
     Modules: `G`, and `C` where it is fixed. Reads: `src_imgs_features_detached` or `src_imgs`, and those of the target;
     for a domain that is not fixed, its features. Writes: `src_imgs_features`, `src_imgs_features_detached`, and those
     of the target; `src_imgs_features_logits`, `target_imgs_features_logits` where C is fixed. No losses.
 
     Args:
-        domains: domains of which G is fixed.
-        fixes_classifier: C is fixed too.
+        domains: domains for which G is fixed.
+        fixes_classifier: whether C is fixed too.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -51,7 +51,7 @@ class FixedNetworksHook(BaseHook):
         return {**outputs, **self._logits(inputs | outputs)}, {}
 
     def _logits(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Logits of both domains by a fixed C; none where C is trained."""
+        """Returns the logits of both domains by a fixed C; {} if C is trained."""
         if not self.fixes_classifier:
             return {}
         classifier: nn.Module = read(self, context, keys.C).eval()

@@ -1,4 +1,4 @@
-"""Weighing losses of our own beside those of a method that has a weighter already."""
+"""Weighter that adds losses to those of a host method."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,12 +9,12 @@ Weighter = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, float]]]
 
 
 class HostWeighter:
-    """Adds weighted losses to what the host's own weighter makes of the host's losses.
+    """Adds weighted losses to the total of the host's own weighter.
 
-    Upstream's default takes the mean of all losses, so that one loss more would change the weight of every other. Here
-    the host's are weighed among themselves, and where that is a mean, an added loss of weight 1 counts as much as one
-    of the host's: it is divided by their number. A loss of weight 0 is left out of the sum: it changes nothing, not
-    even the running averages of an optimizer.
+    Upstream's default weighter is a mean, in which one more loss would change the weight of every other. Here the
+    host's weighter sees the host's losses only. If it is a mean, added losses are divided by the number of the host's
+    losses, so that weight 1 counts as much as a loss of the host. Losses of weight 0 are left out of the sum, so they
+    do not change even the running averages of an optimizer.
 
     Args:
         host: the host's weighter.
@@ -25,15 +25,15 @@ class HostWeighter:
         self.host, self.weights = host, dict(weights)
 
     def __call__(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Returns the loss to go backward from, and every weighted loss as a number, with their `total`."""
+        """Returns the total loss for the backward pass, and all weighted losses with their `total` as numbers."""
         of_host = {key: loss for key, loss in losses.items() if key not in self.weights}
         total, components = self.host(of_host)
         added = {key: loss for key, loss in losses.items() if self.weights.get(key, 0.0) != 0}
         unused = {key: 0.0 for key in losses if key in self.weights and key not in added}
         if not added:
             return total, {**components, **unused}
-        share = 1 / len(of_host) if isinstance(self.host, MeanWeighter) else 1.0
-        ours, our_components = SumWeighter(weights={key: self.weights[key] for key in added}, scale=share)(added)
+        scale = 1 / len(of_host) if isinstance(self.host, MeanWeighter) else 1.0
+        ours, our_components = SumWeighter(weights={key: self.weights[key] for key in added}, scale=scale)(added)
         total = total + ours
         return total, {**components, **our_components, **unused, "total": total.item()}
 

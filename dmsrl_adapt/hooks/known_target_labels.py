@@ -1,4 +1,4 @@
-"""Hook: the labels of target samples that the other hooks may use."""
+"""Hook: known labels of target samples, for semi-supervised adaptation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +15,17 @@ MOST = torch.iinfo(torch.int64).max
 
 
 class KnownTargetLabelsHook(BaseHook):
-    """Lets the hooks after it use the target labels of a batch, for semi-supervised adaptation. Belongs in `pre=[...]`.
+    """Copies `target_labels` to `target_known_labels`, which later hooks train with. Put it in `pre=[...]`.
 
-    No hook of this package reads `target_labels`, which a data set may carry for scoring only. This one passes them on
-    as `target_known_labels`, which the others do read. In a batch without `target_labels` no class is known.
+    No other hook of this package reads `target_labels`, because a data set may have them for scoring only. In a batch
+    without `target_labels` no class is known: all labels are -1.
 
     Modules: none. Reads: `target_imgs`; `target_labels` where present, int (N,), 0..K-1 or -1 where the class is not
     known, as upstream's `TargetDataset(..., supervised=True)` gives them. Writes: `target_known_labels`, int64 (N,). No
     losses.
 
     Raises:
-        ValueError: labels that are not one a target image, or below -1.
+        ValueError: labels of another number than target images, or below -1.
         TypeError: labels that are not integers.
 
     Examples:
@@ -49,18 +49,18 @@ class KnownTargetLabelsHook(BaseHook):
 
 
 def read_known_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:
-    """Returns the known classes of the target batch, int64 (N,), -1 where the class is not known: everywhere without
-    the key.
+    """Returns the known classes of the target batch, int64 (N,), -1 where the class is not known.
 
-    Raises as `check_labels` does unless they are integers of shape (size,), -1..num_classes-1.
+    Without `target_known_labels` all are -1. Raises as `check_labels` does unless they are integers of shape (size,),
+    -1..num_classes-1.
     """
     if keys.TARGET_KNOWN_LABELS not in inputs:
         return torch.full((size,), -1, device=device)
-    name = keys.TARGET_LABELS  # where the user finds them
+    name = keys.TARGET_LABELS  # the key that the user knows
     return check_labels(inputs[keys.TARGET_KNOWN_LABELS], size, num_classes, lowest=-1, name=name)
 
 
 def with_known(known: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns labels and weights, shape (N,), in which samples of known class, -1 elsewhere, have it with weight 1."""
+    """Returns labels and weights, shape (N,), with the known classes (-1 elsewhere) inserted with weight 1."""
     is_known = known >= 0
     return known.where(is_known, labels), weights.masked_fill(is_known, 1.0)

@@ -1,4 +1,4 @@
-"""What a loss is applied to: the fused feature, or levels with weights."""
+"""Features that a loss is applied to: the fused feature, or weighted levels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,11 +11,11 @@ from .context import read
 
 
 class Part(NamedTuple):
-    """One feature that a loss is applied to.
+    """A feature that a loss is applied to.
 
-    weight: of its loss in the sum.
-    layer: gives that loss.
-    feature_keys: where the feature is in the context, one key a domain.
+    weight: weight of the loss in the sum.
+    layer: computes the loss.
+    feature_keys: context keys of the feature, one per domain.
     """
 
     weight: float
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 
 def check_level_weights(levels: Mapping[str, float] | None) -> dict[str, float] | None:
-    """Returns a copy of the levels' weights. Raises `ValueError` without a level, or for a weight below 0."""
+    """Returns a copy of the levels' weights. Raises `ValueError` for an empty mapping or a weight below 0."""
     if levels is None:
         return None
     if not levels or any(weight < 0 for weight in levels.values()):
@@ -39,10 +39,10 @@ def check_level_weights(levels: Mapping[str, float] | None) -> dict[str, float] 
 def read_parts(
     hook: object, inputs: Mapping[str, Any], key: str, domains: Sequence[str], levels: Mapping[str, float] | None
 ) -> list[Part]:
-    """Returns the layer that `key` names with the fused feature; or, of each level, its own layer with its features.
+    """Returns the layer at `key` with the fused feature, or one layer with its feature for each level.
 
     Raises:
-        KeyError: a layer is missing, or a feature of a level, which `LevelFeaturesHook` writes.
+        KeyError: a layer is missing, or a level's feature, which `LevelFeaturesHook` writes.
     """
     if levels is None:
         return [Part(1.0, read(hook, inputs, key), tuple(map(keys.features, domains)))]

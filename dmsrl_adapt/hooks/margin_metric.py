@@ -1,4 +1,4 @@
-"""Hook: category margin from source labels and target pseudo labels."""
+"""Hook: category margin loss from source labels and target pseudo labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,18 +15,19 @@ from .level_parts import check_level_weights, read_parts
 
 
 class MarginMetricHook(BaseHook):
-    """Enlarges the category margin with the source's labels and, where a hook before it has left them, the target's
-    pseudo labels. Known classes of the target, see `KnownTargetLabelsHook`, take the place of these with weight 1.
+    """Computes the category margin loss with source labels and, where present, target pseudo labels.
 
-    Modules: `G` (for features that are missing), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`);
-    with levels, for each of them one such as `margin_metric_level_global`.
-    Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`; where present `target_pseudo_labels`,
-    `target_pseudo_weights`, `target_known_labels`; with levels, for each of them keys such as `src_imgs_level_global` of a
-    `LevelFeaturesHook`, instead of the features. Writes: the features it had to compute.
-    Loss: `margin_metric_loss`, with levels the weighted sum over them.
+    Known target labels, see `KnownTargetLabelsHook`, replace pseudo labels, with weight 1. Without either, target
+    samples have no label.
+
+    Modules: `G` (for missing features), `margin_metric` (models; `CosineMarginLoss` or `MarginMetricLoss`); with
+    levels, one per level, such as `margin_metric_level_global`. Reads: `src_imgs_features`, `src_labels`,
+    `target_imgs_features`; where present `target_pseudo_labels`, `target_pseudo_weights`, `target_known_labels`; with
+    levels, keys such as `src_imgs_level_global` of a `LevelFeaturesHook` instead of the features. Writes: the features
+    it had to compute. Loss: `margin_metric_loss`, with levels the weighted sum over them.
 
     Args:
-        domains: domains whose features count, with number 0, 1, ... in this order for the layer.
+        domains: domains to use; the layer sees them as domain 0, 1, ... in this order.
         levels: weights, at least 0, by the name of a level; None for the fused feature.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -49,7 +50,7 @@ class MarginMetricHook(BaseHook):
     ) -> None:
         super().__init__(**kwargs)
         self.domains, self.levels = tuple(domains), check_level_weights(levels)
-        # levels are there or missing; only the fused feature is computed
+        # only the fused feature is computed here; levels must be in the context
         self.f_hook = FeaturesHook(domains=list(domains)) if levels is None else EmptyHook()
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -65,7 +66,7 @@ class MarginMetricHook(BaseHook):
     def _labelled(
         self, context: Mapping[str, Any], domain: str, number: int, features: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Labels (-1 without one), domain number and weights of one domain."""
+        """Returns labels (-1 without one), domain numbers and weights of one domain, each of shape (N,)."""
         size = len(features)
         weights = torch.ones(size, device=features.device)
         if domain != keys.TARGET:

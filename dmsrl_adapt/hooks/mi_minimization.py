@@ -1,4 +1,4 @@
-"""Hook: less mutual information between features and domain."""
+"""Hook: adversarial minimisation of the mutual information between features and domain."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,28 +19,30 @@ from .level_parts import check_level_weights, read_parts
 
 
 class MIMinimizationHook(BaseHook):
-    """Lowers the mutual information between features and domain by a critic behind gradient reversal.
+    """Lowers the mutual information between features and domain by a domain critic behind gradient reversal.
 
-    Modules: `G` and, in the conditional form, `C` (for features and logits that are missing), `mi_critic` (models;
-    `AdversarialMILoss`, for several sources made with their number and one more as `num_domains`); with levels, for
-    each of them one such as `mi_critic_level_global`. Reads: `src_imgs_features`, `target_imgs_features`; `src_domain`
-    and `target_domain` for several sources; in the conditional form `src_labels` and `target_imgs_features_logits`, and
-    `target_known_labels` and `progress` where present; with levels, for each of them keys such as
-    `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute.
-    Loss: `mi_loss`, the critic's cross entropy in nats. The critic is trained by the same loss, so there is no
-    `mi_estimator_loss` in this form; `TwoBranchMIHook` is the form that has one.
+    The critic is trained by the same loss, so there is no `mi_estimator_loss`; see `TwoBranchMIHook` for a form with
+    one.
+
+    Modules: `G` and, in the conditional form, `C` (for missing features and logits), `mi_critic` (models;
+    `AdversarialMILoss`, for several sources with `num_domains` one above their number); with levels, one per level,
+    such as `mi_critic_level_global`. Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present;
+    `target_imgs` with `images_only`; `src_domain` and `target_domain` for several sources; in the conditional form
+    `src_labels`, `target_imgs_features_logits`, and `target_known_labels` where present; with levels, keys such as
+    `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute. Loss:
+    `mi_loss`, the critic's cross entropy in nats.
 
     Args:
-        conditional: lower I(feature; domain | class), with a critic made with `num_classes`; False for the published
-            I(feature; domain).
+        conditional: lower I(feature; domain | class) with a class-wise critic, made with `num_classes`; False for the
+            published I(feature; domain).
         strength: factor >= 0 on the gradient that reaches the features.
-        entropy_conditioning: in the conditional form count a target sample by how certain its class is, see `certainty`.
-            Aligning classes by wrong memberships does harm, and most that are wrong are doubtful.
-        images_only: train the critic on any input, but let its gradient reach the features only where G is given images
-            (N, C, H, W): on feature vectors of a frozen network there is little style left to remove.
+        entropy_conditioning: in the conditional form, weight target samples by `certainty`, as CDAN+E does. Wrong class
+            probabilities align wrong classes, and most of them are uncertain.
+        images_only: train the critic on any input, but let its gradient reach the features only if the inputs are
+            images (N, C, H, W). Feature vectors of a frozen network have little low-level domain shift left to remove.
         warmup: of the strength.
-        levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. The
-            classes of target samples are those of the fused feature in either case.
+        levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. Class
+            probabilities are those of the fused feature in either case.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
@@ -89,14 +91,17 @@ class MIMinimizationHook(BaseHook):
         return outputs, {keys.MI_LOSS: loss}
 
     def _domains(self, context: Mapping[str, Any], layer: nn.Module) -> Tensor:
-        """Domain of every row: source or target where there are two, else as the batch numbers them; shape (N,)."""
+        """Returns the domain of each row, shape (N,): source or target, or the batch's numbers for several sources."""
         if num_domains(layer) == 2:
             return domain_numbers(context)
         return torch.cat([read(self, context, keys.domain_id(domain)) for domain in keys.DOMAINS])
 
     def _class_probs(self, context: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """Class probabilities, shape (N, K), and how much each sample counts, shape (N,): known labels are certain and
-        count in full, other target classes are what the classifier says."""
+        """Returns class probabilities, shape (N, K), and sample weights, shape (N,).
+
+        Samples of known class have one-hot probabilities and weight 1, other target samples the classifier's
+        probabilities and, with entropy conditioning, their certainty as weight.
+        """
         target = class_probs(context[keys.logits(keys.TARGET)])
         num_source, num_classes = len(context[keys.features(keys.SRC)]), target.shape[1]
         labels = check_labels(read(self, context, keys.SRC_LABELS), num_source, num_classes, name=keys.SRC_LABELS)

@@ -1,4 +1,4 @@
-"""Hook: how far training has come."""
+"""Hook: training progress."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from .context import read
 
 
 class ProgressHook(BaseHook):
-    """Writes the training progress, 0..1, for the ramps of the hooks that follow. Belongs into `pre=[...]`.
+    """Writes the training progress, 0..1, for the warm-ups of later hooks. Put it in `pre=[...]`.
 
-    A `progress` that is already in the context, put there by a loop of one's own, is left as it is. Without either,
-    ramped hooks work at full strength from the first step.
+    A `progress` that is already in the context is kept. Without this hook and that key there is no warm-up: hooks work
+    at full strength from the first step.
 
-    Modules: `training_progress` (misc; `TrainingProgress`). Writes: `progress`.
+    Modules: `training_progress` (misc; `TrainingProgress`). Writes: `progress`. No losses.
 
     Args:
-        advance: count the step at once. `DMSRLHook` counts a step only when it has succeeded and sets this to False.
+        advance: count the step immediately. `DMSRLHook` sets this to False and counts a step after it has succeeded.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Examples:

@@ -15,29 +15,29 @@ from .known_target_labels import read_known_labels, with_known
 
 
 class PseudoLabelHook(BaseHook):
-    """Labels the target batch by what the labeller knows from earlier batches; then lets it learn from the labelled
-    source batch and from the target samples it trusts.
+    """Writes pseudo labels for the target batch, then updates the labeler with this batch.
 
-    So a `PrototypeLabeler` rejects the whole of the very first batch, and of every batch until the source has shown a
-    sample of each class. With `ramp` the weights that the hooks after this one read grow in proportion to the training
-    progress; what the labeller itself learns from is not weighted so. A target sample whose class is known, see
-    `KnownTargetLabelsHook`, has that label with weight 1, and the labeller learns from it as from a labelled one of the
-    source. What the labels are like is no loss: a `PrototypeLabeler` tells it in its `diagnostics`, which upstream's
-    `IgniteRecordKeeperLogger` logs.
+    The labels come from the state before this batch, so a new `PrototypeLabeler` rejects the first batch, and every
+    batch until the source has had a sample of each class. It is then updated with the labelled source batch and with
+    the target samples under their pseudo labels and weights. The warm-up applies to the weights that later hooks read,
+    not to those of the update. Target samples of known class, see `KnownTargetLabelsHook`, have that label with weight
+    1 in both. A `PrototypeLabeler` describes its labels in `diagnostics`, which upstream's `IgniteRecordKeeperLogger`
+    logs.
 
-    Modules: `G`, `C` (for features and logits that are missing), `pseudo_labeler` (misc; `PrototypeLabeler` or
-    `ArgmaxLabeler`). Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
-    `target_sample_idx`; `target_known_labels` and `progress` where present. Writes: `target_pseudo_labels` (int64 (N,), -1 =
-    rejected), `target_pseudo_weights` (float32 (N,), 0..1), and the features and logits it had to compute. No losses.
+    Modules: `G`, `C` (for missing features and logits), `pseudo_labeler` (misc; `PrototypeLabeler` or `ArgmaxLabeler`).
+    Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
+    `target_sample_idx`; `target_known_labels` and `progress` where present. Writes: `target_pseudo_labels`, int64 (N,),
+    -1 for a rejected sample; `target_pseudo_weights`, float32 (N,), confidence, 0..1; the features and logits it had to
+    compute. No losses.
 
     Args:
-        warmup: of the weights that the hooks after this one read; linear as in ATDOC (arXiv 2007.04171) with its loss.
+        warmup: of the weights that later hooks read; linear as for the loss of ATDOC (arXiv 2007.04171).
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
-        KeyError: a module or key is missing, for one `target_sample_idx`, which upstream's `TargetDataset` supplies.
-        ValueError: wrong shapes; labels, indices or progress out of range; NaN features. The labeller is then left as
-            it was.
+        KeyError: a module or key is missing, for example `target_sample_idx`, which upstream's `TargetDataset`
+            supplies.
+        ValueError: wrong shapes; labels, indices or progress out of range; NaN features. The labeler is left unchanged.
 
     Examples:
         >>> import torch
@@ -56,7 +56,7 @@ class PseudoLabelHook(BaseHook):
         super().__init__(**kwargs)
         self.warmup = WarmUp(warmup)
         self.f_hook = FeaturesAndLogitsHook(domains=list(keys.DOMAINS))
-        self.labeler: Any = None  # that of the last batch: upstream's logger looks for modules in hooks, not in `misc`
+        self.labeler: Any = None  # of the last batch: upstream's logger looks for modules in hooks, not in `misc`
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         labeler = self.labeler = read(self, inputs, keys.PSEUDO_LABELER)
@@ -65,7 +65,7 @@ class PseudoLabelHook(BaseHook):
         context = inputs | outputs
         source, target = (context[keys.features(domain)] for domain in keys.DOMAINS)
         probs = class_probs(context[keys.logits(keys.TARGET)])
-        # all checks before the labeller changes: a refused batch leaves no trace
+        # all checks before the labeler changes, so that an invalid batch leaves it unchanged
         progress = read_progress(inputs)
         check_features(source, source.shape[-1], name=keys.features(keys.SRC))
         labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
@@ -73,8 +73,7 @@ class PseudoLabelHook(BaseHook):
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         labeler.update(source, labels)
         labeler.update(target, *with_known(known, result.labels, result.weights))
-        warmed_up = result.weights * self.warmup(progress)
-        labels, weights = with_known(known, result.labels, warmed_up)
+        labels, weights = with_known(known, result.labels, result.weights * self.warmup(progress))
         return {**outputs, keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
 
     def _loss_keys(self) -> Sequence[str]:

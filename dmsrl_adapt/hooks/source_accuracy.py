@@ -1,4 +1,4 @@
-"""Hook: how well the source is learned."""
+"""Hook: source accuracy above chance."""
 
 from typing import Any
 
@@ -11,14 +11,13 @@ from .context import read
 
 
 class SourceAccuracyHook(BaseHook):
-    """Lets a `SourceAccuracy` follow how well the network tells the source's images as they are.
+    """Updates a `SourceAccuracy` with the predictions for source images that are not augmented.
 
-    A `AugmentHook(accuracy_gate=True)` before it in the step then shows another style as far as the source is learned;
-    images that the latter has changed are not counted.
+    `AugmentHook(accuracy_gate=True)` multiplies its probability by this accuracy in the next steps.
 
-    Modules: `G`, `C` (for features and logits that are missing), `source_accuracy` (misc; `SourceAccuracy`). Reads:
-    `src_labels`, `src_imgs_features_logits`; `src_imgs_is_augmented` where present. Writes: the features and logits it had
-    to compute. No losses.
+    Modules: `G`, `C` (for missing features and logits), `source_accuracy` (misc; `SourceAccuracy`). Reads:
+    `src_labels`, `src_imgs_features_logits`; `src_imgs_is_augmented` where present. Writes: the features and logits it
+    had to compute. No losses.
 
     Args:
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
@@ -30,10 +29,11 @@ class SourceAccuracyHook(BaseHook):
     Examples:
         >>> import torch
         >>> from dmsrl_adapt.training import SourceAccuracy
-        >>> skill = SourceAccuracy(num_classes=2, momentum=0.5)
+        >>> source_accuracy = SourceAccuracy(num_classes=2, momentum=0.5)
         >>> batch = {"src_imgs_features_logits": torch.eye(2), "src_labels": torch.tensor([0, 1])}
-        >>> outputs, losses = SourceAccuracyHook()({"source_accuracy": skill, "src_imgs_features": torch.eye(2), **batch})
-        >>> skill()
+        >>> batch |= {"source_accuracy": source_accuracy, "src_imgs_features": torch.eye(2)}
+        >>> outputs, losses = SourceAccuracyHook()(batch)
+        >>> source_accuracy()
         tensor(1.)
     """
 
@@ -42,13 +42,13 @@ class SourceAccuracyHook(BaseHook):
         self.f_hook = FeaturesAndLogitsHook(domains=[keys.SRC])
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        skill, labels = read(self, inputs, keys.SOURCE_ACCURACY), read(self, inputs, keys.SRC_LABELS)
+        source_accuracy, labels = (read(self, inputs, key) for key in (keys.SOURCE_ACCURACY, keys.SRC_LABELS))
         outputs = self.f_hook(inputs, losses)[0]
         probs = class_probs((inputs | outputs)[keys.logits(keys.SRC)])
         if keys.is_augmented(keys.SRC) in inputs:
-            is_as_it_is = ~inputs[keys.is_augmented(keys.SRC)]
-            probs, labels = probs[is_as_it_is], labels[is_as_it_is]
-        skill.update(probs, labels)
+            is_original = ~inputs[keys.is_augmented(keys.SRC)]
+            probs, labels = probs[is_original], labels[is_original]
+        source_accuracy.update(probs, labels)
         return outputs, {}
 
     def _loss_keys(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Hook: classification of target samples whose class is known."""
+"""Hook: classification loss of target samples whose class is known."""
 
 from functools import partial
 from typing import Any
@@ -13,14 +13,14 @@ from .context import read
 
 
 class TargetClassificationHook(BaseHook):
-    """Classifies the target samples whose class is known.
+    """Computes the classification loss of target samples whose class is known.
 
-    Belongs after a `KnownTargetLabelsHook`.
+    Put it after a `KnownTargetLabelsHook`.
 
     Modules: `G`, `C`. Reads: `target_known_labels`, int64 (N,), -1 where the class is not known;
     `target_imgs_features_logits`, computed if missing. Writes: the features and logits it had to compute. Loss:
-    `target_c_loss` in nats, the mean over the samples with a label, and over classifiers if there are several; 0 with a
-    gradient if no sample of the batch has a label.
+    `target_c_loss` in nats, the mean over the samples with a label and over classifiers; 0 with a gradient if no sample
+    of the batch has a label.
 
     Args:
         label_smoothing: fraction of a label that is spread over all classes, 0..1.

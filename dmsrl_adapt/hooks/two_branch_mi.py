@@ -1,4 +1,4 @@
-"""Hook: less mutual information between the features and a domain-sensitive branch on them."""
+"""Hook: minimisation of an upper bound on the mutual information between features and a domain-sensitive branch."""
 
 from typing import Any
 
@@ -15,29 +15,28 @@ from .domains import domain_numbers
 class TwoBranchMIHook(BaseHook):
     """Lowers an upper bound on the mutual information of two branches, one domain-invariant and one domain-sensitive.
 
-    The domain-invariant branch is G's own output, because C(G(x)) is what predicts. The domain-sensitive branch is a
-    small network on that output and is used in training only. It learns to tell the domain, and the features learn to
-    share nothing with it, which takes the domain out of them. The bound's gradient reaches G, through the features as
-    what is guessed, and the branch, which keeps no more than it needs to tell the domain. The estimator learns by
-    maximum likelihood in the same step. No gradient reaches C, and none reaches G from the branch's or the estimator's
-    own loss. Give branch and estimator a larger learning rate than G, as `DMSRL` does: where they lag behind the
-    features, the bound moves the domain about instead of taking it out.
+    The domain-invariant branch is the output of G, because C(G(x)) predicts. The domain-sensitive branch is a small
+    network on that output, used in training only, which learns to predict the domain. The features learn to share no
+    information with it. The gradient of the bound reaches G, through the features, and the branch. The estimator learns
+    by maximum likelihood in the same step. No gradient reaches C, and none reaches G from the losses of branch and
+    estimator. Give branch and estimator a larger learning rate than G, as `DMSRL` does: the bound holds only while they
+    keep up with the features.
 
-    Modules: `G` (for features that are missing), `mi_branch` (models; `DomainBranch`), `mi_estimator` (models;
-    `CLUBLoss`). Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present. Writes: the features it
-    had to compute. Losses: `mi_loss`, the bound; `mi_estimator_loss`, the estimator's negative log likelihood;
-    `mi_branch_loss`, the branch's cross entropy; all in nats.
+    Modules: `G` (for missing features), `mi_branch` (models; `DomainBranch`), `mi_estimator` (models; `CLUBLoss`).
+    Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present; `target_imgs` with `images_only`.
+    Writes: the features it had to compute. Losses: `mi_loss`, the bound; `mi_estimator_loss`, the estimator's negative
+    log likelihood; `mi_branch_loss`, the branch's cross entropy; all in nats.
 
     Args:
         strength: factor >= 0 on the bound's gradient.
-        images_only: train branch and estimator on any input, but let the bound's gradient go anywhere only where G is
-            given images (N, C, H, W), as in `MIMinimizationHook`.
+        images_only: train branch and estimator on any input, but apply the bound's gradient only if the inputs are
+            images (N, C, H, W), as in `MIMinimizationHook`.
         warmup: of the strength.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing.
-        ValueError: from the layers, on wrong shapes, NaN features.
+        ValueError: a negative strength; from the layers, on wrong shapes, NaN features.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604, for the aim; Cheng et al., ICML

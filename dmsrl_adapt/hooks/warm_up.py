@@ -1,4 +1,4 @@
-"""Hook: losses of another hook, weighted by how far training has come."""
+"""Hook: warm-up of the losses of another hook."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from .context import read_progress
 class WarmUpHook(BaseWrapperHook):
     """Runs another hook and multiplies its losses by a warm-up factor.
 
-    For losses that rely on predictions for the target, which are poor at first.
+    For losses that rely on target predictions, which are poor at first.
 
-    Reads: `progress` where present, else the losses stay as they are, and what the other hook reads. Writes and losses:
-    those of the other hook.
+    Reads: what the other hook reads, and `progress`; without it the losses are unchanged. Writes and losses: those of
+    the other hook.
 
     Args:
         hook: the other hook, for example upstream's `MCCHook`.
@@ -44,5 +44,5 @@ class WarmUpHook(BaseWrapperHook):
 
 
 def warmed_up(hook: BaseHook, warmup: WarmUp) -> BaseHook:
-    """Returns the hook with this warm-up of its losses; the hook itself for `WarmUp.NONE`."""
+    """Returns the hook with a warm-up of its losses; the hook itself for `WarmUp.NONE`."""
     return hook if warmup is WarmUp.NONE else WarmUpHook(hook, warmup)

@@ -1,4 +1,4 @@
-"""Pseudo labelers: classes for unlabelled target samples."""
+"""Pseudo labelers: class labels for unlabelled target samples."""
 
 from .argmax_labeler import ArgmaxLabeler
 from .faiss_search import nearest

@@ -1,4 +1,4 @@
-"""Pseudo labels by the classifier itself: those of the published method."""
+"""Pseudo labels by the classifier, as in the published method."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from .pseudo_labels import PseudoLabels
 
 
 class ArgmaxLabeler(nn.Module):
-    """Labels a target sample by the classifier's most probable class and trusts it in full. It has no state.
+    """Labels target samples by the classifier's most probable class, with confidence 1. It has no state.
 
     Examples:
         >>> ArgmaxLabeler()(torch.zeros(1, 4), class_probs=torch.tensor([[0.1, 0.9]])).labels
@@ -15,10 +15,10 @@ class ArgmaxLabeler(nn.Module):
     """
 
     def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
-        """Learns nothing: stands where `PrototypeLabeler.update` stands."""
+        """Does nothing; for the interface of `PrototypeLabeler`."""
 
     def check_sample_idx(self, sample_idx: Tensor, size: int) -> Tensor:
-        """Refuses nothing, as nothing is kept by index: stands where `PrototypeLabeler.check_sample_idx` stands."""
+        """Returns the indices unchecked; for the interface of `PrototypeLabeler`."""
         return sample_idx
 
     def forward(
@@ -27,12 +27,12 @@ class ArgmaxLabeler(nn.Module):
         """Returns a label for every row of `class_probs`; none is rejected.
 
         Args:
-            features: not used; what `PrototypeLabeler` labels by.
-            sample_idx: not used; nothing is kept.
+            features: not used.
+            sample_idx: not used.
             class_probs: shape (N, K), one sample a row.
 
         Raises:
-            ValueError: class_probs are missing or not of shape (N, K).
+            ValueError: class_probs is missing or not of shape (N, K).
         """
         if class_probs is None or class_probs.ndim != 2:
             came = None if class_probs is None else tuple(class_probs.shape)

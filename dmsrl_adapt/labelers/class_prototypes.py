@@ -1,4 +1,4 @@
-"""What prototypes are made of: sums over the rows of a class, and of clusters within a class."""
+"""Sums of features over classes, and clusters within classes, for prototypes."""
 
 import torch
 import torch.nn.functional as F
@@ -7,11 +7,11 @@ from torch import Tensor
 from ..processes import summed_over_processes
 from .faiss_search import load_faiss
 
-TRIES = 5  # k-means ends in a poor place now and then; the best of several counts
+TRIES = 5  # k-means sometimes ends in a poor optimum; the best of several runs is used
 
 
 def class_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Weighted sum of every class's rows and the sum of their weights, in float32 under autocast.
+    """Returns the weighted sum of each class's rows and the sum of their weights, in float32 under autocast.
 
     Args:
         rows: shape (N, D), float32, one sample a row.
@@ -29,21 +29,21 @@ def class_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) 
 
 
 def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`class_sums` over all processes, of the classes that are there alone: it costs by the samples, not by K.
+    """Returns `class_sums` over all processes for the classes that occur; its cost grows with the samples, not with K.
 
     Args:
         rows, labels, weights, num_classes: as in `class_sums`.
 
     Returns:
-        present: shape (C,), int64, in order, classes with a sample of weight above 0 in some process.
+        present: shape (C,), int64, ascending, classes with a sample of weight above 0 in any process.
         sums: shape (C, D), float32.
         mass: shape (C,), float32.
     """
     labels = labels.where(weights > 0, -1)
-    is_there = torch.zeros(num_classes + 1, device=rows.device)
-    is_there[labels + 1] = 1.0  # the first is for samples to leave out
-    (is_there,) = summed_over_processes(is_there[1:])
-    present = is_there.nonzero()[:, 0]
+    occurs = torch.zeros(num_classes + 1, device=rows.device)
+    occurs[labels + 1] = 1.0  # entry 0 is for samples to leave out
+    (occurs,) = summed_over_processes(occurs[1:])
+    present = occurs.nonzero()[:, 0]
     places = torch.searchsorted(present, labels.clamp(min=0)).where(labels >= 0, -1)
     sums, mass = summed_over_processes(*class_sums(rows, places, weights, len(present)))
     return present, sums, mass
@@ -52,18 +52,18 @@ def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int
 def clusters_within_classes(
     rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int, per_class: int, spherical: bool
 ) -> Tensor:
-    """Returns every row's cluster by weighted k-means among the rows of its class, on the CPU.
+    """Returns the cluster of each row by weighted k-means within its class, on the CPU.
 
-    The same rows give the same clusters. They are found among 256 rows a cluster at most, and weights count in the
-    clusters' means, not in the choice between several tries.
+    The result is deterministic. k-means uses at most 256 rows per cluster; weights enter the cluster means, but not the
+    choice of the best of several runs.
 
     Args:
         rows: shape (N, D), float32, one sample a row.
         labels: shape (N,), int64, 0..K-1, or -1 for a sample to leave out.
         weights: shape (N,), float32, at least 0.
         num_classes: K.
-        per_class: P, clusters a class; a class with fewer rows has a cluster for each.
-        spherical: cluster directions; the rows are of unit length.
+        per_class: P, clusters per class; a class with at most P rows has one cluster per row.
+        spherical: cluster directions; the rows must have unit length.
 
     Returns:
         Cluster k P + p of class k, shape (N,), int64; -1 for a row without label or weight.

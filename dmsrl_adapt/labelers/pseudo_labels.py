@@ -1,4 +1,4 @@
-"""What a labeller gives back."""
+"""Output of a labeler."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,12 @@ from torch import Tensor
 
 
 class PseudoLabels(NamedTuple):
-    """Labels of a batch of target samples, all of length N on the features' device.
+    """Pseudo labels of a batch, each tensor of shape (N,) on the features' device.
 
-    labels: int64, 0..K-1, or -1 for a sample that is rejected.
-    weights: float32, 0..1, trust in the label; 0 for a rejected sample.
-    distances: float32, at least 0, how far the sample is from the nearest class, whether it is rejected or not: 1 - cos
-        or squared feature units as `PrototypeLabeler`'s metric says, infinite before every class is seen; 1 - p for
-        `ArgmaxLabeler`.
+    labels: int64, 0..K-1, or -1 for a rejected sample.
+    weights: float32, 0..1, confidence in the label; 0 for a rejected sample.
+    distances: float32, at least 0, distance to the nearest class, also for rejected samples: 1 - cos or squared feature
+        units by the metric of `PrototypeLabeler`, infinite before every class is seen; 1 - p for `ArgmaxLabeler`.
     """
 
     labels: Tensor

@@ -1,4 +1,4 @@
-"""Losses: functions of tensors, and modules that hold constants and state."""
+"""Losses: functions of tensors, and modules that hold their constants and state."""
 
 from .adversarial_mi_loss import AdversarialMILoss, class_domain_cross_entropy, domain_cross_entropy
 from .class_balance import ClassBalance, class_balance

@@ -1,4 +1,4 @@
-"""Mutual information between features and domain, lowered by a critic behind gradient reversal."""
+"""Adversarial minimisation of the mutual information between features and domain."""
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,13 @@ from .class_balance import ClassBalance
 
 
 def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
-    """Mean cross entropy in nats of telling the domain.
+    """Returns the mean cross entropy of domain predictions, in nats.
 
-    In expectation the entropy H(domain) minus it bounds I(feature; domain) from below; H(domain) is log 2 only where
-    there are two domains and both have equally many samples.
+    In expectation, the entropy H(domain) minus this value is a lower bound on I(feature; domain). H(domain) is log 2
+    for two domains with equally many samples.
 
     Args:
-        logits: of two domains shape (N,), critic's log odds of domain 1; of more shape (N, M).
+        logits: shape (N,) for two domains, the critic's log odds of domain 1; shape (N, M) for M > 2 domains.
         domains: shape (N,), integer, 0..M-1.
 
     Returns:
@@ -40,41 +40,47 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
         >>> domain_cross_entropy(torch.zeros(3), domains=torch.tensor([0, 1, 1]))
         tensor(0.6931)
     """
-    domains = check_told_domains(logits, domains, "N")
-    return each_domain_cross_entropy(logits, domains).sum() / max(len(logits), 1)
+    domains = check_domain_logits(logits, domains, "N")
+    return domain_cross_entropies(logits, domains).sum() / max(len(logits), 1)
 
 
-def check_told_domains(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
-    """Returns `domains` as int64; raises unless logits have these axes, or one more of length M, and domains have shape
-    (N,) with values 0..M-1, M = 2 for log odds."""
+def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
+    """Returns `domains` as int64.
+
+    Raises unless logits have the given axes (log odds, M = 2), or one more of length M, and domains have shape (N,)
+    with values 0..M-1.
+    """
     check_floating(logits, "logits")
     are_odds = logits.ndim <= len(axes)
     check_shape(logits, (*axes,) if are_odds else (*axes, "M"), "logits")
     return check_labels(domains, len(logits), 2 if are_odds else logits.shape[-1], name="domains")
 
 
-def each_domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
-    """Cross entropy of telling the domain by each logit; of two domains logits are log odds, of the shape of `domains`,
-    of more they have one axis more, of length M."""
+def domain_cross_entropies(logits: Tensor, domains: Tensor) -> Tensor:
+    """Returns the cross entropy of each domain prediction, in the shape of `domains`.
+
+    Logits are log odds of the shape of `domains` for two domains, and have one more axis of length M otherwise.
+    """
     if logits.ndim == domains.ndim:
         return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="none")
     return F.cross_entropy(logits.flatten(0, -2), domains.flatten(), reduction="none").view(domains.shape)
 
 
 def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
-    r"""Domain cross entropy within each class, in nats: the lower, the better the critic tells domains within classes.
+    r"""Returns the class-wise cross entropy of domain predictions, weighted by class probabilities, in nats.
 
     $$ \frac{1}{MK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
 
-    In a class all M domains count alike, and so do the K classes among each other, however many samples they have. The
-    1 in the denominator fades a class of which a batch holds less than about one sample, and makes the loss smaller
-    for all classes; so log 2 minus it is no bound on the mutual information. In a process group the sums in the
-    denominator are those over all processes, and the mean of the processes' losses is the loss of all samples.
+    Each class counts the same, and within a class each of the M domains, regardless of their numbers of samples. The 1
+    in the denominator reduces the weight of a class of which a batch holds less than about one sample. It also makes
+    the loss smaller for all classes, so log 2 minus the loss is not a bound on the mutual information. In a process
+    group the sums in the denominator run over all processes, and the mean of the processes' losses is the loss of all
+    samples.
 
     Args:
-        logits: of two domains shape (N, K), critic's log odds of domain 1, one output a class; of more shape (N, K, M).
+        logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; (N, K, M) for M > 2.
         domains: shape (N,), integer, 0..M-1.
-        class_probs: q, shape (N, K), floating point, 0..1, membership of a sample in a class.
+        class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class.
 
     Returns:
         scalar in nats; 0 with a gradient on an empty batch.
@@ -88,37 +94,41 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
         >>> class_domain_cross_entropy(torch.zeros(2, 1), domains=torch.tensor([0, 1]), class_probs=one_class)
         tensor(0.3466)
     """
-    domains = check_told_domains(logits, domains, "NK")
+    domains = check_domain_logits(logits, domains, "NK")
     check_floating(class_probs, "class_probs", *logits.shape[:2])
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
     (mass,) = summed_over_processes(torch.stack([class_probs[domains == d].sum(0) for d in range(num_domains)]))
     weights = class_probs / (1 + mass)[domains] * num_processes()
-    losses = each_domain_cross_entropy(logits, domains[:, None].expand_as(weights))
+    losses = domain_cross_entropies(logits, domains[:, None].expand_as(weights))
     return (weights * losses).sum() / (num_domains * logits.shape[1])
 
 
 class AdversarialMILoss(nn.Module):
-    """Domain cross entropy of a critic behind gradient reversal: minimised by the critic, maximised by the features.
+    """Cross entropy of a domain critic behind gradient reversal: minimised by the critic, maximised by the features.
 
-    Without `num_classes` the critic has one output and lowers I(feature; domain), as published. With `num_classes`
-    it has one output a class and lowers I(feature; domain | class), so that classes are aligned one by one. Memberships
-    count by its `ClassBalance`, `balance`, so that a class which the target seems to lack is not aligned. The critic
-    runs in float32 under autocast. `accuracy` is the share of the last batch whose domain it told, memberships counted,
-    0 where its gradient reaches no feature; it is not saved.
+    Without `num_classes` the critic has one output and the features learn to lower I(feature; domain), as published.
+    With `num_classes` it has one output per class and they learn to lower I(feature; domain | class), so each class is
+    aligned on its own, as in MADA. The class probabilities are then multiplied by the class weights of `balance`, a
+    `ClassBalance`: a class that seems to be missing from one domain is not aligned. The critic runs in float32 under
+    autocast.
 
-    Several sources are domains of their own with `num_domains` above 2: the critic tells all of them and the target
-    apart at once, which lowers the same mutual information; a class that one of them lacks is aligned in none.
+    The attribute `accuracy` is the critic's domain accuracy on the last batch, 0..1, with samples weighted as in the
+    loss. It is 0 where no gradient reaches the features, and it is not saved.
+
+    With `num_domains` above 2 several sources are separate domains, which the critic distinguishes from each other and
+    from the target. A class that one domain lacks is not aligned in any.
 
     Args:
         feature_dim: D, at least 1.
-        num_classes: K for the conditional form, None for the marginal form.
+        num_classes: K for the conditional (class-wise) form, None for the marginal form.
         hidden: width of the critic's two hidden layers; 512 in the paper.
-        momentum: share of the old running means kept at a batch, 0..1.
+        momentum: fraction of the old running means that `balance` keeps at each batch, 0..1.
         num_domains: M, at least 2.
 
     Reference:
-        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604; gradient reversal: Ganin et al.,
-        JMLR 2016, arXiv 1505.07818.
+        Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604. Gradient reversal: Ganin et al.,
+        JMLR 2016, arXiv 1505.07818. Class-wise critic: Pei et al., Multi-Adversarial Domain Adaptation, AAAI 2018,
+        arXiv 1809.02176.
 
     Examples:
         >>> loss = AdversarialMILoss(feature_dim=4)
@@ -160,12 +170,11 @@ class AdversarialMILoss(nn.Module):
         Args:
             features: shape (N, D), floating point, one sample a row.
             domains: shape (N,), integer, 0..M-1.
-            class_probs: shape (N, K), 0..1, needed by the conditional form, ignored by the marginal one; no gradient
+            class_probs: shape (N, K), 0..1; required by the conditional form, ignored by the marginal form. No gradient
                 flows into it.
             strength: factor >= 0 on the reversed gradient that reaches the features.
-            weights: shape (N,), 0..1, how much a sample's class membership counts in the conditional form; None counts
-                every sample in full. The class balance follows the class probabilities without them, because it
-                measures how frequent classes are, not how certain samples are.
+            weights: shape (N,), 0..1, weight of each sample in the conditional form; None for 1. The class balance does
+                not use them: it measures how frequent classes are, not how certain predictions are.
 
         Raises:
             ValueError: wrong shape, value out of range, NaN or infinite feature, missing class_probs.
@@ -177,7 +186,7 @@ class AdversarialMILoss(nn.Module):
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
-            # a new one for each call: the backward pass reads its strength, by when a shared one may hold another
+            # a new layer for each call: the backward pass reads its strength, which a shared layer may have changed
             logits = self.critic(GradientReversal(strength)(features.float()))
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
             if self.balance is None:
@@ -187,16 +196,16 @@ class AdversarialMILoss(nn.Module):
                 return loss
             if class_probs is None:
                 wanted = (len(features), self.num_classes)
-                raise ValueError(f"class_probs of shape {wanted} are needed by the conditional form")
+                raise ValueError(f"class_probs must have shape {wanted} for the conditional form, got None")
             check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
             probs = class_probs.detach().float()
-            counted = probs if weights is None else probs * weights.detach().float()[:, None]
-            balanced = counted * self.balance(probs, domains)
+            weighted = probs if weights is None else probs * weights.detach().float()[:, None]
+            balanced = weighted * self.balance(probs, domains)
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], strength * balanced)
             return class_domain_cross_entropy(logits, domains, balanced)
 
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
-        told = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
-        right = (told == domains) * weights
-        self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0
+        predicted = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
+        correct = (predicted == domains) * weights
+        self.accuracy.copy_((correct.sum() / weights.sum()).nan_to_num())  # 0 / 0 without weights

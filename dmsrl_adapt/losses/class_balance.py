@@ -1,4 +1,4 @@
-"""How far domains agree on the share of each class, and the running means of what they hold that tell it."""
+"""Class weights by how similar class frequencies are across domains."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from ..processes import summed_over_processes
 
 
 def class_balance(class_mass: Tensor) -> Tensor:
-    """How far domains agree on the share of each class, the smallest over the largest, squared; shape (K,), 0..1.
+    """Returns a weight for each class, shape (K,), 0..1: the smallest over the largest of its frequencies, squared.
 
     Args:
-        class_mass: shape (M, K), at least 0, what each domain holds of each class, in units of its own. Where a domain
-            holds nothing, nothing is known, and every class gets 1.
+        class_mass: shape (M, K), at least 0, mass of each class in each domain. Each row is divided by its sum to give
+            class frequencies. If a row is all zeros, every class gets weight 1.
 
     Raises:
         ValueError: wrong shape.
@@ -24,24 +24,23 @@ def class_balance(class_mass: Tensor) -> Tensor:
     """
     check_floating(class_mass, "class_mass", "M", "K")
     total = class_mass.sum(1, keepdim=True)
-    shares = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
-    ratio = shares.amin(0) / shares.amax(0).clamp(min=torch.finfo(class_mass.dtype).tiny)
+    frequencies = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
+    ratio = frequencies.amin(0) / frequencies.amax(0).clamp(min=torch.finfo(class_mass.dtype).tiny)
     return torch.where(total.amin() > 0, ratio.square(), 1.0)
 
 
 class ClassBalance(nn.Module):
-    """Returns each class a weight by how far domains agree on its share, `class_balance` of running means over batches.
+    """Class weights by `class_balance` of running mean class probabilities.
 
-    For losses that align classes one by one. Which classes the target holds is only guessed, and where it lacks one,
-    the few samples that are taken for it would be pulled onto the source's. The running means, the buffer `class_mass`
-    of shape (M, K), are of the class probabilities of each domain over the batches seen in training mode; the first
-    batch sets them. In a process group they are those over all processes. A domain without samples in a batch keeps
-    its own. They are float32.
+    For losses that align each class on its own. If the target lacks a class, the few samples that are mistaken for it
+    would otherwise be aligned with that class of the source. The buffer `class_mass`, shape (M, K), float32, holds the
+    running mean class probabilities of each domain over the batches seen in training mode. The first batch sets them; a
+    domain without samples in a batch keeps its own. In a process group the samples of all processes count.
 
     Args:
         num_domains: M, at least 2.
         num_classes: K, at least 1.
-        momentum: share of the old running means kept at a batch, 0..1.
+        momentum: fraction of the old running means kept at each batch, 0..1.
 
     Examples:
         >>> balance = ClassBalance(num_domains=2, num_classes=2)
@@ -63,23 +62,23 @@ class ClassBalance(nn.Module):
 
     @torch.no_grad()
     def forward(self, class_probs: Tensor, domains: Tensor) -> Tensor:
-        """Takes in a batch, in training mode, and gives the weights of classes, shape (K,), 0..1, without a gradient.
+        """Returns class weights, shape (K,), 0..1, without a gradient; updates the running means in training mode.
 
         Args:
-            class_probs: shape (N, K), 0..1, membership of a sample in a class.
+            class_probs: shape (N, K), 0..1.
             domains: shape (N,), integer, 0..M-1.
 
         Raises:
-            ValueError: wrong shape or value out of range; nothing is taken in then.
+            ValueError: wrong shape or value out of range; the running means are left unchanged.
             TypeError: domains that are not integers.
         """
         class_probs = check_class_probs(class_probs, len(class_probs), self.num_classes)
         domains = check_labels(domains, len(class_probs), self.num_domains, name="domains")
         if self.training:
-            self._follow(class_probs, domains)
+            self._update(class_probs, domains)
         return class_balance(self.class_mass)
 
-    def _follow(self, class_probs: Tensor, domains: Tensor) -> None:
+    def _update(self, class_probs: Tensor, domains: Tensor) -> None:
         members = [class_probs[domains == number] for number in range(self.num_domains)]
         counts = class_probs.new_tensor([len(one) for one in members])
         sums, counts = summed_over_processes(torch.stack([one.sum(0) for one in members]), counts)

@@ -1,4 +1,4 @@
-"""Class probabilities of a classifier, or of several that vote, and how certain they are."""
+"""Class probabilities of one classifier or of several, and their certainty."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,14 @@ from ..checks import check_fractions, check_shape
 
 
 def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
-    """Returns probabilities, shape (N, K), float32, without a gradient; several classifiers are averaged.
+    """Returns class probabilities, shape (N, K), float32, without a gradient.
 
     Args:
-        logits: shape (N, K), or a sequence of such tensors (MCD, SymNets).
+        logits: shape (N, K), or a sequence of such tensors, one per classifier (MCD, SymNets), whose probabilities are
+            averaged.
+
+    Raises:
+        ValueError: wrong shape, or an empty sequence.
 
     Examples:
         >>> class_probs([torch.zeros(1, 2), torch.zeros(1, 2)])
@@ -28,7 +32,9 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
 
 
 def certainty(probs: Tensor) -> Tensor:
-    """How sure a sample's class is, 1 - H(q) / log K; shape (N,), 0..1. With one class there is no doubt.
+    """Returns the certainty of predictions, 1 - H(q) / log K, shape (N,), 0..1; 1 where there is one class.
+
+    It is the weight of a sample in entropy conditioning: uniform predictions get 0.
 
     Args:
         probs: q, shape (N, K), 0..1, rows that sum to 1.
@@ -42,30 +48,29 @@ def certainty(probs: Tensor) -> Tensor:
 
 
 def with_known_classes(probs: Tensor, labels: Tensor) -> Tensor:
-    """Returns certainty, 1 for the class and 0 for all others, to the rows whose class is known.
+    """Returns `probs` with one-hot rows for the samples whose class is known.
 
     Args:
         probs: shape (N, K), floating point.
-        labels: shape (N,), int64, 0..K-1, or -1 where the class is not known, whose rows stay as they are.
+        labels: shape (N,), int64, 0..K-1, or -1 where the class is not known; these rows are left as they are.
 
     Examples:
         >>> with_known_classes(torch.tensor([[0.4, 0.6], [0.4, 0.6]]), torch.tensor([-1, 0]))
         tensor([[0.4000, 0.6000],
                 [1.0000, 0.0000]])
     """
-    certain = F.one_hot(labels.clamp(min=0), probs.shape[1]).to(probs)
-    return certain.where(labels[:, None] >= 0, probs)
+    one_hot = F.one_hot(labels.clamp(min=0), probs.shape[1]).to(probs)
+    return one_hot.where(labels[:, None] >= 0, probs)
 
 
 def known_classes(probs: Tensor, least_certainty: float) -> Tensor:
-    """Most probable class of each sample, or -1 where it is too doubtful.
+    """Returns the most probable class of each sample, or -1 where its certainty is below `least_certainty`.
 
-    For a target that may hold classes which the source lacks: their samples are to be rejected as unknown. Train with
-    `Recipe.without("confusion")` then: minimum class confusion makes every target sample certain of a class of the
-    source, unknown ones too.
+    For open-set targets: samples of classes that the source lacks are rejected as unknown. Train with
+    `DEFAULT.without("mcc")` then, because minimum class confusion makes the predictions of unknown samples certain too.
 
     Args:
-        probs: q, shape (N, K), 0..1, rows that sum to 1, as `class_probs` gives them.
+        probs: q, shape (N, K), 0..1, rows that sum to 1, as returned by `class_probs`.
         least_certainty: 0..1, see `certainty`; 0 rejects none.
 
     Returns:

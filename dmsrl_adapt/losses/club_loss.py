@@ -1,4 +1,4 @@
-"""Mutual information between two representations, lowered by a variational upper bound (CLUB)."""
+"""CLUB: a variational upper bound on the mutual information between two representations."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ from torch.func import functional_call
 
 from ..checks import check_features, check_floating, check_shape, check_sizes
 
-LOG_VARIANCE_LIMIT = 5.0  # otherwise what is guessed exactly would have an infinite bound
+LOG_VARIANCE_LIMIT = 5.0  # an exact prediction would have an infinite bound otherwise
 
 
 class CLUBLosses(NamedTuple):
-    """What `CLUBLoss` gives.
+    """Losses of `CLUBLoss`.
 
-    bound: scalar, estimate of the upper bound in nats, to be minimised by the representations.
-    estimator: scalar, negative log likelihood in nats, to be minimised by the estimator.
+    bound: scalar, estimate of the upper bound in nats, minimised by the representations.
+    estimator: scalar, negative log likelihood in nats, minimised by the estimator.
     """
 
     bound: Tensor
@@ -23,7 +23,7 @@ class CLUBLosses(NamedTuple):
 
 
 def standardised(values: Tensor, eps: float = 1e-5) -> Tensor:
-    """Values with mean 0 and variance 1 over the batch; a dimension that does not vary is 0.
+    """Returns values with mean 0 and variance 1 over the batch; a constant dimension becomes 0.
 
     Args:
         values: shape (N, D), one sample a row.
@@ -41,7 +41,9 @@ def check_gaussians(values: Tensor, means: Tensor, log_variances: Tensor) -> Non
 
 
 def gaussian_negative_log_likelihood(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
-    """Mean of -log q(v_i) without its constant, q a diagonal Gaussian: 1/2 sum_d ((v - m)^2 / s^2 + log s^2), in nats.
+    """Returns the mean negative log likelihood of a diagonal Gaussian without its constant, in nats.
+
+    For one sample it is 1/2 sum_d ((v - m)^2 / s^2 + log s^2).
 
     Args:
         values: shape (N, D), one sample a row.
@@ -65,11 +67,11 @@ def gaussian_negative_log_likelihood(values: Tensor, means: Tensor, log_variance
 
 
 def club_bound(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
-    r"""Mean log likelihood of the pairs of a batch minus that of all its pairs, in nats.
+    r"""Returns the vCLUB estimate: mean log likelihood of matching pairs minus that of all pairs, in nats.
 
     $$ \frac{1}{N} \sum_i \log q(v_i | g_i) - \frac{1}{N^2} \sum_i \sum_j \log q(v_j | g_i) $$
 
-    For a diagonal Gaussian the mean over j takes no loop: it is that of the mean and variance of the batch.
+    For a diagonal Gaussian the mean over j is computed in closed form from the mean and variance of the batch.
 
     Args:
         values: v, shape (N, D), one sample a row.
@@ -97,18 +99,18 @@ def club_bound(values: Tensor, means: Tensor, log_variances: Tensor) -> Tensor:
 
 
 class CLUBLoss(nn.Module):
-    r"""Contrastive log-ratio upper bound (vCLUB) on the mutual information of two representations, and its estimator.
+    r"""Contrastive log-ratio upper bound (vCLUB) on the mutual information of two representations, with its estimator.
 
-    A network guesses one representation, v, from the other, g, by a Gaussian q(v | g) with diagonal covariance, whose
-    means and log variances it gives. The bound's gradient reaches v and g and not the network; the network's own loss
-    reaches the network alone, so both are minimised in one step. v is standardised over the batch, which leaves the
-    mutual information as it is: otherwise the bound could be lowered by making v small. All is computed in float32
-    under autocast; log variances are held within -5..5.
+    A network predicts one representation, v, from the other, g: it outputs the means and log variances of a diagonal
+    Gaussian q(v | g). The gradient of the bound reaches v and g but not the network; the network's own loss reaches the
+    network only. Both can therefore be minimised in one step. v is standardised over the batch, because the bound could
+    otherwise be lowered by scaling v down. All is computed in float32 under autocast; log variances are limited to
+    -5..5.
 
-    The bound holds as far as q is close to the true conditional distribution; then it is I(v; g) plus the divergence
-    KL(p(v) p(g) || p(v, g)). For jointly Gaussian v and g of D independent pairs with correlation r it is
-    D r^2 / (1 - r^2), at least twice I(v; g) = -D/2 log(1 - r^2). A network that is not trained, or lags behind v,
-    bounds nothing. An estimate below 0 shows that, and becomes a 0 with no gradient to follow.
+    The bound holds if q is close to the true conditional distribution. It then equals I(v; g) plus
+    KL(p(v) p(g) || p(v, g)). For D independent pairs of jointly Gaussian variables with correlation r it is
+    D r^2 / (1 - r^2), at least twice I(v; g) = -D/2 log(1 - r^2). With an untrained network, or one that lags behind v,
+    the value is not a bound. A negative estimate shows this; it is replaced by 0, without a gradient.
 
     Args:
         values_dim: D, length of v, at least 1.
@@ -151,13 +153,13 @@ class CLUBLoss(nn.Module):
         with torch.autocast(values.device.type, enabled=False):
             values, given = standardised(values.float()), given.float()
             frozen = {name: parameter.detach() for name, parameter in self.estimator.named_parameters()}
-            bound = club_bound(values, *self._guess(functional_call(self.estimator, frozen, (given,)))).relu()
-            guess = self._guess(self.estimator(given.detach()))
+            bound = club_bound(values, *self._gaussian(functional_call(self.estimator, frozen, (given,)))).relu()
+            gaussian = self._gaussian(self.estimator(given.detach()))
             scaled = bound.detach() + strength * (bound - bound.detach())
-            return CLUBLosses(scaled, gaussian_negative_log_likelihood(values.detach(), *guess))
+            return CLUBLosses(scaled, gaussian_negative_log_likelihood(values.detach(), *gaussian))
 
     @staticmethod
-    def _guess(output: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log variances, each of shape (N, D)."""
+    def _gaussian(output: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns means and log variances, each of shape (N, D)."""
         means, raw = output.chunk(2, dim=1)
         return means, LOG_VARIANCE_LIMIT * torch.tanh(raw / LOG_VARIANCE_LIMIT)

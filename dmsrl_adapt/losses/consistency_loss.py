@@ -1,4 +1,4 @@
-"""Agreement of what is said of a second view with what is said of the first."""
+"""Consistency regularisation: predictions for augmented images follow those for the images themselves."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,16 @@ from .over_classifiers import OverClassifiers
 
 
 def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> Tensor:
-    r"""Cross entropy of a second view's prediction with the class probabilities of the first, counted by their trust.
+    r"""Returns the confidence-weighted cross entropy of predictions for augmented images with soft targets, in nats.
 
     $$ \frac{1}{N} \sum_i \max_k q_{ik} \sum_k -q_{ik} \log p_{ik} $$
 
-    for the probabilities q of the first view, which get no gradient, and p of the second. The probabilities stay soft:
-    a hard label makes an early error permanent.
+    q are the class probabilities of the images themselves, which get no gradient, and p those of the augmented images.
+    The targets are soft because a hard label would make an early error permanent.
 
     Args:
-        logits: of the second view, shape (N, K); or a sequence of such tensors, of which each counts the same (MCD).
+        logits: of the augmented images, shape (N, K); or a sequence of such tensors, one per classifier (MCD), over
+            which the loss is averaged.
         class_probs: q, shape (N, K), 0..1, rows that sum to 1.
 
     Returns:
@@ -29,7 +30,7 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
 
     Reference:
         French et al., Self-ensembling for Visual Domain Adaptation, ICLR 2018, arXiv 1706.05208, and Sohn et al.,
-        FixMatch, NeurIPS 2020, arXiv 2001.07685, for the views.
+        FixMatch, NeurIPS 2020, arXiv 2001.07685.
 
     Examples:
         >>> import torch
@@ -43,7 +44,7 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
     for one in several:
         check_has_values(one, "logits")
     q = check_class_probs(class_probs, *class_probs.shape)
-    trust = q.amax(1) / max(len(q), 1)
-    mean_loss = OverClassifiers(lambda one: (trust * F.cross_entropy(one.float(), q, reduction="none")).sum())
+    weights = q.amax(1) / max(len(q), 1)
+    mean_loss = OverClassifiers(lambda one: (weights * F.cross_entropy(one.float(), q, reduction="none")).sum())
     loss: Tensor = mean_loss(logits)
     return loss

@@ -1,4 +1,4 @@
-"""Category margin on the unit sphere: a form of the metric loss that does not depend on the scale of a network."""
+"""Category margin on the unit sphere: cosine softmax with an additive margin, independent of the scale of features."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from .per_domain_mean import per_domain_mean
 
 
 def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
-    """Scaled cosines with the own class's lowered by the margin: s (cos(f_i, w_k) - m [k = y_i]), shape (N, K).
+    """Returns scaled cosines, with the margin subtracted for the true class: s (cos(f_i, w_k) - m [k = y_i]).
 
     Args:
         features: shape (N, D), floating point, one sample a row; a zero row has cosine 0 with every prototype.
@@ -17,6 +17,9 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
         labels: shape (N,), integer, 0..K-1.
         scale: s > 0.
         margin: m, in units of cosine, 0..2.
+
+    Returns:
+        shape (N, K).
 
     Raises:
         ValueError: wrong shape or value out of range.
@@ -35,18 +38,18 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
 
 
 def check_scale_and_margin(scale: float, margin: float) -> None:
-    """Raises `ValueError` unless the scale is positive and the margin is what cosines may differ by."""
+    """Raises `ValueError` unless the scale is positive and the margin is in 0..2."""
     if not scale > 0 or not 0 <= margin <= 2:
         raise ValueError(f"scale must be positive and margin in 0..2, got scale {scale} and margin {margin}")
 
 
 class CosineMarginLoss(nn.Module):
-    r"""Cross entropy over cosines to learnable class prototypes with an additive margin (CosFace), shared by domains.
+    r"""Cross entropy over cosines to learnable class prototypes with an additive margin (CosFace).
 
     $$ L = \sum_d \frac{1}{N_d} \sum_{i \in d} w_i \, CE\big(s (\cos(f_i, w_k) - m [k = y_i]), y_i\big) $$
 
-    Samples with label -1 or weight 0 count in N_d and add nothing, so a batch of rejected labels gives a zero that
-    still has a gradient. Cosines are computed in float32 under autocast.
+    The prototypes are shared by all domains. Samples with label -1 or weight 0 count in N_d but add nothing, so a batch
+    of rejected labels gives 0 with a gradient. Cosines are computed in float32 under autocast.
 
     Args:
         num_classes: K, at least 1.
@@ -78,8 +81,8 @@ class CosineMarginLoss(nn.Module):
         Args:
             features: shape (N, D), floating point, one sample a row.
             labels: shape (N,), integer, class 0..K-1 or -1 for a sample without a label.
-            domains: shape (N,), integer, domain 0, 1, ... of a sample; None takes all for one domain.
-            weights: shape (N,), floating point, 0..1, trust in a label; None counts every label in full.
+            domains: shape (N,), integer, domain 0, 1, ... of a sample; None for a single domain.
+            weights: shape (N,), floating point, 0..1, confidence in each label; None for 1.
 
         Raises:
             ValueError: wrong shape, value out of range, NaN or infinite feature.

@@ -1,4 +1,4 @@
-"""The part of the features that tells the domain, as a representation of its own."""
+"""A domain-sensitive representation, computed from the features."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from .adversarial_mi_loss import domain_cross_entropy
 
 
 class DomainSensitive(NamedTuple):
-    """What `DomainBranch` gives.
+    """Output of `DomainBranch`.
 
     features: shape (N, S), float32, the domain-sensitive representation.
-    loss: scalar, cross entropy in nats of telling the domain by it.
+    loss: scalar, cross entropy of the domain predicted from it, in nats.
     """
 
     features: Tensor
@@ -21,14 +21,15 @@ class DomainSensitive(NamedTuple):
 
 
 class DomainBranch(nn.Module):
-    """A small network D-hidden-S on the features, whose output is trained to tell the domain by one linear unit.
+    """A small network D-hidden-S on the features, followed by a linear layer that predicts the domain.
 
-    No gradient goes back to the features, which would learn to carry the domain. It runs in float32 under autocast.
+    No gradient flows back to the features, because they would learn to carry the domain. It runs in float32 under
+    autocast.
 
     Args:
         feature_dim: D, at least 1.
-        branch_dim: S, at least 1. One number, the log odds, says all that there is to say of two domains; more leave
-            room for classes, which features that are to share nothing with this branch would then lose.
+        branch_dim: S, at least 1. One number, the log odds, is enough for two domains. A larger branch can also hold
+            class information, which the features would then lose.
         hidden: width of the hidden layer.
 
     Examples:
@@ -45,7 +46,7 @@ class DomainBranch(nn.Module):
         self.classifier = nn.Linear(branch_dim, 1)
 
     def forward(self, features: Tensor, domains: Tensor) -> DomainSensitive:
-        """Returns the domain-sensitive representation and its loss, 0 with a gradient on an empty batch.
+        """Returns the domain-sensitive representation and its loss; the loss is 0 with a gradient on an empty batch.
 
         Args:
             features: shape (N, D), floating point, one sample a row.

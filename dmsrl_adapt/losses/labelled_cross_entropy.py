@@ -1,4 +1,4 @@
-"""Cross entropy of those samples whose class is known."""
+"""Cross entropy of the samples that have a label."""
 
 import torch
 from torch import Tensor
@@ -7,12 +7,12 @@ from ..checks import check_labels, check_shape
 
 
 def labelled_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross entropy in nats over the samples that have a label; 0 with a gradient where none has.
+    """Returns the mean cross entropy over the samples that have a label, in nats; 0 with a gradient if none has.
 
     Args:
-        logits: shape (N, K), floating point; float32 under autocast.
+        logits: shape (N, K), floating point; computed in float32.
         labels: shape (N,), integer, class 0..K-1, or -1 for a sample without a label.
-        label_smoothing: share of a label spread over all classes, 0..1.
+        label_smoothing: fraction of a label that is spread over all classes, 0..1.
 
     Raises:
         ValueError: wrong shape or value out of range.

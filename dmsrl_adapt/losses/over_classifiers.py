@@ -1,4 +1,4 @@
-"""A loss of one classifier's logits, for several classifiers too."""
+"""A loss of logits, averaged over several classifiers."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class OverClassifiers(nn.Module):
-    """Mean over classifiers of a loss of their logits; for one classifier the loss itself.
+    """Averages a loss of logits over classifiers; for a single classifier it is the loss itself.
 
     Args:
-        loss_fn: takes logits, shape (N, K), and gives a scalar, as upstream's `MCCLoss`.
+        loss_fn: takes logits, shape (N, K), and returns a scalar, such as upstream's `MCCLoss`.
 
     Raises:
-        ValueError: no logits at all.
+        ValueError: at a call, an empty sequence.
 
     Examples:
         >>> import torch
@@ -25,7 +25,7 @@ class OverClassifiers(nn.Module):
         self.loss_fn = loss_fn
 
     def forward(self, logits: Tensor | Sequence[Tensor]) -> Tensor:
-        """Returns the loss of logits, shape (N, K), or of a sequence of such tensors (MCD, SymNets)."""
+        """Returns the loss of logits, shape (N, K), or the mean loss of a sequence of such tensors (MCD, SymNets)."""
         if isinstance(logits, Tensor):
             return self.loss_fn(logits)
         if not logits:

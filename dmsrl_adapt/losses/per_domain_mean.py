@@ -1,11 +1,11 @@
-"""Reduction of sample losses that gives every domain the same say, however many samples it has."""
+"""Reduction of sample losses in which every domain has the same weight."""
 
 import torch
 from torch import Tensor
 
 
 def per_domain_mean(values: Tensor, domains: Tensor) -> Tensor:
-    """Sum over domains of the mean over the domain's samples, sum_i v_i / N_{d_i}; 0 with a gradient where N = 0.
+    """Returns the sum over domains of the mean of each domain, sum_i v_i / N_{d_i}; 0 with a gradient if N = 0.
 
     Args:
         values: shape (N,), one sample a row.

@@ -1,4 +1,4 @@
-"""Parts of a recipe: each file holds everything that is one ingredient's own."""
+"""Parts of a recipe: each file holds everything about one ingredient of the method."""
 
 from .known_target_labels import KnownTargetLabels
 from .margin import CenterMargin, CosineMargin

@@ -1,4 +1,4 @@
-"""Part: target samples whose class is known, for semi-supervised adaptation."""
+"""Part: known target labels, for semi-supervised adaptation."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,10 +13,10 @@ from .part import Part
 
 @dataclass(frozen=True)
 class KnownTargetLabels(Part):
-    """Uses the `target_labels` of a batch, int (N,), 0..K-1 or -1 where the class is not known.
+    """Trains with the `target_labels` of a batch, int (N,), 0..K-1 or -1 where the class is not known.
 
-    Without this part a recipe ignores that key, so that labels for scoring train nothing. With it, samples of known
-    class are classified, and the parts after it take their label in place of a pseudo label.
+    Without this part a recipe ignores that key, so that labels for scoring are not used for training. With it, samples
+    of known class have a classification loss, and the other parts use their label instead of a pseudo label.
 
     Args:
         weight: of `target_c_loss`, at least 0.

@@ -1,4 +1,4 @@
-"""Parts: category margin, on the unit sphere or between class centres."""
+"""Parts: category margin, by cosines to prototypes or by distances to class centres."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Margin(Part, is_base=True):
-    """What both forms of the category margin have in common; see `MarginMetricHook`.
+    """Base class of the category margin parts; see `MarginMetricHook`.
 
     Args:
         weight: of `margin_metric_loss`, at least 0.
@@ -55,7 +55,7 @@ class Margin(Part, is_base=True):
 
 @dataclass(frozen=True)
 class CosineMargin(Margin):
-    """Cross entropy over cosines to shared class prototypes with an additive margin, see `CosineMarginLoss`.
+    """Cross entropy over cosines to shared class prototypes with an additive margin; see `CosineMarginLoss`.
 
     Args:
         weight: of `margin_metric_loss`, at least 0.
@@ -88,14 +88,14 @@ class CosineMargin(Margin):
 
 @dataclass(frozen=True)
 class CenterMargin(Margin):
-    """Squared distances to learnable class centres and a margin between the centres, see `MarginMetricLoss`.
+    """Squared distances to learnable class centres, with a margin between centres; see `MarginMetricLoss`.
 
-    The published form. Its centres have an optimizer of their own, SGD with learning rate 1; all other modules of its
-    recipe have SGD with learning rate 0.01 and momentum 0.9.
+    The published form. The centres use SGD with learning rate 1. All other modules of its recipe use SGD with learning
+    rate 0.01, momentum 0.9 and weight decay 5e-4.
 
     Args:
         weight: of `margin_metric_loss`, at least 0.
-        margin: M, in squared units of a feature, at least 0.
+        margin: M, in squared feature units, at least 0.
         warmup: of the weight.
 
     Raises:
@@ -122,5 +122,5 @@ class CenterMargin(Margin):
         return [warmed_up(MarginMetricHook(), self.warmup)]
 
     def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
-        alone: dict[str, Any] = {"lr": 1.0}
-        return {keys.MARGIN_METRIC: (torch.optim.SGD, alone)}
+        settings: dict[str, Any] = {"lr": 1.0}
+        return {keys.MARGIN_METRIC: (torch.optim.SGD, settings)}

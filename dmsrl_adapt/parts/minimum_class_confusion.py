@@ -16,7 +16,7 @@ from .part import Part, Space
 
 @dataclass(frozen=True)
 class MinimumClassConfusion(Part):
-    """Less confusion between the classes that the classifier gives target samples (MCC), by upstream's `MCCHook`.
+    """Minimum class confusion (MCC) of target predictions, by upstream's `MCCHook` and `MinimumClassConfusionLoss`.
 
     Args:
         weight: of `mcc_loss`, at least 0.

@@ -1,4 +1,4 @@
-"""Parts: less mutual information between features and domain, within each class, as a whole, or by two branches."""
+"""Parts: minimisation of the mutual information between features and domain."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -17,10 +17,10 @@ from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
 
 @dataclass(frozen=True)
 class MutualInformation(Part, is_base=True):
-    """What all forms have in common.
+    """Base class of the mutual information parts.
 
     Args:
-        weight: of `mi_loss`, for critic and features alike, at least 0.
+        weight: of `mi_loss`, for both critic and features, at least 0.
     """
 
     kind: ClassVar = "mi"
@@ -44,14 +44,15 @@ class MutualInformation(Part, is_base=True):
 
 @dataclass(frozen=True)
 class ConditionalMI(MutualInformation):
-    """Lowers I(feature; domain | class) by a class-wise domain critic weighted by class probabilities, as MADA has it;
-    see `MIMinimizationHook` and `AdversarialMILoss`.
+    """Lowers I(feature; domain | class) by a class-wise domain critic, as in MADA.
+
+    The critic's losses are weighted by class probabilities; see `MIMinimizationHook` and `AdversarialMILoss`.
 
     Args:
-        weight: of `mi_loss`, for critic and features alike, at least 0.
+        weight: of `mi_loss`, for both critic and features, at least 0.
         warmup: of the reversed gradient that reaches the features.
-        entropy_conditioning: weight target samples by the certainty of their class, as CDAN+E does.
-        images_only: leave features of inputs that are not images (N, C, H, W) as they are.
+        entropy_conditioning: weight target samples by the certainty of their prediction, as in CDAN+E.
+        images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
 
     Raises:
         ValueError: a number out of range.
@@ -85,15 +86,18 @@ class ConditionalMI(MutualInformation):
 
 @dataclass(frozen=True)
 class MarginalMI(MutualInformation):
-    """Lowers I(feature; domain) by a domain critic behind gradient reversal, which is DANN's. The published form.
+    """Lowers I(feature; domain) by a domain critic behind gradient reversal, as in DANN. The published form.
 
     Args:
-        weight: of `mi_loss`, for critic and features alike, at least 0.
+        weight: of `mi_loss`, for both critic and features, at least 0.
         warmup: of the reversed gradient that reaches the features.
-        images_only: leave features of inputs that are not images (N, C, H, W) as they are.
+        images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
 
     Raises:
         ValueError: a number out of range.
+
+    Reference:
+        Ganin et al., JMLR 2016, arXiv 1505.07818.
     """
 
     search_space: ClassVar[dict[str, Space]] = {"weight": (0.003, 1.0)}
@@ -114,18 +118,21 @@ class MarginalMI(MutualInformation):
 
 @dataclass(frozen=True)
 class TwoBranchMI(MutualInformation):
-    """Lowers an upper bound on what features and a domain-sensitive branch on them share, see `TwoBranchMIHook`.
+    """Lowers an upper bound (CLUB) on the mutual information of features and a domain-sensitive branch on them.
 
-    Branch and estimator learn with weight 1 and four times the usual learning rate, since the bound holds only while
-    they keep up with the features.
+    See `TwoBranchMIHook`. The losses of branch and estimator have weight 1, and their learning rate is four times the
+    usual one, because the bound holds only while they keep up with the features.
 
     Args:
         weight: of `mi_loss`, at least 0.
         warmup: of the bound's gradient.
-        images_only: leave features of inputs that are not images (N, C, H, W) as they are.
+        images_only: apply the bound's gradient only if the inputs are images (N, C, H, W).
 
     Raises:
-        ValueError: a number out of range; when its modules are made, more than two domains.
+        ValueError: a number out of range; in `models`, more than two domains.
+
+    Reference:
+        Cheng et al., ICML 2020, arXiv 2006.12013.
     """
 
     warmup: WarmUp = WarmUp.LINEAR

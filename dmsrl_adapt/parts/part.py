@@ -1,4 +1,4 @@
-"""What a part of a recipe is."""
+"""Base class of the parts of a recipe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
 Space = tuple[float, float] | list[Any]
 
-ONE_LABEL = "its samples have several labels each, and this part is for samples with one"
-FIXED_G = "it keeps G fixed, and this part is for a G that learns"
+ONE_LABEL = "its samples have several labels each, and this part needs one label per sample"
+FIXED_G = "it keeps G fixed, and this part needs a G that is trained"
 KINDS: dict[str, type["Part"]] = {}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the modules of a part are made for.
+    """Sizes for the modules of a part.
 
     Args:
         feature_dim: D, length of a feature.
         num_classes: K.
         num_target: number of samples in the target data set.
-        num_domains: domains that the mutual information part tells apart, at least 2.
+        num_domains: number of domains of the mutual information part, at least 2.
     """
 
     feature_dim: int
@@ -40,29 +40,28 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Part:
-    """Base class: one ingredient of a method, with everything that is its own.
+    """Base class of an ingredient of a method: its settings, modules, hooks, loss weights and optimizers.
 
-    A subclass is a frozen dataclass whose fields are its settings. It names its `kind`, of which a recipe has one at
-    most, and overrides what it has: modules, hooks, weights of its losses, optimizers. A subclass of yours works
-    everywhere a built-in one does: docs/own_part.md shows one.
+    A subclass is a frozen dataclass whose fields are its settings. It sets `kind` and overrides the methods and
+    properties that it needs. Your own subclass works everywhere a built-in one does; see docs/own_part.md.
 
     Attributes:
-        kind: name of the ingredient, in `Recipe.without` and in the settings of benchmarks.
-        after: kinds that have to come before it in a recipe that has them, since it reads what they write.
-        requires: kinds without which it makes no sense.
-        trace: a context key or a loss by which one sees that a host method has this ingredient already.
-        refused_by: host methods, as types of training hooks, in which it makes no sense, and why. The first that fits
-            counts.
-        in_hosts: whether `attach_dmsrl` puts it into other methods. If not, the host's own counterpart stays.
-        usual_optimizer: class and arguments of the optimizer of all modules in a recipe with this part; None for the
-            usual one.
-        search_space: where to look for settings, by their name: two numbers are the ends of a range on a logarithmic
-            scale, a list holds choices.
+        kind: name of the ingredient, for example in `Recipe.without`. A recipe has at most one part of a kind.
+        after: kinds that must come before this part if the recipe has them, because it reads what they write.
+        requires: kinds that the recipe must have before this part.
+        trace: a context key or loss that shows that a host method already has this ingredient.
+        refused_by: host methods, as types of training hooks, that cannot have this part, with the reason. The first
+            match counts.
+        in_hosts: whether `attach_dmsrl` adds the part to other methods. If not, the host's own counterpart stays.
+        usual_optimizer: class and arguments of the optimizer of G, C and all modules in a recipe with this part; None
+            for that of the recipe.
+        search_space: search space of the settings, by name: a tuple is a range on a logarithmic scale, a list holds
+            choices.
     """
 
     kind: ClassVar[str] = ""
     after: ClassVar[tuple[str, ...]] = ()
-    requires: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple["str | type[Part]", ...]] = ()
     trace: ClassVar[str | None] = None
     refused_by: ClassVar[Mapping[type[BaseHook], str]] = {
         MultiLabelClassifierHook: ONE_LABEL,
@@ -78,11 +77,11 @@ class Part:
             KINDS[cls.__name__] = cls
 
     def models(self, sizes: Sizes) -> dict[str, nn.Module]:
-        """Returns new trained modules by context key."""
+        """Returns new trained modules, by context key."""
         return {}
 
     def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
-        """Returns new modules without trained parameters by context key."""
+        """Returns new modules without trained parameters, by context key."""
         return {}
 
     @property
@@ -105,21 +104,22 @@ class Part:
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """Weight of each of its losses, by loss key."""
+        """Weights of its losses, by loss key."""
         return {}
 
     def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
-        """Returns the optimizers of modules that need another one than the usual, by context key."""
+        """Returns the optimizers of modules that do not use the usual one, by context key."""
         return {}
 
     def refusal(self, host: BaseHook, recipe: "Recipe") -> str | None:
-        """Returns why a host method cannot have this part in this recipe; None where it can."""
+        """Returns why a host method cannot have this part in this recipe; None if it can."""
         return next((reason for kind, reason in self.refused_by.items() if isinstance(host, kind)), None)
 
     def ablated(self) -> "Part | None":
-        """Returns what stands in its place in an ablation; None for nothing.
+        """Returns the part that replaces it in an ablation; None to leave it out.
 
-        A part whose modules draw random numbers stays with weight 0, so that the rest of the run has the same ones.
+        A part whose modules are initialised at random is kept with weight 0, so that the rest of the run draws the same
+        random numbers.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""Parts: pseudo labels of the target, by prototypes or by the classifier itself."""
+"""Parts: target pseudo labels, by class prototypes or by the classifier."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,11 +16,11 @@ from .part import Part, Sizes
 
 @dataclass(frozen=True)
 class PrototypeLabels(Part):
-    """A target sample has the label of its nearest class prototype, see `PrototypeLabeler` and `PseudoLabelHook`.
+    """Labels target samples by their nearest class prototype; see `PrototypeLabeler` and `PseudoLabelHook`.
 
     Args:
         threshold: fraction of a class's mean confidence below which a sample is rejected, at least 0.
-        warmup: of the confidence that the parts after this one read.
+        warmup: of the confidence that later parts read.
 
     Raises:
         ValueError: a number out of range.
@@ -50,10 +50,13 @@ class PrototypeLabels(Part):
 
 @dataclass(frozen=True)
 class ArgmaxLabels(Part):
-    """A target sample has the label that the classifier predicts, with full confidence. The published form.
+    """Labels target samples by the classifier's prediction, with confidence 1. The published form.
 
     Args:
-        warmup: of the confidence that the parts after this one read.
+        warmup: of the confidence that later parts read.
+
+    Raises:
+        ValueError: unknown warm-up.
     """
 
     kind: ClassVar = "pseudo_labels"

@@ -13,19 +13,19 @@ from ..hooks import AugmentHook, SourceAccuracyHook
 from ..training import SourceAccuracy
 from .part import FIXED_G, Part, Sizes, Space
 
-SAME_IMAGE = "its virtual adversarial loss compares an image with itself, which an augmented image is not"
+SAME_IMAGE = "its virtual adversarial loss compares an image with itself, not with an augmented one"
 
 
 @dataclass(frozen=True)
 class SourceAugmentation(Part):
-    """A random part of the source images is augmented: blended with a random convolution of itself, and turned, scaled,
-    sheared and shifted. See `AugmentHook`.
+    """Augments a random part of the source images by random convolutions and affine transforms; see `AugmentHook`.
 
     Args:
         probability: of a source image to be augmented, 0..1.
-        affine_strength: factor, at least 0, on angles, scale and shift, see `RandomAffine`; 0 for none of them.
-        accuracy_gate: multiply the probability by the source accuracy above chance, see `SourceAccuracy`. A network that
-            cannot classify the source yet learns more slowly from augmented images.
+        affine_strength: factor, at least 0, on angles, scale and shift, see `RandomAffine`; 0 for no affine
+            augmentation.
+        accuracy_gate: multiply the probability by the source accuracy above chance, see `SourceAccuracy`. A network
+            that cannot classify the source yet learns more slowly from augmented images.
 
     Raises:
         ValueError: a number out of range.
@@ -36,7 +36,7 @@ class SourceAugmentation(Part):
     refused_by: ClassVar = {
         **Part.refused_by,
         FinetunerHook: FIXED_G,
-        ADDAHook: "it keeps the source's network fixed, which has never seen an augmented image",
+        ADDAHook: "it keeps the source's network fixed, which was trained without augmented images",
         VADAHook: SAME_IMAGE,
     }
     search_space: ClassVar[dict[str, Space]] = {

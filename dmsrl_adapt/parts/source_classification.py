@@ -1,4 +1,4 @@
-"""Part: classification of the labelled source."""
+"""Part: source classification."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ from .part import Part
 
 @dataclass(frozen=True)
 class SourceClassification(Part):
-    """Cross entropy of source logits and source labels, with weight 1. In another method the host's own stays.
+    """Cross entropy of source logits and labels, with weight 1. `attach_dmsrl` keeps the host's own instead.
 
     Args:
         label_smoothing: fraction of a label that is spread over all classes, 0..1.
@@ -32,7 +32,7 @@ class SourceClassification(Part):
         check_fractions(label_smoothing=self.label_smoothing)
 
     def hooks(self) -> list[BaseHook]:
-        # one value a sample, as upstream's hook wants it
+        # upstream's hook expects one value per sample
         return [CLossHook(nn.CrossEntropyLoss(reduction="none", label_smoothing=self.label_smoothing))]
 
     @property

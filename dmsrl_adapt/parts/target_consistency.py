@@ -1,4 +1,4 @@
-"""Part: consistency of predictions under augmentation of target images."""
+"""Part: consistency regularisation on the target."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,13 +17,15 @@ from .source_augmentation import SAME_IMAGE
 
 @dataclass(frozen=True)
 class TargetConsistency(Part):
-    """An augmented target image learns the class probabilities that the network gives the image itself, see
-    `ConsistencyHook`. Each augmented image costs one more forward pass, without a gradient.
+    """Trains predictions for augmented target images to match those for the images themselves; see `ConsistencyHook`.
+
+    Each augmented image takes one more forward pass, without a gradient.
 
     Args:
         weight: of `consistency_loss`, at least 0.
         probability: of a target image to be augmented, above 0 and at most 1.
-        affine_strength: factor, at least 0, on angles, scale and shift, see `RandomAffine`; 0 for none of them.
+        affine_strength: factor, at least 0, on angles, scale and shift, see `RandomAffine`; 0 for no affine
+            augmentation.
         warmup: of the weight.
 
     Raises:
@@ -35,7 +37,7 @@ class TargetConsistency(Part):
     refused_by: ClassVar = {
         **Part.refused_by,
         FinetunerHook: FIXED_G,
-        ADDAHook: "its network of the target is not G, which this part asks about images as they are",
+        ADDAHook: "its target network is not G, with which this part predicts the original images",
         VADAHook: SAME_IMAGE,
     }
     search_space: ClassVar[dict[str, Space]] = {"weight": (0.3, 3.0), "affine_strength": [0.0, 0.5, 1.0, 1.5]}

@@ -1,4 +1,4 @@
-"""What follows a run: progress, source accuracy, signs of collapse, checkpoints."""
+"""State of a training run: progress and warm-up, source accuracy, signs of collapse, checkpoints."""
 
 from .checkpoints import Checkpoints
 from .collapse_watch import CollapseWatch

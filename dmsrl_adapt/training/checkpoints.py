@@ -1,7 +1,7 @@
-"""Checkpoints from which a run goes on to the last bit as if it had not stopped, and that cannot run code.
+"""Checkpoints for a bit-exact resume, loaded without running code.
 
-`Checkpoints` is for a plain loop, `dmsrl_adapt.frameworks.ignite` has the same for upstream's Ignite wrapper.
-docs/robustness.md tells what is kept and what is not.
+`Checkpoints` is for a plain loop; `dmsrl_adapt.frameworks.ignite` has the same for upstream's Ignite wrapper.
+docs/robustness.md lists what is saved and what is not.
 """
 
 import copy
@@ -31,43 +31,41 @@ NAME = re.compile(r"step_(\d+)(?:-rank(\d+))?\.pt")
 def allow_upstream_checkpoints() -> None:
     """Lets `torch.load(weights_only=True)` read what upstream's `CheckpointFnCreator` saves.
 
-    With recent releases of pytorch-ignite a checkpoint holds upstream's containers and not their state dicts alone, and
-    the score history of a validator holds numpy arrays; the safe loader refuses both unless told that they are plain
-    data. None of them can run code.
+    With recent releases of pytorch-ignite a checkpoint holds upstream's containers, and the score history of a
+    validator holds numpy arrays. The safe loader refuses both unless they are registered. None of them can run code.
     """
     containers: list[Any] = [Models, Optimizers, LRSchedulers, Misc]
     dtypes = {type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")}
-    # the functions that make an array and a number again have moved between numpy's releases
+    # the functions that rebuild an array and a number have moved between numpy's releases
     makers: list[Any] = [value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
     torch.serialization.add_safe_globals([*containers, np.ndarray, np.dtype, *dtypes, *makers])
 
 
 class Checkpoints:
-    """Saves and restores everything that decides how a run goes on: the state of objects, and all random numbers.
+    """Saves and restores the state of objects and of all random number generators.
 
-    Two lines make a loop that goes on after it was killed at any time, and ends with the same bits:
+    A loop with these two lines can be killed at any time, and resumes to the same bits:
 
         checkpoints = Checkpoints(folder, adapter)
         for step in range(checkpoints.resume(), steps):
             ...
             checkpoints.save(step + 1)
 
-    Where the loop draws its batches by random numbers of torch, numpy or Python, their order goes on too. The place
-    within a pass over a `DataLoader` is not among that: save at the end of passes, or give a loader that has a state,
-    such as torchdata's `StatefulDataLoader`, among the objects.
+    The generators are those of torch, numpy and Python. The position within a pass over a `DataLoader` is not saved:
+    save at the end of passes, or add a loader with a state, such as torchdata's `StatefulDataLoader`, to the objects.
 
-    A checkpoint is written to a temporary name, synchronised and renamed. In a process group every process has files of
-    its own, and all go on at the last step that every one has.
+    A checkpoint is written to a temporary file, synchronised to disk and renamed. In a process group every process has
+    its own files, and all resume from the last step that every process has.
 
     Args:
-        folder: of the checkpoints, made where it is missing.
-        objects: an adapter of pytorch-adapt, or anything that has `state_dict` and `load_state_dict`, by name: modules,
-            optimizers, schedulers. Both together: `{**stateful(adapter), "loader": loader}`.
-        kept: number of last checkpoints to keep, at least 2, so that there is one where the last cannot be read.
+        folder: of the checkpoints; created if missing.
+        objects: an adapter of pytorch-adapt, or objects with `state_dict` and `load_state_dict` by name: modules,
+            optimizers, schedulers. For both: `{**stateful(adapter), "loader": loader}`.
+        kept: number of last checkpoints to keep, at least 2, in case the last one cannot be read.
 
     Raises:
-        TypeError: an object without such a state.
-        ValueError: less than 2 to keep, or nothing to save.
+        TypeError: an object without `state_dict` or `load_state_dict`.
+        ValueError: `kept` below 2, or no objects.
 
     Examples:
         >>> import tempfile
@@ -88,7 +86,8 @@ class Checkpoints:
         """Writes the checkpoint of a finished step and removes those before the last `kept`.
 
         Raises:
-            OSError: it cannot be written, for one on a full disk; the checkpoints before it are left as they are.
+            OSError: it cannot be written, for example because the disk is full; earlier checkpoints are left as they
+                are.
         """
         path = self.folder / f"step_{step:08d}{rank_suffix()}.pt"
         states = {name: one.state_dict() for name, one in self.objects.items()}
@@ -97,12 +96,12 @@ class Checkpoints:
             old.unlink(missing_ok=True)
 
     def resume(self) -> int:
-        """Restores the last checkpoint that can be read, and gives the number of finished steps; 0 where none is there.
+        """Restores the last readable checkpoint and returns its number of finished steps; 0 without checkpoints.
 
-        A checkpoint that is torn or damaged is told by a warning, and the one before it is taken.
+        For a truncated or damaged checkpoint it warns and uses the one before.
 
         Raises:
-            ValueError: none of those that are there can be read, or an object does not fit its state; every object is
+            ValueError: there are checkpoints but none can be read, or an object does not fit its state; every object is
                 left as it was.
         """
         found = self._last()
@@ -112,31 +111,31 @@ class Checkpoints:
         return int(found["step"])
 
     def _last(self) -> dict[str, Any] | None:
-        """Content of the last checkpoint that can be read, of the last step that all processes have; None without."""
+        """Returns the content of the last readable checkpoint that all processes have; None without checkpoints."""
         found, paths = None, self._paths()
         while paths and found is None:
             found = readable(paths.pop())
         step = in_all_processes(-1 if found is None else int(found["step"]))
         if found is not None and step >= 0 and found["step"] != step:
             found = readable(self.folder / f"step_{step:08d}{rank_suffix()}.pt")
-        there = [path.name for path in self._paths()]
-        if there and (found is None or found["step"] != step):
-            raise ValueError(f"one of {there} in {self.folder} must be readable in all processes, none is")
+        names = [path.name for path in self._paths()]
+        if names and (found is None or found["step"] != step):
+            raise ValueError(f"one of {names} in {self.folder} must be readable in all processes, none is")
         return found
 
     def _paths(self) -> list[Path]:
-        """Checkpoints of this process, oldest first."""
+        """Returns the checkpoints of this process, oldest first."""
         names = {path: NAME.fullmatch(path.name) for path in self.folder.glob("step_*.pt")}
         steps = {path: int(name[1]) for path, name in names.items() if name and own_rank(name[2])}
         return sorted(steps, key=lambda path: steps[path])
 
 
 def stateful(objects: BaseAdapter | Mapping[str, Any]) -> dict[str, Any]:
-    """Returns objects by name, of an adapter its containers and what its hooks hold besides.
+    """Returns objects by name; for an adapter its containers, and modules that only its hooks hold.
 
     Raises:
-        TypeError: an object without a state.
-        ValueError: there is none.
+        TypeError: an object without `state_dict` or `load_state_dict`.
+        ValueError: no objects.
     """
     if isinstance(objects, BaseAdapter):
         objects = {**{name: getattr(objects, name) for name in container_names()}, **held_by_hooks(objects)}
@@ -149,7 +148,7 @@ def stateful(objects: BaseAdapter | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def held_by_hooks(adapter: BaseAdapter) -> dict[str, nn.Module]:
-    """Gives, as "hooks", the modules that no container holds but a hook, ATDOC's memory for one; {} without a state."""
+    """Returns, under "hooks", modules that only hooks hold, such as ATDOC's memory; {} if none of them has a state."""
     known, held = {id(module) for module in (*adapter.models.values(), *adapter.misc.values())}, nn.ModuleDict()
     for place, module in modules_in(adapter.hook):
         if id(module) not in known and module.state_dict():
@@ -159,7 +158,7 @@ def held_by_hooks(adapter: BaseAdapter) -> dict[str, nn.Module]:
 
 
 def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module]]:
-    """Returns the modules of a hook and of the hooks in it, each with its place."""
+    """Yields the modules in a hook and in the hooks inside it, each with its path of attributes."""
     if isinstance(value, nn.Module):
         yield place, value
     elif isinstance(value, BaseHook):
@@ -171,7 +170,7 @@ def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module
 
 
 def write(content: Mapping[str, Any], path: Path) -> None:
-    """Writes a file at once or not at all. Raises `OSError` where it cannot be written."""
+    """Writes a file atomically. Raises `OSError` if it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     try:
@@ -180,13 +179,13 @@ def write(content: Mapping[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except (OSError, RuntimeError) as error:  # torch turns what the disk says into a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch turns errors of the disk into a RuntimeError
         unfinished.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Returns the content of a checkpoint, without running code. Raises `ValueError` where it is torn or damaged."""
+    """Returns the content of a checkpoint, without running code. Raises `ValueError` if it is truncated or damaged."""
     allow_upstream_checkpoints()
     content = read_archive(path, "checkpoint")
     if not isinstance(content, dict) or content.keys() != {"step", "states", "random"}:
@@ -195,23 +194,23 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_archive(path: Path, kind: str) -> Any:
-    """Returns what `write` has written, without running code.
+    """Returns the content of a file that `write` has written, without running code.
 
-    Raises `ValueError` that names the kind of file where it is missing, torn, damaged, or something else.
+    Raises `ValueError`, which names the kind of file, if it is missing, truncated, damaged or of another format.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not look at the check sums of tensors
+        with zipfile.ZipFile(path) as archive:  # torch does not verify the check sums of tensors
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"wrong check sum of {damaged}")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes end in errors of many kinds, whose base is this one
+    except Exception as error:  # damaged bytes raise errors of many types
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read as a {kind}: {reason}") from error
 
 
 def readable(path: Path) -> dict[str, Any] | None:
-    """Returns the content of a checkpoint; None, after a warning, where it cannot be read."""
+    """Returns the content of a checkpoint; None, after a warning, if it cannot be read."""
     try:
         return read(path)
     except ValueError as error:
@@ -220,10 +219,10 @@ def readable(path: Path) -> dict[str, Any] | None:
 
 
 def restore(objects: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Puts objects and random numbers into the state of a checkpoint, all or none.
+    """Loads a checkpoint into objects and random number generators, all or none.
 
     Raises:
-        ValueError: the checkpoint is of other objects, or one does not fit its state.
+        ValueError: the checkpoint has other objects, or an object does not fit its state.
     """
     states = content["states"]
     if objects.keys() != states.keys():
@@ -233,7 +232,7 @@ def restore(objects: Mapping[str, Any], content: Mapping[str, Any]) -> None:
         loaded.append(name)
         try:
             one.load_state_dict(states[name])
-        except Exception as error:  # upstream, torch and schedulers refuse by errors of many kinds
+        except Exception as error:  # upstream, torch and schedulers raise errors of many types
             for changed in loaded:
                 objects[changed].load_state_dict(before[changed])
             raise ValueError(f"{name!r} does not fit the checkpoint: {error}") from error
@@ -241,7 +240,7 @@ def restore(objects: Mapping[str, Any], content: Mapping[str, Any]) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Returns the state of the random numbers of Python, numpy and torch on all devices, as plain data and tensors."""
+    """Returns the state of the generators of Python, numpy and torch on all devices, as plain data and tensors."""
     kind, keys, *others = np.random.get_state()
     return {
         "python": random.getstate(),
@@ -252,7 +251,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Sets what `random_state` gave; the state of GPUs that are not here is left out."""
+    """Restores what `random_state` returned; the state of GPUs that this machine lacks is ignored."""
     kind, keys, *others = state["numpy"]
     random.setstate(state["python"])
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *others))
@@ -263,17 +262,17 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 
 def rank_suffix() -> str:
-    """Ending of the names of this process's checkpoints; none for the first or only process."""
+    """Returns the suffix of this process's file names; empty for the first or only process."""
     return f"-rank{dist.get_rank()}" if is_shared() and dist.get_rank() else ""
 
 
 def own_rank(rank: str | None) -> bool:
-    """Whether a checkpoint with this number in its name is this process's."""
+    """Returns whether a checkpoint with this rank in its name is this process's."""
     return (f"-rank{rank}" if rank else "") == rank_suffix()
 
 
 def in_all_processes(step: int) -> int:
-    """Returns the smallest of the processes' steps."""
+    """Returns the minimum of the processes' steps."""
     if not is_shared():
         return step
     smallest = torch.tensor(step, device="cuda" if dist.get_backend() == "nccl" else "cpu")

@@ -1,4 +1,4 @@
-"""Signs that training has collapsed in a way that losses do not show."""
+"""Signs of a training collapse that the losses do not show."""
 
 import warnings
 from collections import Counter, defaultdict
@@ -8,38 +8,38 @@ from torch import Tensor
 
 from ..checks import check_sizes
 
-# sign: value of a window from which on it is told, and in what words
+# sign: fraction of a window from which it is reported, and the text of the warning
 SIGNS = {
     "largest_class": (0.99, "of the target's pseudo labels are of one class"),
     "missing_classes": (1e-9, "of the classes were never predicted on the target"),
     "rejected": (1.0, "of the target's samples got no pseudo label"),
-    "critic_accuracy": (0.99, "of the samples are told apart by domain: the critic wins"),
-    "zero_features": (0.01, "of the target's features have no length"),
+    "critic_accuracy": (0.99, "of the samples have their domain predicted correctly: the critic wins"),
+    "zero_features": (0.01, "of the target's features are zero"),
     "negative_bounds": (0.9, "of the steps had an estimate of mutual information below 0"),
 }
 
 
 class CollapseWatch:
-    """Counts over windows of target samples what tells a collapse, and warns of each sign once.
+    """Counts signs of a collapse over windows of target samples, and warns once of each.
 
-    A window has at least 20 samples a class, of which a class as frequent as the others is missing by chance once in
-    10^8 windows. The watch holds numbers of Python only, no tensor, and training does not depend on it. A process of a
-    group counts its own samples.
+    A window has at least `samples` samples, and at least 20 per class: a class of average frequency is missing from it
+    by chance at most twice in 10^9 windows. The watch holds Python numbers only, and training does not depend on it. In
+    a process group every process counts its own samples.
 
     Args:
-        samples: least number of samples in a window, at least 1.
+        samples: minimum number of samples in a window, at least 1.
 
     Examples:
         >>> watch = CollapseWatch(samples=4)
         >>> watch.add(torch.ones(4, 2), labels=torch.tensor([0, 1, 1, -1]))
-        >>> {key: round(share, 2) for key, share in watch.diagnostics.items()}
+        >>> {key: round(fraction, 2) for key, fraction in watch.diagnostics.items()}
         {'largest_class': 0.67, 'rejected': 0.25, 'zero_features': 0.0}
     """
 
     def __init__(self, samples: int = 1000) -> None:
         check_sizes(samples=samples)
         self.samples = samples
-        self.diagnostics: dict[str, float] = {}  # of the last full window, a share 0..1 for each sign
+        self.diagnostics: dict[str, float] = {}  # of the last full window, a fraction 0..1 for each sign
         self.warned: set[str] = set()
         self._begin()
 
@@ -58,16 +58,16 @@ class CollapseWatch:
         critic_accuracy: Tensor | None = None,
         bound: Tensor | None = None,
     ) -> None:
-        """Counts a step, and at the end of a window sets `diagnostics` and warns of signs not told before.
+        """Counts a step. At the end of a window it sets `diagnostics` and warns of new signs.
 
-        What is not there is not looked at. It waits for the device once.
+        Signs whose inputs are None are not counted. It waits for the device once.
 
         Args:
             features: target features, shape (N, D).
-            probs: what the classifier says of them, shape (N, K).
+            probs: their class probabilities, shape (N, K).
             labels: their pseudo labels, shape (N,), -1 for a rejected sample.
-            critic_accuracy: scalar, share of the samples whose domain a critic tells, 0..1.
-            bound: scalar, bound on the mutual information in nats, 0 where it was below.
+            critic_accuracy: scalar, domain accuracy of the critic, 0..1.
+            bound: scalar, bound on the mutual information in nats; 0 for a negative estimate.
         """
         size = len(features)
         columns = {"zero_features": (features == 0).all(1)}
@@ -104,11 +104,11 @@ class CollapseWatch:
             found["missing_classes"] = 1 - len(self.predicted) / self.num_classes
         self.diagnostics = {key: found[key] for key in SIGNS if key in found}
         window = self.numbers["zero_features"]
-        for key, share in self.diagnostics.items():
+        for key, fraction in self.diagnostics.items():
             lowest, words = SIGNS[key]
-            if share >= lowest and key not in self.warned:
+            if fraction >= lowest and key not in self.warned:
                 self.warned.add(key)
                 warnings.warn(
-                    f"{100 * share:.0f} % {words}, over {window} samples; see docs/robustness.md", stacklevel=2
+                    f"{100 * fraction:.0f} % {words}, over {window} samples; see docs/robustness.md", stacklevel=2
                 )
         self._begin()

@@ -1,4 +1,4 @@
-"""Accuracy on the source above chance, followed over batches."""
+"""Source accuracy above chance, over the last batches."""
 
 import torch
 import torch.nn.functional as F
@@ -9,15 +9,15 @@ from ..processes import summed_over_processes
 
 
 class SourceAccuracy(nn.Module):
-    r"""Follows how far the network's accuracy on the source is above chance. Call it for Cohen's kappa, 0..1.
+    r"""Source accuracy above chance: Cohen's kappa over the last batches, 0..1.
 
     $$ \kappa = \frac{a - e}{1 - e}, \quad e = \sum_k p_k q_k $$
 
-    a is the accuracy, and e the accuracy of guesses that are independent of the labels, for labels with class
-    frequencies p and predictions with class frequencies q. A network that always predicts the most frequent class
-    therefore has 0, however frequent that class is. Values below 0 count as 0. All three are taken over the samples of
-    the last batches, weighted by momentum^age. The value is 0 before the first batch, and 1 where there is one class.
-    The state is one buffer: the module belongs in `misc`. In a process group the samples of all processes count.
+    a is the accuracy, and e the accuracy expected by chance, for labels with class frequencies p and predictions with
+    class frequencies q. A network that always predicts the most frequent class therefore gets 0, however frequent that
+    class is. Negative values are set to 0. a, p and q are computed over the last batches, weighted by momentum^age. The
+    value is 0 before the first batch; with a single class it is 1 after it. The state is one buffer, so the module
+    belongs in `misc`. In a process group the samples of all processes count.
 
     Args:
         num_classes: K, at least 1.
@@ -27,9 +27,9 @@ class SourceAccuracy(nn.Module):
         Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement, 1960.
 
     Examples:
-        >>> skill = SourceAccuracy(num_classes=2)
-        >>> skill.update(torch.eye(2)[[0, 1, 1, 1]], torch.tensor([0, 0, 1, 1]))
-        >>> skill()
+        >>> source_accuracy = SourceAccuracy(num_classes=2)
+        >>> source_accuracy.update(torch.eye(2)[[0, 1, 1, 1]], torch.tensor([0, 0, 1, 1]))
+        >>> source_accuracy()
         tensor(0.5000)
     """
 
@@ -40,7 +40,7 @@ class SourceAccuracy(nn.Module):
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
         self.num_classes, self.momentum = num_classes, momentum
-        # weighted numbers of samples a class: predicted correctly, with this label, with this prediction
+        # weighted numbers of samples of each class: predicted correctly, with this label, with this prediction
         self.register_buffer("counts", torch.zeros(3, num_classes))
 
     def forward(self) -> Tensor:
@@ -54,10 +54,10 @@ class SourceAccuracy(nn.Module):
 
     @torch.no_grad()
     def update(self, class_probs: Tensor, labels: Tensor) -> None:
-        """Takes in a batch; an empty one changes nothing.
+        """Adds a batch; an empty batch changes nothing.
 
         Args:
-            class_probs: shape (N, K), class probabilities or logits; the largest of a row is the prediction.
+            class_probs: shape (N, K), class probabilities or logits; the prediction is the argmax of a row.
             labels: shape (N,), integer, 0..K-1.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Warm-up: how a weight rises from 0 to 1 over training."""
+"""Warm-up factors: from 0 to 1 over training."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ import torch
 
 
 class WarmUp(str, Enum):
-    r"""Rise of a weight with the training progress p, 0..1. Call it for the factor at p.
+    r"""Warm-up schedule of a weight. Call it with the training progress p, 0..1, for the factor.
 
     |name|factor|
     |---|---|
@@ -14,7 +14,7 @@ class WarmUp(str, Enum):
     |`"linear"`|$p$|
     |`"sigmoid"`|$2 / (1 + e^{-10 p}) - 1$, as in DANN|
 
-    Parts and hooks take a member or its name.
+    Parts and hooks accept a member or its name.
 
     Reference:
         Ganin et al., JMLR 2016, arXiv 1505.07818, for the sigmoid.

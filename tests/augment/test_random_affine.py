@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from dmsrl_adapt.augment import RandomAffine
-from dmsrl_adapt.augment.random_affine import affine_maps, moved_images, moved_points
+from dmsrl_adapt.augment.random_affine import affine_matrices, moved_images, moved_points
 
 
 def maps(turn=0.0, shear=0.0, width=1.0, height=1.0, shift=(0.0, 0.0), aspect=1.0):
     one = {"turn": turn, "shear": shear, "width": width, "height": height}
-    return affine_maps(
+    return affine_matrices(
         **{key: torch.tensor([value]) for key, value in one.items()}, shift=torch.tensor([shift]), aspect=aspect
     )
 

@@ -153,7 +153,7 @@ def test_windows_of_a_crop_need_no_landmarks():
     [
         ([torch.zeros(3, 9, 9)], NONE, 8, ValueError, r"uint8 of shape \(3, H, W\), got torch.float32 of \(3, 9, 9\)"),
         ([grey(1)[:1]], NONE, 8, ValueError, r"got torch.uint8 of \(1, 30, 40\)"),
-        ([grey(1)], 50 * torch.ones(1, 5, 2), 8, ValueError, "landmarks must be shares of the image"),
+        ([grey(1)], 50 * torch.ones(1, 5, 2), 8, ValueError, "landmarks must be fractions of the image"),
         ([grey(1)], torch.ones(1, 4, 2), 8, ValueError, r"landmarks must have shape \(1, 5, 2\), got \(1, 4, 2\)"),
         ([grey(1)], torch.ones(1, 5, 2, dtype=torch.int64), 8, TypeError, "landmarks must be a floating point tensor"),
         ([grey(1)], NONE, 0, ValueError, "size must be at least 1, got 0"),

@@ -21,7 +21,7 @@ from benchmarks.networks import feature_extractor
 from benchmarks.tasks import (
     DataError,
     DataPlace,
-    Shares,
+    Fractions,
     Split,
     Task,
     class_mix,
@@ -119,7 +119,7 @@ def test_pacs_and_faces_load_with_disjoint_parts(data_dir: Path) -> None:
 
 def test_shares_cut_a_pool_into_disjoint_parts_of_the_right_size() -> None:
     pool = Split(torch.arange(100.0)[:, None], torch.arange(100))
-    parts = Shares(0.5, 0.2).cut(pool)
+    parts = Fractions(0.5, 0.2).cut(pool)
     assert [len(part) for part in parts] == [50, 20, 30]
     assert sorted(torch.cat([part.labels for part in parts]).tolist()) == list(range(100))
 

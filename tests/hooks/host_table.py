@@ -15,7 +15,7 @@ from pytorch_adapt.containers import Misc, Models, Optimizers
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone, attach_dmsrl, dmsrl_components
-from dmsrl_adapt.attached_hook import refused_parts, told
+from dmsrl_adapt.attached_hook import listed, refused_parts
 from dmsrl_adapt.recipe import DEFAULT, Recipe
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, Several, make_batch
@@ -266,7 +266,7 @@ def page() -> str:
     for name, host in HOSTS.items():
         passes = [" -> ".join(map(str, counts)) for counts in (host.passes_g, host.passes_c)]
         learners = ", ".join(f"`{key}`" for key in host.learners)
-        refused = told(refused_parts(make_adapter(host).hook, DEFAULT.without("classification")))
+        refused = listed(refused_parts(make_adapter(host).hook, DEFAULT.without("classification")))
         lines.append(f"| {name} | `{host.step}` | {learners} | {passes[0]} | {passes[1]} | {refused} |")
     errors = ["\nThese cannot be hosts. The error says why:\n", *(f"- {name}: {why_not(name)}" for name in NO_HOSTS)]
     return INTRODUCTION + "\n".join(lines) + "\n" + EXPLANATION + "\n".join(errors) + "\n"

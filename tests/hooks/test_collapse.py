@@ -88,7 +88,7 @@ def negative_bound():
     worse, bound = torch.optim.SGD(estimator.parameters(), lr=1e-2), torch.zeros(())
     while bound > -5:
         worse.zero_grad()
-        bound = club_bound(standardised(features), *estimator._guess(estimator.estimator(given)))
+        bound = club_bound(standardised(features), *estimator._gaussian(estimator.estimator(given)))
         bound.backward()
         worse.step()
     for module in (G, branch, estimator):

@@ -149,7 +149,7 @@ def test_landmarks_go_where_a_style_hook_has_moved_them():
     [
         (torch.rand(8, 4, 2), ValueError, r"target_imgs_landmarks must have shape \(8, 5, 2\), got \(8, 4, 2\)"),
         (torch.rand(7, 5, 2), ValueError, r"target_imgs_landmarks must have shape \(8, 5, 2\), got \(7, 5, 2\)"),
-        (100 * torch.ones(8, 5, 2), ValueError, r"must be shares of the image, 0..1, got values from 100 to 100"),
+        (100 * torch.ones(8, 5, 2), ValueError, r"must be fractions of the image, 0..1, got values from 100 to 100"),
         (torch.ones(8, 5, 2).long(), TypeError, "target_imgs_landmarks must be a floating point tensor, got torch.int"),
     ],
 )

@@ -218,7 +218,7 @@ def test_bad_batch_says_what_was_wanted_and_what_came(changed, error, message):
 
 
 def test_critic_of_the_other_form_is_refused():
-    with pytest.raises(ValueError, match=r"class_probs of shape \(16, 3\) are needed by the conditional form"):
+    with pytest.raises(ValueError, match=r"class_probs must have shape \(16, 3\) for the conditional form"):
         MIMinimizationHook(conditional=False)({**make(conditional=True), **make_batch()})
 
 

@@ -199,7 +199,7 @@ BAD = [
     ({"domains": torch.zeros(4)}, TypeError, "domains must be an integer tensor, got torch.float32"),
     ({"domains": torch.zeros(4, 1).long()}, ValueError, r"domains must have shape \(4,\), got \(4, 1\)"),
     ({"strength": -1.0}, ValueError, "strength must be at least 0, got -1"),
-    ({"class_probs": None}, ValueError, r"class_probs of shape \(4, 2\) are needed by the conditional form"),
+    ({"class_probs": None}, ValueError, r"class_probs must have shape \(4, 2\) for the conditional form"),
     ({"class_probs": torch.zeros(4, 3)}, ValueError, r"class_probs must have shape \(4, 2\), got \(4, 3\)"),
     ({"class_probs": torch.zeros(5, 2)}, ValueError, r"class_probs must have shape \(4, 2\), got \(5, 2\)"),
     (

@@ -1,6 +1,6 @@
 """Facial expressions: RAF-DB to eight other databases as their owners distribute them, 48 x 48, seven expressions.
 
-With `_aligned` faces are turned and cut by five landmarks; with `_whole` all of the target is for training and for
+With `_aligned`, faces are aligned by five landmarks. With `_whole`, all target images are for both training and
 scoring.
 """
 
@@ -17,30 +17,33 @@ from dmsrl_adapt.backbones import face_landmarks
 from ...frozen_features import cache_folder
 from ..faces import person_disjoint
 from ..images import decode, to_images
-from ..task import DataError, DataPlace, Need, Shares, Split, Task
+from ..task import DataError, DataPlace, Fractions, Need, Split, Task
 from . import affectnet, ckplus, expw, fer2013, jaffe, mmi, oulucasia, rafdb, sfew
 from .database import EXPRESSIONS, Database, Face
 
 SOURCE = rafdb.DATABASE
 TARGETS = {one.DATABASE.name: one.DATABASE for one in (affectnet, ckplus, expw, fer2013, jaffe, mmi, oulucasia, sfew)}
-# taken in a laboratory: published comparisons train on all of them without labels, and score on the same images
+# laboratory databases, for which published comparisons train without labels and score on the same images
 WHOLE = ("ckplus", "jaffe", "mmi", "oulucasia")
 NAMES = tuple(
     f"rafdb{aligned}-{target}" for aligned in ("", "_aligned") for target in (*TARGETS, *(f"{x}_whole" for x in WHOLE))
 )
 LICENCE = "a database each, for research by agreement; `python -m benchmarks data check TASK` has the addresses"
 SIZE = 48
-AT_MOST = 20_000  # images of a part, or of a database without parts, for memory; of more that many are drawn
+AT_MOST = 20_000  # images of a part, or of a database without parts; larger ones are subsampled to save memory
 
 
 def needs(name: str) -> tuple[Need, ...]:
-    """Returns the folders that a task is made of."""
+    """Returns the folders that a task needs."""
     return tuple(Need(one.name, one.how, one.count) for one in (SOURCE, target_of(name)))
 
 
 def load(name: str, place: DataPlace) -> Task:
-    """Returns the task, scored by balanced accuracy: the source's training part, and the target's parts as its owners
-    have them, else person-disjoint. Raises `DataError` where a database lacks an expression."""
+    """Returns the task, scored by balanced accuracy.
+
+    The source is RAF-DB's training part. The target has its owners' parts, or else person-disjoint ones. Raises
+    `DataError` if a database lacks an expression.
+    """
     target, is_aligned = target_of(name), name.startswith("rafdb_aligned-")
     source = [face for face in labelled_faces(SOURCE, place) if face.part == "train"]
     faces = labelled_faces(target, place)
@@ -57,12 +60,12 @@ def load(name: str, place: DataPlace) -> Task:
 
 
 def target_of(name: str) -> Database:
-    """Returns the target of a task's name."""
+    """Returns the target database of a task."""
     return TARGETS[name.partition("-")[2].removesuffix("_whole")]
 
 
 def labelled_faces(database: Database, place: DataPlace) -> list[Face]:
-    """Returns the faces of our expressions in a database's folder. Raises `DataError` where one has no faces."""
+    """Returns the faces of the seven expressions in a database. Raises `DataError` if one of them has no faces."""
     faces = [face for face in database.read(place.file(database.name, database.how)) if face.expression]
     missing = sorted(set(EXPRESSIONS) - {str(face.expression) for face in faces})
     if missing:
@@ -71,17 +74,17 @@ def labelled_faces(database: Database, place: DataPlace) -> list[Face]:
 
 
 def owners_parts(faces: Sequence[Face], is_aligned: bool) -> tuple[Split, Split, Split]:
-    """Returns the parts that the owners have; where they have none for validation, 20 % of that for training."""
+    """Returns the owners' parts; without a validation part, it is 20 % of the training part."""
     train, validation, test = ([face for face in faces if face.part == p] for p in ("train", "validation", "test"))
     pool = split_of(at_most(train), is_aligned)
     scored = split_of(at_most(test), is_aligned)
     if validation:
         return pool, split_of(at_most(validation), is_aligned), scored
-    return (*Shares(0.8, 0.2).cut(pool)[:2], scored)
+    return (*Fractions(0.8, 0.2).cut(pool)[:2], scored)
 
 
 def at_most(faces: Sequence[Face]) -> list[Face]:
-    """Returns the faces, of more than AT_MOST that many, the same at every call."""
+    """Returns at most AT_MOST of the faces, the same at every call."""
     rows = np.random.RandomState(0).permutation(len(faces))[:AT_MOST]
     return [faces[row] for row in sorted(rows)]
 
@@ -95,24 +98,23 @@ def split_of(faces: Sequence[Face], is_aligned: bool) -> Split:
 
 
 def aligned_images(faces: Sequence[Face]) -> Tensor:
-    """Returns faces turned and cut by landmarks, those in which none are found as they are; landmarks are kept in the
-    user's cache folder."""
+    """Returns faces aligned by landmarks, which are cached in the user's cache folder; see `align_faces`."""
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    # decoded twice, since all at once may not fit into memory
+    # decoded twice, because all images at once may not fit into memory
     images, again = ((torch.as_tensor(x).permute(2, 0, 1) for x in pixels(faces)) for _ in range(2))
-    with FileLock(folder / ".landmarks.lock"):  # runs beside each other want the same file
+    with FileLock(folder / ".landmarks.lock"):  # parallel runs use the same file
         landmarks = face_landmarks(images, folder)
     return align_faces(again, landmarks, SIZE)
 
 
 def pixels(faces: Sequence[Face]) -> Iterator[np.ndarray]:
-    """Returns the pixels of face after face."""
+    """Returns an iterator over the pixels of the faces."""
     return (pixels_of(face) for face in faces)
 
 
 def pixels_of(face: Face) -> np.ndarray:
-    """Returns a face, cut out where it has a box, as RGB, uint8 (H, W, 3)."""
+    """Returns a face, cropped to its box if it has one, as RGB, uint8 (H, W, 3)."""
     if isinstance(face.image, np.ndarray):
         return np.repeat(face.image[:, :, None], 3, axis=2)
     image = np.array(decode(face.image, str(face.image)))

@@ -14,7 +14,7 @@ COLUMNS = ("subDirectory_filePath", "face_x", "face_y", "face_width", "face_heig
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns the faces of the crops with a label file each, or of the images with two tables."""
+    """Returns the faces of the cropped form with one label file each, or of the form with two tables."""
     if existing(folder, "train_set", "training.csv").is_dir():
         return read_crops(folder, "train_set", "train") + read_crops(folder, "val_set", "test")
     return read_table(folder, "training.csv", "train") + read_table(folder, "validation.csv", "test")
@@ -34,7 +34,7 @@ def read_crops(folder: Path, name: str, part: str) -> list[Face]:
 
 
 def read_table(folder: Path, name: str, part: str) -> list[Face]:
-    """Returns the faces of `training.csv` or `validation.csv`; those without a label of ours need no image."""
+    """Returns the faces of `training.csv` or `validation.csv` with one of the seven expressions."""
     table, faces = existing(folder, name), []
     images = existing(folder, "Manually_Annotated_Images")
     with table.open(newline="", encoding="utf-8-sig") as file:

@@ -10,7 +10,7 @@ CODES = {str(number): name for number, name in enumerate(NAMES)}
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns four frames of every sequence that has a label; those of contempt have no expression of ours."""
+    """Returns four frames of every labelled sequence; those of contempt have expression None."""
     images, emotions, faces = existing(folder, "cohn-kanade-images"), existing(folder, "Emotion"), []
     for file in some(sorted(emotions.glob("*/*/*_emotion.txt")), emotions, "S005/001/..._emotion.txt and the like"):
         text = read_lines(file)[0]

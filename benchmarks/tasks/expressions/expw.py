@@ -10,7 +10,7 @@ CODES = {str(number): name for number, name in enumerate(NAMES)}
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns the faces of the list; those of one photograph are taken for one person, so that they stay in one part."""
+    """Returns the faces of the list; faces of one photograph have the same subject, so that they stay in one part."""
     listed, images, faces = existing(folder, "label/label.lst"), existing(folder, "image/origin"), []
     for line in read_lines(listed):
         fields = line.split()

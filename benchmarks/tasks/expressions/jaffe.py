@@ -12,7 +12,7 @@ FORM = re.compile(r"([A-Z]{2})\.([A-Z]{2})\d\.\d+\.tiff?")
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns the faces of all .tiff files, right in the folder or in `jaffe/`."""
+    """Returns the faces of all .tiff files, directly in the folder or in `jaffe/`."""
     root = folder / "jaffe" if (folder / "jaffe").is_dir() else folder
     faces = []
     for file in some(sorted(root.glob("[!.]*.tif*")), root, "KA.AN1.39.tiff and the like"):

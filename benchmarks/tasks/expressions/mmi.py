@@ -11,7 +11,7 @@ CODES = dict(zip(NAMES, NAMES, strict=True))
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns four frames of every session in `emotions.csv`: the first as neutral, the middle ones as the expression."""
+    """Returns four frames of every session in `emotions.csv`: the first as neutral, three in the middle as peak."""
     table, faces = existing(folder, "emotions.csv"), []
     with table.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))

@@ -9,7 +9,7 @@ CODES = {name: name.lower() for name in NAMES}
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns four frames of every sequence, of the images as they were taken or, without them, of the owners' crops."""
+    """Returns four frames of every sequence, of the original images or, without them, of the owners' crops."""
     root, faces = existing(folder, "OriginalImg/VL/Strong", "VL_Acropped/Strong"), []
     for person in some(sorted(root.glob("P[0-9]*")), root, "P001 and the like"):
         for sequence, expression in class_folders(person, CODES):

@@ -1,4 +1,4 @@
-"""RAF-DB, basic expressions: faces from the web, labelled by some forty people each."""
+"""RAF-DB, basic expressions: faces from the web, each labelled by about forty people."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ CODES = {str(number): name for number, name in enumerate(NAMES, start=1)}
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns the faces of the list, from the images that the owners aligned."""
+    """Returns the faces of the list, from the owners' aligned images."""
     listed = existing(folder, "basic/EmoLabel/list_patition_label.txt")
     images, faces = existing(folder, "basic/Image/aligned"), []
     for line in read_lines(listed):

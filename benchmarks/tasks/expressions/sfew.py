@@ -9,7 +9,7 @@ CODES |= {"Neutral": "neutral", "Sad": "sadness", "Surprise": "surprise"}
 
 
 def read(folder: Path) -> list[Face]:
-    """Returns the faces of the owners' training and validation part; their test part has no labels."""
+    """Returns the faces of the owners' training and validation parts; their test part has no labels."""
     faces = []
     for part, own in (("train", "Train"), ("test", "Val")):
         name = f"{own}_Aligned_Faces"
