@@ -169,6 +169,11 @@ def name_of(kind: Kind) -> str:
     return kind if isinstance(kind, str) else kind.kind
 
 
+def is_of(part: Part, kind: Kind) -> bool:
+    """Whether a part is of a kind that is given by its name or by a class."""
+    return part.kind == kind if isinstance(kind, str) else isinstance(part, kind)
+
+
 def class_of(kind: str, name: str) -> type[Part]:
     """Returns the part class of a kind by its name. Raises `ValueError` for an unknown name."""
     known = [of_kind for of_kind, part in KINDS.items() if part.kind == kind]
@@ -193,10 +198,11 @@ def check_together(parts: Iterable[Part]) -> None:
         raise ValueError(f"a recipe has one part of a kind, got {' and '.join(named)}")
     for place, part in enumerate(parts):
         name = type(part).__name__
-        missing = [kind for kind in part.requires if kind not in places]
-        if missing:
-            raise ValueError(f"{name} requires a part of kind {missing[0]!r}, the recipe has {list(places)}")
-        late = [kind for kind in (*part.requires, *part.after) if places.get(kind, -1) > place]
+        for kind in part.requires:
+            if not any(is_of(other, kind) for other in parts):
+                wanted = repr(kind) if isinstance(kind, str) else kind.__name__
+                raise ValueError(f"{name} requires a part {wanted}, the recipe has {', '.join(places)}")
+        late = [kind for kind in map(name_of, (*part.requires, *part.after)) if places.get(kind, -1) > place]
         if late:
             first = type(parts[places[late[0]]]).__name__
             raise ValueError(f"{first} must come before {name}, which reads what it writes")

@@ -305,3 +305,35 @@ def test_order_of_pythons_sets_does_not_count():
     printed = [json.loads(finish(process)) for process in processes]
     assert printed[0] == printed[1] == printed[2]
     assert len(printed[0]) == 8
+
+
+def test_the_short_form_is_the_long_one():
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET)
+    models = make_models()
+    adapter = DMSRL.of(models["G"], models["C"], parts, hook_kwargs={"post": []})
+    assert adapter.models.keys() == {"G", "C", *parts.models}
+    assert dict(adapter.misc) == parts.misc
+    assert adapter.training_step(make_batch())["total_loss"].keys() == {*DEFAULT.loss_weights, "total"}
+
+
+@pytest.mark.parametrize(
+    "recipe", ["published", DEFAULT.replace("margin", margin=1.9, scale=64.0), DEFAULT.without("mcc")]
+)
+def test_the_recipe_is_that_of_the_modules(recipe):
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe)
+    adapter = DMSRL(models=Models({**make_models(), **parts.models}), misc=Misc(parts.misc))
+    assert adapter.recipe == adapter.hook.recipe == parts.recipe
+    losses = adapter.training_step(make_batch())["total_loss"]
+    assert losses.keys() == {*parts.recipe.loss_weights, "total"}
+    with pytest.raises(ValueError, match="got 'default', and the modules are made for"):
+        DMSRL.of(*make_models().values(), parts, hook_kwargs={"recipe": "default"})
+
+
+@pytest.mark.parametrize("positional", [False, True])
+def test_modules_of_two_recipes_are_refused_wherever_they_are(positional):
+    ours, theirs = (dmsrl_components(DIM, CLASSES, NUM_TARGET, name) for name in ("default", "published"))
+    containers = Models({**make_models(), **theirs.models}), Misc(ours.misc)
+    with pytest.raises(ValueError, match="all modules must be of one recipe, got 'published' and 'default'"):
+        DMSRL(containers[0], None, None, containers[1]) if positional else DMSRL(
+            models=containers[0], misc=containers[1]
+        )

@@ -167,7 +167,7 @@ class NeedsLabels(Part):
     [
         ((CosineMargin(0.2), CenterMargin(0.2)), "one part of a kind, got CosineMargin and CenterMargin"),
         ((CosineMargin(0.2), ArgmaxLabels()), "ArgmaxLabels must come before CosineMargin, which reads what it writes"),
-        ((NeedsLabels(),), "NeedsLabels requires a part of kind 'pseudo_labels', the recipe has"),
+        ((NeedsLabels(),), "NeedsLabels requires a part 'pseudo_labels', the recipe has needs_labels"),
         ((NeedsLabels(), ArgmaxLabels()), "ArgmaxLabels must come before NeedsLabels"),
     ],
 )
@@ -177,6 +177,21 @@ def test_parts_that_cannot_be_together_are_refused_when_the_recipe_is_made(parts
     assert Recipe(ArgmaxLabels(), NeedsLabels()).kinds == ("pseudo_labels", "needs_labels")
     with pytest.raises(ValueError, match="NeedsLabels requires"):
         Recipe(ArgmaxLabels(), NeedsLabels()).without("pseudo_labels")
+
+
+def test_a_part_may_require_one_class_of_a_kind():
+    @dataclass(frozen=True)
+    class NeedsPrototypes(Part):
+        kind: ClassVar = "needs_prototypes"
+        requires: ClassVar = (PrototypeLabels,)
+
+    assert Recipe(PrototypeLabels(), NeedsPrototypes()).kinds == ("pseudo_labels", "needs_prototypes")
+    with pytest.raises(
+        ValueError, match="NeedsPrototypes requires a part PrototypeLabels, the recipe has pseudo_labels"
+    ):
+        Recipe(ArgmaxLabels(), NeedsPrototypes())
+    with pytest.raises(ValueError, match="PrototypeLabels must come before NeedsPrototypes"):
+        Recipe(NeedsPrototypes(), PrototypeLabels())
 
 
 @pytest.mark.parametrize("part", ["margin", CosineMargin, None])

@@ -61,7 +61,7 @@ class Part:
 
     kind: ClassVar[str] = ""
     after: ClassVar[tuple[str, ...]] = ()
-    requires: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple["str | type[Part]", ...]] = ()
     trace: ClassVar[str | None] = None
     refused_by: ClassVar[Mapping[type[BaseHook], str]] = {
         MultiLabelClassifierHook: ONE_LABEL,

@@ -2,11 +2,25 @@ import copy
 
 import pytest
 import torch
+from pytorch_adapt import adapters
+from pytorch_adapt.containers import Models
 from torch import nn
 
-from dmsrl_adapt import AugmentHook, BackboneHook
+from dmsrl_adapt import DEFAULT, DMSRL, AugmentHook, BackboneHook, attach_dmsrl, dmsrl_components
 
-from ..stand_ins import CLASSES, DIM, Counted, assert_same_states, make_batch, make_models, make_opts, states
+from ..stand_ins import (
+    CLASSES,
+    DIM,
+    NUM_TARGET,
+    Counted,
+    assert_same_states,
+    make_batch,
+    make_models,
+    make_opts,
+    states,
+)
+from .host_table import HOSTS as TABLE
+from .host_table import attach, host_batch, make_adapter
 from .plain_steps import CLOSE, HOSTS, hook_step, make_discriminator, plain_step
 
 
@@ -64,3 +78,92 @@ def test_missing_key_names_hook_and_key(key):
     del context[key]
     with pytest.raises(KeyError, match=f"BackboneHook needs '{key}' in the context, got"):
         BackboneHook()(context)
+
+
+class WithMask(nn.Module):
+    """A network of a user's, which takes more than images."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.seen = nn.Linear(6, DIM), []
+
+    def forward(self, x, mask=None, *, scale=None, **others):
+        self.seen.append((mask, scale, others))
+        return self.net(x if mask is None else x * mask)
+
+
+class Wrapper(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args, **kwargs):
+        return self.module(*args, **kwargs)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_other_inputs_of_the_network_are_passed_on_by_their_names(wrapped):
+    network, batch = WithMask(), make_batch()
+    masks = {f"{domain}_imgs_mask": torch.rand(8, 6) for domain in ("src", "target")}
+    more = {"src_imgs_scale": torch.ones(8), "src_imgs_features_of_others": torch.ones(8), "src_imgs_other": 1}
+    outputs, _ = BackboneHook()({"G": Wrapper(network) if wrapped else network, **batch, **masks, **more})
+    for domain, (mask, scale, others) in zip(("src", "target"), network.seen, strict=True):
+        assert mask is masks[f"{domain}_imgs_mask"]
+        assert (scale is more["src_imgs_scale"]) == (domain == "src")
+        assert others == {}
+        expected = network.net(batch[f"{domain}_imgs"] * mask)
+        assert torch.equal(outputs[f"{domain}_imgs_features"], expected)
+
+
+def test_where_needed_only_domains_that_upstream_would_see_otherwise_are_computed():
+    hook, batch = BackboneHook(where_needed=True), {**make_models(), **make_batch()}
+    assert hook(batch)[0] == {}
+    assert hook(batch | {"src_imgs_input": batch["src_imgs"]})[0].keys() == {"src_imgs_features"}
+    masked = {**batch, "G": WithMask(), "target_imgs_mask": torch.ones(8, 6)}
+    assert hook(masked)[0].keys() == set(hook.out_keys) == {"target_imgs_features"}
+
+
+@pytest.mark.parametrize("name", ["DMSRL", "DANN", "Classifier"])
+def test_every_pass_of_a_step_has_the_other_inputs(name):
+    """That of the target as it is too, from which the augmented images learn; there the rows are those of the images."""
+
+    class OnImages(WithMask):
+        def forward(self, x, mask=None):
+            self.seen.append((len(x), mask))
+            return self.net(x.flatten(1)[:, :6])
+
+    torch.manual_seed(0)
+    network, recipe = OnImages(), DEFAULT.replace("consistency", probability=0.8)
+    parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe)
+    batch = make_images()
+    masks = {f"{domain}_imgs_mask": torch.arange(8.0) + 10 * (domain == "src") for domain in ("src", "target")}
+    if name == "DMSRL":
+        adapter = DMSRL.of(network, nn.Linear(DIM, CLASSES), parts)
+    else:
+        models = {"G": network, "C": nn.Linear(DIM, CLASSES), **({"D": make_discriminator()} if name == "DANN" else {})}
+        adapter = attach_dmsrl(getattr(adapters, name)(models=Models(models)), parts)
+    adapter.training_step({**batch, **masks})
+    assert [size for size, _ in network.seen[:2]] == [8, 8]
+    assert len(network.seen) == 3
+    for (size, mask), domain in zip(network.seen, ("src", "target", "target"), strict=True):
+        assert mask is not None and len(mask) == size <= 8
+        assert set(mask.tolist()) <= set(masks[f"{domain}_imgs_mask"].tolist())
+    assert network.seen[2][0] < 8
+
+
+@pytest.mark.parametrize("name", ["MCD", "ADDA", "Finetuner"])
+def test_a_host_that_would_drop_the_other_inputs_refuses_them(name):
+    adapter = attach(make_adapter(TABLE[name]), None)
+    adapter.models["G"] = WithMask()
+    with pytest.raises(ValueError, match=rf"{name}Hook calls G with images only, got \['mask'\] too"):
+        adapter.training_step({**host_batch(), "target_imgs_mask": torch.ones(8, 6)})
+
+
+def test_inference_passes_other_inputs_on():
+    network = WithMask()
+    adapter = DMSRL.of(network, nn.Linear(DIM, CLASSES), dmsrl_components(DIM, CLASSES, NUM_TARGET))
+    x, mask = torch.randn(8, 6), torch.rand(8, 6)
+    outputs = adapter.inference(x, mask=mask)
+    assert torch.equal(outputs["features"], network.net(x * mask))
+    assert torch.equal(outputs["logits"], adapter.models["C"](outputs["features"]))
+    assert torch.equal(adapter.inference(x, domain=1)["features"], network.net(x))
