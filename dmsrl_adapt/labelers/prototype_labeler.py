@@ -45,7 +45,8 @@ class PrototypeLabeler(NearestPrototypes):
     these labels are more accurate than those by prototypes alone (`python -m benchmarks labels`).
 
     The state is buffers only: it belongs in `misc`, is saved in checkpoints, and follows the features to their device.
-    It takes 8 bytes per target sample, or 4 D + 9 with neighbours, and the same again during `relabel`. All is float32.
+    It takes 8 bytes per target sample, or 4 D + 9 with neighbours, and `relabel` needs the same once more while it
+    runs. All is float32.
 
     In a process group all processes must make the same calls, each with its own samples; otherwise they wait for each
     other. A process without further batches must continue with empty ones, features of shape (0, D). Only `relabel`
@@ -157,9 +158,9 @@ class PrototypeLabeler(NearestPrototypes):
         """Labels the target in one pass with the current prototypes, stores the labels, and returns `diagnostics`.
 
         Samples are rejected by the mean confidence over the whole pass, which replaces the running means. Samples
-        outside the pass keep their labels. The pass needs 16 bytes of memory per target sample. With neighbours,
-        features are stored too, and neighbours are searched among all samples, those of the whole pass included. If
-        processes of a group label the same sample differently, the larger label is used.
+        outside the pass keep their labels. Stored labels included, it needs 16 bytes per target sample. With
+        neighbours, features are stored too, and neighbours are searched among all samples, those of the whole pass
+        included. If processes of a group label the same sample differently, the larger label is used.
 
         Args:
             batches: tuples (features, sample_idx) or (features, sample_idx, class_probs), as for `forward`, of any
