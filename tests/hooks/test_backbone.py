@@ -125,7 +125,7 @@ def test_where_needed_only_domains_that_upstream_would_see_otherwise_are_compute
 
 @pytest.mark.parametrize("name", ["DMSRL", "DANN", "Classifier"])
 def test_every_pass_of_a_step_has_the_other_inputs(name):
-    """That of the target as it is too, from which the augmented images learn; there the rows are those of the images."""
+    """Also the pass of target images without augmentation, where the rows are those of the images."""
 
     class OnImages(WithMask):
         def forward(self, x, mask=None):
