@@ -75,7 +75,7 @@ def fit(host="GAN", loader=None, after=100, total_steps=None, ckpt_path=None, **
 
 
 UNKNOWN = (
-    "the length of the run is not known, so that warm-ups take 1,000 steps: pass total_steps=... to dmsrl_components"
+    "the length of the run is not known, so warm-ups take 1,000 steps: pass total_steps=... to dmsrl_components"
 )
 ENDLESS = DataLoader(Endless(), batch_size=None)
 

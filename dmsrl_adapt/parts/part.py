@@ -45,7 +45,7 @@ class Part:
     Attributes:
         kind: name of the ingredient, for example in `Recipe.without`. A recipe has at most one part of a kind.
         after: kinds that must come before this part if the recipe has them, because it reads what they write.
-        requires: kinds that the recipe must have before this part.
+        requires: kinds, or classes of parts, that the recipe must have before this part.
         trace: a context key or loss that shows that a host method already has this ingredient.
         refused_by: host methods, as types of training hooks, that cannot have this part, with the reason. The first
             match counts.

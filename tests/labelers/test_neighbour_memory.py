@@ -189,8 +189,8 @@ BAD_VOTES = [
     (torch.zeros(3).long(), torch.zeros(3), ValueError, r"classes must have shape \(N, m\), got \(3,\)"),
     (torch.zeros(3, 0).long(), torch.zeros(3, 0), ValueError, "m must be at least 1, got 0"),
     (torch.zeros(3, 2), torch.zeros(3, 2), TypeError, "classes must be an integer tensor, got torch.float32"),
-    (torch.zeros(3, 2).long(), torch.zeros(3, 1), ValueError, r"trust must have shape \(3, 2\), got \(3, 1\)"),
-    (torch.zeros(3, 2).long(), torch.zeros(3, 2).int(), TypeError, "trust must be a floating point tensor"),
+    (torch.zeros(3, 2).long(), torch.zeros(3, 1), ValueError, r"confidence must have shape \(3, 2\), got \(3, 1\)"),
+    (torch.zeros(3, 2).long(), torch.zeros(3, 2).int(), TypeError, "confidence must be a floating point tensor"),
 ]
 
 
