@@ -82,7 +82,7 @@ class PrototypeLabeler(NearestPrototypes):
     mean_confidence: Tensor
     labels: Tensor
     weights: Tensor
-    shares: Tensor
+    fractions: Tensor
 
     _record_these: ClassVar = ["diagnostics"]  # for upstream's IgniteRecordKeeperLogger
 
@@ -116,7 +116,7 @@ class PrototypeLabeler(NearestPrototypes):
         self.register_buffer("mean_confidence", torch.zeros(num_classes))
         self.register_buffer("labels", torch.full((num_target,), -1, dtype=torch.int32))
         self.register_buffer("weights", torch.zeros(num_target))
-        self.register_buffer("shares", torch.zeros(2))  # agreement and fraction changed of the last call
+        self.register_buffer("fractions", torch.zeros(2))  # agreement and fraction changed of the last call
 
     @torch.no_grad()
     def forward(
@@ -197,22 +197,22 @@ class PrototypeLabeler(NearestPrototypes):
     def diagnostics(self) -> dict[str, Any]:
         """Statistics of the labels as plain numbers, which upstream's `IgniteRecordKeeperLogger` logs.
 
-        share_kept: fraction of the target samples that have a label, 0..1.
+        fraction_kept: fraction of the target samples that have a label, 0..1.
         class_histogram: number of samples with each label, a list of length K.
         agreement: fraction of the samples of the last call or pass whose class, before rejection, is the classifier's,
             0..1; 0 without `class_probs`.
-        share_changed: fraction of these samples whose stored label has changed, 0..1.
+        fraction_changed: fraction of these samples whose stored label has changed, 0..1.
         """
         histogram = torch.zeros(self.num_classes + 1, dtype=torch.long, device=self.labels.device)
         for (part,) in in_parts(WORK, self.labels):
             histogram += torch.bincount(part + 1, minlength=self.num_classes + 1)
         histogram = histogram[1:]
-        agreement, share_changed = self.shares.tolist()
+        agreement, fraction_changed = self.fractions.tolist()
         return {
-            "share_kept": histogram.sum().item() / self.num_target,
+            "fraction_kept": histogram.sum().item() / self.num_target,
             "class_histogram": histogram.tolist(),
             "agreement": agreement,
-            "share_changed": share_changed,
+            "fraction_changed": fraction_changed,
         }
 
     def check_sample_idx(self, sample_idx: Tensor, size: int) -> Tensor:
@@ -322,7 +322,7 @@ class PrototypeLabeler(NearestPrototypes):
             old_confidence.copy_(confidence.where(new != UNSEEN, old_confidence))
 
     def _note_fractions(self, agreeing: Tensor, changed: Tensor, number: Tensor) -> None:
-        self.shares.copy_((torch.stack([agreeing, changed]) / number).where(number > 0, self.shares))
+        self.fractions.copy_((torch.stack([agreeing, changed]) / number).where(number > 0, self.fractions))
 
     def extra_repr(self) -> str:
         return (

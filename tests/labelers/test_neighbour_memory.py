@@ -145,7 +145,7 @@ def test_diagnostics_are_of_the_voted_labels():
     labels = slow_labels(labeler, features, features)[0]
     probs = F.one_hot(torch.tensor(labels), CLASSES).float()
     diagnostics = labeler.relabel([(features, idx, probs)])
-    assert (diagnostics["agreement"], diagnostics["share_changed"]) == (1.0, 1.0)
+    assert (diagnostics["agreement"], diagnostics["fraction_changed"]) == (1.0, 1.0)
     assert diagnostics["class_histogram"] == [labels.count(k) for k in range(CLASSES)]
 
 
