@@ -117,10 +117,10 @@ class DMSRL(BaseAdapter):
         """Sets the length of the warm-ups, unless the user has given it."""
         super().before_training_starts_default(framework)
         check_lengths(framework)
-        tell_length(self.misc[keys.TRAINING_PROGRESS], framework)
+        set_length(self.misc[keys.TRAINING_PROGRESS], framework)
 
 
-def tell_length(progress: TrainingProgress, framework: Any) -> None:
+def set_length(progress: TrainingProgress, framework: Any) -> None:
     """Sets the length of the warm-ups to the framework wrapper's number of steps, unless the user gave it.
 
     Warns if neither is known.

@@ -11,7 +11,7 @@ from pytorch_adapt.containers import Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 
 from . import keys
-from .adapter import check_lengths, tell_length
+from .adapter import check_lengths, set_length
 from .attached_hook import AttachedHook, fitting_recipe
 from .components import Components, one_recipe
 from .recipe import DEFAULT, Recipe
@@ -148,4 +148,4 @@ class BeforeTraining:
         """Calls the previous callback and sets the length of the adapter's training progress."""
         self.host(framework)
         check_lengths(framework)
-        tell_length(self.adapter.misc[keys.TRAINING_PROGRESS], framework)
+        set_length(self.adapter.misc[keys.TRAINING_PROGRESS], framework)

@@ -170,7 +170,7 @@ def name_of(kind: Kind) -> str:
 
 
 def is_of(part: Part, kind: Kind) -> bool:
-    """Whether a part is of a kind that is given by its name or by a class."""
+    """Returns whether a part is of a kind, given by name, or of a class."""
     return part.kind == kind if isinstance(kind, str) else isinstance(part, kind)
 
 

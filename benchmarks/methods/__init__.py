@@ -32,10 +32,10 @@ def get_method(name: str) -> Method:
     Raises `ValueError` for an unknown method, part or setting, or a value of the wrong type.
     """
     base, _, changes = name.removesuffix("]").partition("[")
-    method = replace(methods().get(base) or derived(base), name=name)
+    method = methods().get(base) or derived(base)
     for change in changes.split(",") if changes else ():
         method = replace(method, settings=method.change(method.settings, *parse_setting(method, change)))
-    return method
+    return replace(method, name=name)
 
 
 def derived(name: str) -> Method:

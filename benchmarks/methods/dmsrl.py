@@ -26,9 +26,16 @@ def of_recipe(name: str, recipe: Recipe, local: str | None = None) -> Method:
     return Method(name, build, {"local": local, **recipe.settings}, space=space, change=with_setting)
 
 
+def recipe_of(method: Method) -> Recipe:
+    """Returns the recipe of a method. Raises `ValueError` for a method that has none."""
+    if method.build is not build:
+        raise ValueError(f"{method.name} has no recipe of which a part could be taken out or added")
+    return Recipe.from_settings(method.settings)
+
+
 def without(method: Method, kind: str, name: str) -> Method:
     """Returns the ablation of one part of a method's recipe. Raises `ValueError` if it has no part of that kind."""
-    recipe = Recipe.from_settings(method.settings).ablated(kind)
+    recipe = recipe_of(method).ablated(kind)
     return of_recipe(name, recipe, method.settings["local"])
 
 
@@ -44,7 +51,7 @@ def with_part(method: Method, path: str, name: str) -> Method:
         raise ValueError(f"there is no part {path!r}: {error}") from error
     if not (isinstance(part, type) and issubclass(part, Part)):
         raise ValueError(f"{path} must be a class of parts, got {part!r}")
-    return of_recipe(name, Recipe(*Recipe.from_settings(method.settings), part()), method.settings["local"])
+    return of_recipe(name, Recipe(*recipe_of(method), part()), method.settings["local"])
 
 
 def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:

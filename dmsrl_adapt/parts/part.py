@@ -1,17 +1,14 @@
 """Base class of the parts of a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pytorch_adapt.hooks import MultiLabelClassifierHook, MultiLabelFinetunerHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
-
-if TYPE_CHECKING:
-    from ..recipe import Recipe
 
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
 Space = tuple[float, float] | list[Any]
@@ -48,7 +45,7 @@ class Part:
     Attributes:
         kind: name of the ingredient, for example in `Recipe.without`. A recipe has at most one part of a kind.
         after: kinds that must come before this part if the recipe has them, because it reads what they write.
-        requires: kinds that the recipe must have before this part.
+        requires: kinds, or classes of parts, that the recipe must have before this part.
         trace: a context key or loss that shows that a host method already has this ingredient.
         refused_by: host methods, as types of training hooks, that cannot have this part, with the reason. The first
             match counts.
@@ -111,7 +108,7 @@ class Part:
         """Returns the optimizers of modules that do not use the usual one, by context key."""
         return {}
 
-    def refusal(self, host: BaseHook, recipe: "Recipe") -> str | None:
+    def refusal(self, host: BaseHook, kinds: Collection[str]) -> str | None:
         """Returns why a host method cannot have this part in this recipe; None if it can."""
         return next((reason for kind, reason in self.refused_by.items() if isinstance(host, kind)), None)
 

@@ -172,7 +172,9 @@ def test_the_file_tells_all_and_is_read_without_running_code(model: Path) -> Non
     assert set(content["models"]) == {"G", "C"}
 
 
-@pytest.mark.parametrize("name", ["dmsrl", "dmsrl[local=corners,mi=two_branch]", "mcd", "symnets", "gvb", "cdan_dmsrl"])
+@pytest.mark.parametrize(
+    "name", ["dmsrl", "dmsrl[local=corners,mi=TwoBranchMI]", "mcd", "symnets", "gvb", "cdan_dmsrl"]
+)
 def test_a_model_from_its_file_predicts_what_the_trained_one_does(name: str, tmp_path: Path) -> None:
     labels = torch.arange(16) % 2
     images = torch.randint(256, (16, 3, 12, 12)).byte()

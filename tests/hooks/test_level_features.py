@@ -238,7 +238,7 @@ def test_level_that_the_backbone_lacks_is_named():
 
 
 def test_another_backbone_is_refused():
-    with pytest.raises(TypeError, match="G must be a MultiLevelBackbone to give levels, got Counted"):
+    with pytest.raises(TypeError, match="G must be a MultiLevelBackbone to return levels, got Counted"):
         LevelFeaturesHook()({**make_models(), **make_batch()})
 
 

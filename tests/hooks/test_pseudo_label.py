@@ -216,8 +216,8 @@ def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
     assert [one for one in logged(hook) if hasattr(one, "_record_these")] == [labeler]
     assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "consistency_loss", "total"}
     diagnostics = labeler.diagnostics
-    assert sum(diagnostics["class_histogram"]) == diagnostics["share_kept"] * NUM_TARGET > 0
-    assert 0 < diagnostics["share_changed"] <= 1
+    assert sum(diagnostics["class_histogram"]) == diagnostics["fraction_kept"] * NUM_TARGET > 0
+    assert 0 < diagnostics["fraction_changed"] <= 1
 
 
 def test_keys_are_declared():

@@ -134,11 +134,11 @@ def test_samples_are_rejected_until_every_class_has_been_seen(metric, teach, nei
     for k in (1, 3, 0, 2):
         for of_call in (labeler(features), labeler(features, sample_idx=torch.arange(5))):
             assert (of_call.labels == -1).all() and (of_call.weights == 0).all() and of_call.distances.isinf().all()
-        assert labeler.relabel([(features, torch.arange(5))])["share_kept"] == 0
+        assert labeler.relabel([(features, torch.arange(5))])["fraction_kept"] == 0
         assert (labeler.labels == -1).all() and (labeler.mean_confidence == 0).all()
         getattr(labeler, teach)(torch.randn(3, DIM) + k, torch.full((3,), k))
     assert (labeler(features, sample_idx=torch.arange(5)).labels >= 0).all()
-    assert labeler.relabel([(features, torch.arange(5))])["share_kept"] == 5 / NUM_TARGET
+    assert labeler.relabel([(features, torch.arange(5))])["fraction_kept"] == 5 / NUM_TARGET
 
 
 def test_whether_all_classes_were_seen_follows_the_state():
@@ -448,17 +448,17 @@ def test_a_pass_labels_by_the_mean_confidence_of_all_its_samples(threshold, size
     assert torch.equal(labeler.weights[others], weights[others])
     assert torch.equal(labeler.prototypes, prototypes)
     changed = (labeler.labels != before).sum().item() / 20
-    assert diagnostics["share_changed"] == pytest.approx(changed)
+    assert diagnostics["fraction_changed"] == pytest.approx(changed)
     assert diagnostics["class_histogram"] == [(labeler.labels == k).sum().item() for k in range(CLASSES)]
 
 
 def test_diagnostics_by_hand():
     labeler = make(num_classes=2, feature_dim=2, num_target=5, threshold=0.5)
     assert labeler.diagnostics == {
-        "share_kept": 0.0,
+        "fraction_kept": 0.0,
         "class_histogram": [0, 0],
         "agreement": 0.0,
-        "share_changed": 0.0,
+        "fraction_changed": 0.0,
     }
     labeler.update(torch.eye(2), torch.tensor([0, 1]))
     features, probs = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 0.9], [0.0, 1.0]]), torch.eye(2)[[0, 0, 0, 1]]
@@ -466,13 +466,13 @@ def test_diagnostics_by_hand():
         labeler(features, sample_idx=torch.arange(4), class_probs=probs)
         # the third is hardly nearer to class 0 than to 1: it is rejected, though the classifier agrees on its class
         assert labeler.labels.tolist() == [0, 1, -1, 1, -1]
-        expected = {"share_kept": 0.6, "class_histogram": [1, 2], "agreement": 0.75, "share_changed": changed}
+        expected = {"fraction_kept": 0.6, "class_histogram": [1, 2], "agreement": 0.75, "fraction_changed": changed}
         assert labeler.diagnostics == expected
     assert labeler.relabel([(features[:2].flip(0), torch.arange(2), probs[:2])]) == {
-        "share_kept": 0.6,
+        "fraction_kept": 0.6,
         "class_histogram": [1, 2],
         "agreement": 0.5,
-        "share_changed": 1.0,
+        "fraction_changed": 1.0,
     }
 
 
@@ -488,7 +488,12 @@ def test_upstreams_logger_finds_the_diagnostics():
 def test_a_pass_before_any_class_is_seen_rejects_all():
     labeler = make()
     diagnostics = labeler.relabel([(torch.randn(5, DIM), torch.arange(5), torch.rand(5, 2))])
-    assert diagnostics == {"share_kept": 0.0, "class_histogram": CLASSES * [0], "agreement": 0.0, "share_changed": 0.0}
+    assert diagnostics == {
+        "fraction_kept": 0.0,
+        "class_histogram": CLASSES * [0],
+        "agreement": 0.0,
+        "fraction_changed": 0.0,
+    }
     assert labeler.relabel([]) == diagnostics
 
 
