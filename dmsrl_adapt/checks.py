@@ -51,9 +51,11 @@ def read_at_once() -> Iterator[None]:
     if not unread:
         return
     device = unread[0][0].device
-    extremes = [one.to(device, torch.float64) for lowest, highest, _ in unread for one in (lowest, highest)]
-    values = torch.stack(extremes).tolist()
-    for (_, _, verdict), low, high in zip(unread, values[::2], values[1::2], strict=True):
+    extremes = [one for lowest, highest, _ in unread for one in (lowest, highest)]
+    # float32 does not hold all integers
+    values = torch.stack([one.to(device, one.dtype if one.is_floating_point() else torch.float64) for one in extremes])
+    numbers = values.tolist()
+    for (_, _, verdict), low, high in zip(unread, numbers[::2], numbers[1::2], strict=True):
         raise_error(verdict(low, high))
 
 

@@ -13,6 +13,7 @@ TARGET_KNOWN_LABELS = "target_known_labels"
 TARGET_SAMPLE_IDX = "target_sample_idx"
 TARGET_PSEUDO_LABELS = "target_pseudo_labels"
 TARGET_PSEUDO_WEIGHTS = "target_pseudo_weights"
+TARGET_CLASS_PROBS = "target_class_probs"
 PROGRESS = "progress"
 
 G = "G"

@@ -103,3 +103,28 @@ def test_a_letter_of_a_shape_stands_for_any_length():
     for shape, wanted in ((("N", 4), r"\(N, 4\)"), ((3,), r"\(3,\)"), (("N", "C", "H"), r"\(N, C, H\)")):
         with pytest.raises(ValueError, match=rf"rows must have shape {wanted}, got \(4, 3\)"):
             checks.check_shape(torch.zeros(4, 3), shape, "rows")
+
+
+def test_checks_of_values_can_be_turned_off_and_those_of_shapes_not():
+    with checks.validate_args(False):
+        checks.check_range(torch.tensor([7]), 1, 0, 1, "numbers")
+        checks.check_finite(torch.tensor([torch.nan]), "numbers")
+        with pytest.raises(ValueError, match="shape"):
+            checks.check_range(torch.tensor([7]), 2, 0, 1, "numbers")
+        with checks.validate_args(True), pytest.raises(ValueError, match="numbers must be finite"):
+            checks.check_finite(torch.tensor([torch.nan]), "numbers")
+    with pytest.raises(ValueError, match=r"numbers must be in 0\.\.1, got values from 7 to 7"):
+        checks.check_range(torch.tensor([7]), 1, 0, 1, "numbers")
+
+
+def test_several_checks_wait_once_and_the_first_error_is_told():
+    large = 2**53 - 1
+    with checks.read_at_once():
+        checks.check_range(torch.tensor([large]), 1, 0, large, "numbers")
+        checks.check_finite(torch.ones(2), "values")
+        checks.check_finite(torch.zeros(0), "nothing")
+    error = rf"numbers must be in 0\.\.{large - 1}, got values from 5 to {large}"
+    with pytest.raises(ValueError, match=error), checks.read_at_once():
+        checks.check_finite(torch.ones(2), "values")
+        checks.check_range(torch.tensor([large, 5]), 2, 0, large - 1, "numbers")
+        checks.check_finite(torch.full((2,), torch.inf), "later")

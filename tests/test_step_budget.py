@@ -1,31 +1,30 @@
-"""A step costs no more than it did: waits of a GPU for the host, and operations, counted on the CPU."""
+"""A step of ours adds no wait of a GPU for the host, and few operations; both are counted on the CPU."""
 
 import pytest
 
-from .step_counts import CASES, OURS, counted, counts_of, host_of, make_batch
+from .step_counts import CASES, OURS, UPSTREAM, counted, counts_of, host_of, make_batch
 
-# at most so many waits of ours, and operations
-LIMITS = {
-    "default": (69, 1235),
-    "published": (17, 512),
-    "two branches": (62, 1443),
-    "landmarks": (79, 1431),
-    "several sources": (79, 1272),
-    "attached to DANN": (70, 1398),
-    "attached to MCD": (70, 2075),
-    "attached to CDAN": (70, 1546),
+WAITS = 2  # one to check the batch, and one to read the losses, for which upstream waits once each
+# at most so many operations; hosts alone: DANN 350, CDAN 510, MCD 881
+OPERATIONS = {
+    "default": 980,
+    "published": 430,
+    "two branches": 1130,
+    "landmarks": 1110,
+    "several sources": 1000,
+    "attached to DANN": 1160,
+    "attached to MCD": 1850,
+    "attached to CDAN": 1310,
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_waits_and_operations_of_a_step(case):
     counter = counts_of(case)
-    waits, operations = LIMITS[case]
-    assert counter.waits_of(OURS) <= waits, counter.waits
-    assert counter.operations.total() <= operations
-
-
-@pytest.mark.parametrize("host", ["DANN", "MCD", "CDAN"])
-def test_hosts_alone_have_no_waits_of_ours(host):
-    counter = counted(host_of(host), make_batch())
-    assert counter.waits_of(OURS) == 0 < counter.waits_of("pytorch_adapt")
+    assert counter.waits_of(OURS) <= WAITS, counter.waits
+    assert counter.operations.total() <= OPERATIONS[case]
+    if case.startswith("attached to "):
+        alone = counted(host_of(case.removeprefix("attached to ")), make_batch())
+        assert alone.waits_of(OURS) == 0
+        # the losses of the host's step are read with ours
+        assert counter.waits_of(OURS) + counter.waits_of(UPSTREAM) < alone.waits_of(UPSTREAM)

@@ -7,8 +7,9 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..losses import AdversarialMILoss, class_probs
+from ..losses import AdversarialMILoss
 from ..training import CollapseWatch
+from .context import read_class_probs
 
 
 class CollapseHook(BaseHook):
@@ -50,7 +51,7 @@ class CollapseHook(BaseHook):
         if features is not None:
             self.watch.add(
                 features,
-                None if logits is None else class_probs(logits),
+                None if logits is None else read_class_probs(inputs),
                 inputs.get(keys.TARGET_PSEUDO_LABELS),
                 critic_accuracy(inputs),
                 losses.get(keys.MI_LOSS) if keys.MI_ESTIMATOR_LOSS in losses else None,

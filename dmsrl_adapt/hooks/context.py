@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import keys
+from ..losses import class_probs
 from ..training import WarmUp
 
 
@@ -14,6 +15,12 @@ def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:
     if key not in inputs:
         raise KeyError(f"{type(hook).__name__} needs {key!r} in the context, got {sorted(inputs)}")
     return inputs[key]
+
+
+def read_class_probs(inputs: Mapping[str, Any]) -> Tensor:
+    """Returns the class probabilities of the target batch, those of the context or computed from its logits."""
+    known: Tensor | None = inputs.get(keys.TARGET_CLASS_PROBS)
+    return class_probs(inputs[keys.logits(keys.TARGET)]) if known is None else known
 
 
 def read_progress(inputs: Mapping[str, Any]) -> float:

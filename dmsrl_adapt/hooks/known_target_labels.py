@@ -48,19 +48,21 @@ class KnownTargetLabelsHook(BaseHook):
         return [keys.TARGET_KNOWN_LABELS]
 
 
-def read_known_labels(inputs: Mapping[str, Any], size: int, device: torch.device, num_classes: int = MOST) -> Tensor:
+def read_known_labels(inputs: Mapping[str, Any], size: int, num_classes: int = MOST) -> Tensor | None:
     """Returns the known classes of the target batch, int64 (N,), -1 where the class is not known.
 
-    Without `target_known_labels` all are -1. Raises as `check_labels` does unless they are integers of shape (size,),
+    Returns None without `target_known_labels`. Raises as `check_labels` does unless they are integers of shape (size,),
     -1..num_classes-1.
     """
     if keys.TARGET_KNOWN_LABELS not in inputs:
-        return torch.full((size,), -1, device=device)
+        return None
     name = keys.TARGET_LABELS  # the key that the user knows
     return check_labels(inputs[keys.TARGET_KNOWN_LABELS], size, num_classes, lowest=-1, name=name)
 
 
-def with_known(known: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def with_known(known: Tensor | None, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Returns labels and weights, shape (N,), with the known classes (-1 elsewhere) inserted with weight 1."""
+    if known is None:
+        return labels, weights
     is_known = known >= 0
     return known.where(is_known, labels), weights.masked_fill(is_known, 1.0)

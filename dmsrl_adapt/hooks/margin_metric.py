@@ -78,7 +78,7 @@ class MarginMetricHook(BaseHook):
             if values.shape != (size,):
                 raise ValueError(f"{domain} {key} must have shape ({size},), got {tuple(values.shape)}")
         if domain == keys.TARGET:
-            labels, weights = with_known(read_known_labels(context, size, features.device), labels, weights)
+            labels, weights = with_known(read_known_labels(context, size), labels, weights)
         return labels, torch.full((size,), number, device=features.device), weights
 
     def _loss_keys(self) -> list[str]:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from .. import keys
 from ..checks import check_labels
-from ..losses.class_probs import certainty, class_probs, with_known_classes
+from ..losses.class_probs import certainty, with_known_classes
+from ..one_hot import one_hot
 from ..training import WarmUp
-from .context import read, read_strength
+from .context import read, read_class_probs, read_strength
 from .domains import domain_numbers, num_domains
 from .known_target_labels import read_known_labels
 from .level_parts import check_level_weights, read_parts
@@ -102,16 +103,15 @@ class MIMinimizationHook(BaseHook):
         Samples of known class have one-hot probabilities and weight 1, other target samples the classifier's
         probabilities and, with entropy conditioning, their certainty as weight.
         """
-        target = class_probs(context[keys.logits(keys.TARGET)])
+        target = read_class_probs(context)
         num_source, num_classes = len(context[keys.features(keys.SRC)]), target.shape[1]
         labels = check_labels(read(self, context, keys.SRC_LABELS), num_source, num_classes, name=keys.SRC_LABELS)
-        known = read_known_labels(context, len(target), target.device, num_classes)
-        probs = torch.cat([target.new_zeros(num_source, num_classes), target])
-        labels = torch.cat([labels, known])
-        weights = torch.ones_like(probs[:, 0])
-        if self.entropy_conditioning:
-            weights[num_source:] = certainty(target)
-        return with_known_classes(probs, labels), weights.masked_fill(labels >= 0, 1.0)
+        known = read_known_labels(context, len(target), num_classes)
+        weights = certainty(target) if self.entropy_conditioning else torch.ones_like(target[:, 0])
+        if known is not None:
+            target, weights = with_known_classes(target, known), weights.masked_fill(known >= 0, 1.0)
+        source = one_hot(labels, num_classes).to(target)
+        return torch.cat([source, target]), torch.cat([torch.ones_like(source[:, 0]), weights])
 
     def _loss_keys(self) -> list[str]:
         return [keys.MI_LOSS]

@@ -8,9 +8,8 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..checks import check_features, check_labels
-from ..losses import class_probs
 from ..training import WarmUp
-from .context import read, read_progress
+from .context import read, read_class_probs, read_progress
 from .known_target_labels import read_known_labels, with_known
 
 
@@ -27,8 +26,8 @@ class PseudoLabelHook(BaseHook):
     Modules: `G`, `C` (for missing features and logits), `pseudo_labeler` (misc; `PrototypeLabeler` or `ArgmaxLabeler`).
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
     `target_sample_idx`; `target_known_labels` and `progress` where present. Writes: `target_pseudo_labels`, int64 (N,),
-    -1 for a rejected sample; `target_pseudo_weights`, float32 (N,), confidence, 0..1; the features and logits it had to
-    compute. No losses.
+    -1 for a rejected sample; `target_pseudo_weights`, float32 (N,), confidence, 0..1; `target_class_probs`, float32
+    (N, K), which later hooks read too; the features and logits it had to compute. No losses.
 
     Args:
         warmup: of the weights that later hooks read; linear as for the loss of ATDOC (arXiv 2007.04171).
@@ -64,20 +63,26 @@ class PseudoLabelHook(BaseHook):
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
         source, target = (context[keys.features(domain)] for domain in keys.DOMAINS)
-        probs = class_probs(context[keys.logits(keys.TARGET)])
+        probs = read_class_probs(context)
         # all checks before the labeler changes, so that an invalid batch leaves it unchanged
         progress = read_progress(inputs)
         check_features(source, source.shape[-1], name=keys.features(keys.SRC))
         labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
-        known = read_known_labels(inputs, len(target), target.device, probs.shape[1])
+        known = read_known_labels(inputs, len(target), probs.shape[1])
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         labeler.update(source, labels)
         labeler.update(target, *with_known(known, result.labels, result.weights))
         labels, weights = with_known(known, result.labels, result.weights * self.warmup(progress))
-        return {**outputs, keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
+        own = {keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights, keys.TARGET_CLASS_PROBS: probs}
+        return {**outputs, **own}, {}
 
     def _loss_keys(self) -> Sequence[str]:
         return []
 
     def _out_keys(self) -> list[str]:
-        return [*self.f_hook.out_keys, keys.TARGET_PSEUDO_LABELS, keys.TARGET_PSEUDO_WEIGHTS]
+        return [
+            *self.f_hook.out_keys,
+            keys.TARGET_PSEUDO_LABELS,
+            keys.TARGET_PSEUDO_WEIGHTS,
+            keys.TARGET_CLASS_PROBS,
+        ]

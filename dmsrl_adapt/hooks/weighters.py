@@ -116,7 +116,8 @@ def times(loss: Tensor, factor: float) -> Tensor:
 def as_numbers(losses: Mapping[str, Any]) -> dict[str, float]:
     """Returns losses as numbers, after one wait for the device."""
     unread = {key: loss for key, loss in losses.items() if isinstance(loss, Tensor)}
-    values = torch.stack([loss.detach() for loss in unread.values()]).tolist() if unread else []
+    with torch.no_grad():
+        values = torch.stack(list(unread.values())).tolist() if unread else []
     return {**losses, **dict(zip(unread, values, strict=True))}
 
 

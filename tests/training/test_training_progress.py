@@ -156,3 +156,11 @@ def test_a_known_length_does_not_warn_when_it_is_overrun(set_length):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         advanced(progress, 5)
+
+
+@pytest.mark.parametrize("load", [load_alone, load_inside, load_assigned])
+@pytest.mark.parametrize(("length", "expected"), [(None, 4), (3, 3)])
+def test_checkpoints_of_before_held_two_buffers(load, length, expected):
+    progress = TrainingProgress(length)
+    load(progress, {"step": torch.tensor(2), "total_steps": torch.tensor(4)})
+    assert (progress.step, progress.total_steps) == (2, expected)
