@@ -73,8 +73,9 @@ class PseudoLabelHook(BaseHook):
         labeler.update(source, labels)
         labeler.update(target, *with_known(known, result.labels, result.weights))
         labels, weights = with_known(known, result.labels, result.weights * self.warmup(progress))
-        own = {keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights, keys.TARGET_CLASS_PROBS: probs}
-        return {**outputs, **own}, {}
+        if keys.TARGET_CLASS_PROBS not in inputs:
+            outputs = {**outputs, keys.TARGET_CLASS_PROBS: probs}
+        return {**outputs, keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}
 
     def _loss_keys(self) -> Sequence[str]:
         return []

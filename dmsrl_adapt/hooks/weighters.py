@@ -117,7 +117,8 @@ def as_numbers(losses: Mapping[str, Any]) -> dict[str, float]:
     """Returns losses as numbers, after one wait for the device."""
     unread = {key: loss for key, loss in losses.items() if isinstance(loss, Tensor)}
     with torch.no_grad():
-        values = torch.stack(list(unread.values())).tolist() if unread else []
+        scalars = [loss.reshape(()) if loss.ndim else loss for loss in unread.values()]
+        values = torch.stack(scalars).tolist() if scalars else []
     return {**losses, **dict(zip(unread, values, strict=True))}
 
 

@@ -223,5 +223,5 @@ def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
 def test_keys_are_declared():
     names = {f"{domain}_imgs_features{kind}" for domain in ("src", "target") for kind in ("", "_logits")}
     hook = PseudoLabelHook()
-    assert set(hook.out_keys) == names | {"target_pseudo_labels", "target_pseudo_weights"}
+    assert set(hook.out_keys) == names | {"target_pseudo_labels", "target_pseudo_weights", "target_class_probs"}
     assert hook.loss_keys == []
