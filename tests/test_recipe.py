@@ -23,8 +23,9 @@ from dmsrl_adapt.parts import (
     TargetConsistency,
     TwoBranchMI,
 )
-from dmsrl_adapt.parts.part import KINDS
-from dmsrl_adapt.recipe import RECIPES, get_recipe
+from dmsrl_adapt.parts.margin import Margin
+from dmsrl_adapt.parts.part import PART_CLASSES
+from dmsrl_adapt.recipe import RECIPES, described, get_recipe
 
 
 def test_published_recipe_is_that_of_the_paper():
@@ -68,8 +69,17 @@ def test_without_takes_one_part_out_and_leaves_the_rest(recipe):
     for part in recipe:
         for kind in (part.kind, type(part)):
             assert recipe.without(kind) == tuple(one for one in recipe if one is not part)
+            assert recipe.get(kind) is part
     assert isinstance(recipe.without("mi"), Recipe)
     assert recipe.without("mi", "margin") == recipe.without("margin").without("mi")
+
+
+def test_a_class_means_that_class_and_not_its_kind():
+    assert PUBLISHED.get(CosineMargin) is None
+    assert PUBLISHED.get(Margin) is PUBLISHED.get("margin") is PUBLISHED.get(CenterMargin)
+    for change in (PUBLISHED.without, PUBLISHED.replace, PUBLISHED.ablated):
+        with pytest.raises(ValueError, match="the recipe has no part CosineMargin, it has pseudo_labels, margin"):
+            change(CosineMargin)
 
 
 @pytest.mark.parametrize("change", [lambda: DEFAULT.without("local"), lambda: DEFAULT.replace("local", weight=1.0)])
@@ -157,6 +167,38 @@ def test_warm_ups_by_name(part):
 
 
 @dataclass(frozen=True)
+class NoKind(Part):
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class SameModule(CosineMargin):
+    kind: ClassVar = "second_margin"
+
+
+@dataclass(frozen=True)
+class OwnG(Part):
+    kind: ClassVar = "own_g"
+
+    def models(self):
+        return {"G": lambda sizes: torch.nn.Linear(sizes.feature_dim, 1)}
+
+
+@dataclass(frozen=True)
+class OwnProgress(Part):
+    kind: ClassVar = "own_progress"
+
+    def misc(self):
+        return {"training_progress": lambda sizes: torch.nn.Identity()}
+
+
+@dataclass(frozen=True)
+class SameLoss(Part):
+    kind: ClassVar = "same_loss"
+    loss_weights: ClassVar = {"mi_loss": 1.0}
+
+
+@dataclass(frozen=True)
 class NeedsLabels(Part):
     kind: ClassVar = "needs_labels"
     requires: ClassVar = ("pseudo_labels",)
@@ -169,6 +211,11 @@ class NeedsLabels(Part):
         ((CosineMargin(0.2), ArgmaxLabels()), "ArgmaxLabels must come before CosineMargin, which reads what it writes"),
         ((NeedsLabels(),), "NeedsLabels requires a part 'pseudo_labels', the recipe has needs_labels"),
         ((NeedsLabels(), ArgmaxLabels()), "ArgmaxLabels must come before NeedsLabels"),
+        ((NoKind(),), "NoKind must have a kind, a name without dots, got ''"),
+        ((CosineMargin(0.2), SameModule(0.2)), "CosineMargin and SameModule have 'margin_metric'"),
+        ((OwnG(),), "DMSRL and OwnG have 'G'"),
+        ((OwnProgress(),), "DMSRL and OwnProgress have 'training_progress'"),
+        ((ConditionalMI(0.1), SameLoss()), "ConditionalMI and SameLoss have 'mi_loss'"),
     ],
 )
 def test_parts_that_cannot_be_together_are_refused_when_the_recipe_is_made(parts, message):
@@ -211,6 +258,34 @@ def test_a_part_of_none_is_left_out():
     assert Recipe.from_settings({**DEFAULT.settings, "mi": None}) == DEFAULT.without("mi")
 
 
+@pytest.mark.parametrize("changed", [{"margin.nope": 3}, {"margin.scale": -1.0}, {"mi.warmup": "cosine"}])
+def test_settings_that_a_part_does_not_have_are_refused(changed):
+    with pytest.raises(ValueError, match=r"must have the settings|must be"):
+        Recipe.from_settings({**DEFAULT.settings, **changed})
+
+
+def test_a_part_from_elsewhere_takes_no_name_of_ours():
+    """Nor does its kind reach settings of methods that have no recipe."""
+
+    @dataclass(frozen=True)
+    class CosineMargin(Part):
+        kind: ClassVar = "weight"
+
+    recipe = Recipe(*DEFAULT, CosineMargin())
+    assert recipe.settings["weight"].endswith(
+        "test_recipe.test_a_part_from_elsewhere_takes_no_name_of_ours.<locals>.CosineMargin"
+    )
+    assert Recipe.from_settings(recipe.settings) == recipe
+    assert Recipe.from_settings(DEFAULT.settings) == DEFAULT
+    PART_CLASSES.pop(recipe.settings["weight"])
+
+
+def test_recipes_are_described_by_their_difference_to_the_default():
+    assert described(DEFAULT) == "'default'"
+    assert described(DEFAULT.replace("margin", scale=16.0)) == "'default' with margin.scale = 16.0"
+    assert described(DEFAULT.without("mi")) == "'default' with no mi"
+
+
 def test_settings_of_an_unknown_part_are_refused():
     with pytest.raises(ValueError, match="margin must be one of CosineMargin, CenterMargin or None, got 'ArcMargin'"):
         Recipe.from_settings({"margin": "ArcMargin", "margin.weight": 0.1})
@@ -229,7 +304,7 @@ def test_parts_are_frozen():
 
 def test_every_number_is_in_the_search_space_or_has_one_value_that_no_trial_moves():
     """Each name in a search space is a field."""
-    for part in (kind for kind in KINDS.values() if kind.__module__.startswith("dmsrl_adapt")):
+    for part in (kind for kind in PART_CLASSES.values() if kind.__module__.startswith("dmsrl_adapt")):
         made = part(
             **(
                 {}

@@ -488,7 +488,12 @@ def test_upstreams_logger_finds_the_diagnostics():
 def test_a_pass_before_any_class_is_seen_rejects_all():
     labeler = make()
     diagnostics = labeler.relabel([(torch.randn(5, DIM), torch.arange(5), torch.rand(5, 2))])
-    assert diagnostics == {"fraction_kept": 0.0, "class_histogram": CLASSES * [0], "agreement": 0.0, "fraction_changed": 0.0}
+    assert diagnostics == {
+        "fraction_kept": 0.0,
+        "class_histogram": CLASSES * [0],
+        "agreement": 0.0,
+        "fraction_changed": 0.0,
+    }
     assert labeler.relabel([]) == diagnostics
 
 

@@ -10,7 +10,7 @@ from pytorch_adapt.frameworks.ignite import Ignite
 from pytorch_adapt.layers import NeighborhoodAggregation
 from torch import nn
 
-from dmsrl_adapt import Checkpoints, attach_dmsrl, dmsrl_components
+from dmsrl_adapt import DEFAULT, DMSRL, Checkpoints, attach_dmsrl, dmsrl_components
 from dmsrl_adapt.frameworks.ignite import ResumableCheckpointFn
 from dmsrl_adapt.training.checkpoints import modules_in, stateful
 
@@ -222,4 +222,16 @@ def test_a_memory_in_a_hook_goes_on_under_ignite(tmp_path):
 
 
 def test_hooks_that_hold_no_state_add_nothing():
-    assert set(stateful(make_adapter())) == {"models", "optimizers", "lr_schedulers", "misc"}
+    assert set(stateful(make_adapter())) == {"models", "optimizers", "lr_schedulers", "misc", "recipe"}
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_by_the_settings_that_differ(tmp_path):
+    def make(recipe):
+        parts = dmsrl_components(8, 3, 20, recipe)
+        return DMSRL.of(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3), parts)
+
+    Checkpoints(tmp_path, make(DEFAULT)).save(1)
+    other = make(DEFAULT.replace("margin", scale=64.0).replace("pseudo_labels", threshold=0.9))
+    with pytest.raises(ValueError, match="another recipe: pseudo_labels.threshold = 0.5, not 0.9, margin.scale"):
+        Checkpoints(tmp_path, other).resume()
+    assert Checkpoints(tmp_path, make(DEFAULT)).resume() == 1
