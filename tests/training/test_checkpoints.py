@@ -232,6 +232,6 @@ def test_a_checkpoint_of_another_recipe_is_refused_by_the_settings_that_differ(t
 
     Checkpoints(tmp_path, make(DEFAULT)).save(1)
     other = make(DEFAULT.replace("margin", scale=64.0).replace("pseudo_labels", threshold=0.9))
-    with pytest.raises(ValueError, match="another recipe: pseudo_labels.threshold = 0.5, not 0.9, margin.scale"):
+    with pytest.raises(ValueError, match=r"another recipe: pseudo_labels.threshold = 0.5, not 0.9, margin.scale"):
         Checkpoints(tmp_path, other).resume()
     assert Checkpoints(tmp_path, make(DEFAULT)).resume() == 1
