@@ -1,6 +1,7 @@
 """The user's own data: a folder of class folders, for a target also a folder of unlabelled images, or an .npz file."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .task import DataError, Fractions, Split, Task
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 HEIF_SUFFIXES = {".heic", ".heif"}
 HAS_HEIF = register_heif()
+LONGEST_NAME = 60  # characters of a path in the name of a task
 KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
 
 
@@ -61,9 +63,22 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
 
 
 def task_name(source: Path, target: Path) -> str:
-    """Returns the name of the task of two paths."""
-    named = (path.resolve() for path in (source, target))
-    return "-".join(path.name if path.is_dir() else path.stem for path in named)
+    """Returns the name of the task of two paths: their last parts, and eight digits of a hash of the whole paths.
+
+    So two pairs of paths have two names, also where their last parts are the same, and a pair always has the same one.
+    """
+    paths = (source.resolve(), target.resolve())
+    digest = hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()[:8]
+    return "-".join([*short_names(*paths), digest])
+
+
+def short_names(first: Path, second: Path) -> list[str]:
+    """Returns the last parts of two paths, with so many of those above that they differ if the paths do."""
+    ends = [[*path.parts[1:-1], path.name.removesuffix(".npz")] for path in (first, second)]
+    depth = 1
+    while first != second and ends[0][-depth:] == ends[1][-depth:] and depth < max(map(len, ends)):
+        depth += 1
+    return ["_".join(parts[-depth:])[-LONGEST_NAME:] for parts in ends]
 
 
 def fingerprint(path: Path) -> str:

@@ -34,7 +34,7 @@ from benchmarks.tasks import (
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, register_heif, to_images
-from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
+from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own, task_name
 from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.backbones.local_windows import CORNERS
 
@@ -447,6 +447,32 @@ def test_files_that_are_no_images_of_a_class_are_told_and_change_the_fingerprint
     assert fingerprint(class_folders) == before
     moved = class_folders.rename(class_folders.with_name("moved"))
     assert fingerprint(moved) == before
+
+
+def test_two_pairs_of_paths_have_two_names_and_a_pair_always_the_same(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    pairs = [
+        ("amazon/images", "webcam/images"),
+        ("dslr/images", "webcam/images"),
+        ("webcam/images", "dslr/images"),
+        ("amazon/images", "webcam/photos"),
+        ("dslr/images", "webcam/photos"),
+        ("a-b", "c"),
+        ("a", "b-c"),
+        ("lab", "field"),
+        ("lab.npz", "field"),
+        ("x/lab", "x/field"),
+        ("v1.0", "field"),
+        ("v1.1", "field"),
+        ("lab", "lab"),
+    ]
+    names = [task_name(tmp_path / source, tmp_path / target) for source, target in pairs]
+    assert len(set(names)) == len(pairs)
+    assert names == [task_name(tmp_path / source, tmp_path / "x" / ".." / target) for source, target in pairs]
+    told = [name.rpartition("-")[0] for name in names]
+    assert told[0] == "amazon_images-webcam_images" and told[7] == told[8] == "lab-field" and told[-1] == "lab-lab"
+    long = task_name(tmp_path / ("x" * 200), tmp_path / ("y" * 200))
+    assert len(long) < 140 and long != task_name(tmp_path / ("z" + "x" * 199), tmp_path / ("y" * 200))
 
 
 def test_download_goes_through_torchvision_and_pytorch_adapt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
