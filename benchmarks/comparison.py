@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
-from .results import Result, by_seed, headline
+from .results import Result
+from .tables import by_seed, headline
 
 OURS, FLOOR, CEILING = "dmsrl", "source_only", "target_supervised"
 MARK = "▼"  # negative transfer
@@ -32,15 +33,15 @@ def paired(runs: list[Result], others: list[Result]) -> tuple[np.ndarray, np.nda
 
 
 def paired_gaps(tasks: Tasks, name: str, other: str) -> dict[str, np.ndarray]:
-    """Returns by task how far a method is above another, in points, a number for each seed that both have; without tasks
-    on which they share no seed."""
+    """Returns by task how far a method is above another, in points, a number for each seed that both have. Tasks on
+    which they share no seed are left out."""
     pairs = {task: paired(methods.get(name, []), methods.get(other, [])) for task, methods in tasks.items()}
     return {task: ours - theirs for task, (ours, theirs) in pairs.items() if len(ours)}
 
 
 def against(runs: list[Result], others: list[Result]) -> tuple[float, float] | None:
-    """Returns how far a method is above another on a task, in points, and the standard error of that over the seeds that
-    both have; None where they have none, an error of NaN where they have one."""
+    """Returns how far a method is above another on a task, in points, and the standard error of that over the seeds
+    that both have; None where they have none, an error of NaN where they have one."""
     ours, theirs = paired(runs, others)
     gaps = ours - theirs
     if not len(gaps):

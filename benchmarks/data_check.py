@@ -5,7 +5,7 @@ from textwrap import indent
 
 import torch
 
-from .results import as_text
+from .tables import as_text
 from .tasks import DataError, DataPlace, Need, Task, family_of
 
 PARTS = ("source", "target_train", "target_validation", "target_test")

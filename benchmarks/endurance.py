@@ -1,11 +1,12 @@
 """A long run on the embedded task in any precision: memory, time per step, threads and file handles, accuracy."""
 
+import json
 import math
 import os
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from .methods import get_method
 from .peak_memory import MEGABYTE, bytes_of_process
-from .results import commit, versions, write_whole
+from .provenance import STALE, commit, made_by, versions
+from .results import write_whole
 from .tasks import DataPlace, load_task
 from .training import Plan, accuracies, batches, infer, setup_of
 
@@ -96,7 +98,25 @@ def open_things() -> dict[str, int]:
 
 
 def write_endurance(folder: Path, steps: int, precision: str, seed: int) -> dict[str, Any]:
-    """Trains, writes the result into a folder, and gives it."""
-    result = endure(steps, precision, seed)
-    write_whole(folder / f"endurance-{precision}-{steps}-seed{seed}.json", result)
+    """Trains, writes the result into `endurance.json` in a folder, in place of one of the same kind, and returns it."""
+    result, path = endure(steps, precision, seed), folder / "endurance.json"
+    runs = json.loads(path.read_text())["runs"] if path.is_file() else []
+    kind = ("precision", "steps", "seed")
+    others = [run for run in runs if any(run[key] != result[key] for key in kind)]
+    made = {"versions": result["versions"], "commit": result["commit"]}
+    write_whole(path, {"runs": sorted([*others, result], key=lambda run: [run[key] for key in kind]), **made})
     return result
+
+
+def rows(told: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what `endurance.json` holds as a table, a row a run."""
+    head = ["precision", "steps", "seed", "accuracy, %", "losses finite", "memory growth", "last / first 1,000 steps"]
+    table = [head]
+    for run in told["runs"]:
+        seconds, growth = run["seconds_per_step"], run["memory_growth"]
+        grown = "-" if growth is None else f"{100 * growth:.1f} %"
+        cells = [f"{100 * run['accuracy']:.1f}", "yes" if run["losses_are_finite"] else "no", grown]
+        stale = f" {STALE}" if made_by(run) != made_by(told) else ""
+        kind = [run["precision"] + stale, f"{run['steps']:,}", str(run["seed"])]
+        table.append([*kind, *cells, f"{seconds[-1] / seconds[0]:.2f}"])
+    return table

@@ -1,8 +1,7 @@
 """The pictures of a report."""
 
-from collections.abc import Sequence
+import io
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -18,7 +17,8 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from .comparison import CEILING, FLOOR
-from .results import Result, by_seed, by_task_and_method, headline, run_path
+from .results import Result
+from .tables import by_seed, by_task_and_method, headline
 
 # what the names of the two yardsticks do not say
 TOLD = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
@@ -31,7 +31,7 @@ MOST_NUMBERS = 15  # classes up to which a confusion matrix has its numbers writ
 
 
 def colours(methods: list[str]) -> dict[str, str]:
-    """Returns every method a colour, the same in all pictures of a report."""
+    """Returns a colour for every method, the same in all pictures of a report."""
     others = [name for name in sorted(methods) if name not in COLOURS]
     return {**COLOURS, **{name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}}
 
@@ -145,7 +145,7 @@ def pseudo_labels(task: str, methods: Runs, palette: dict[str, str], path: Path)
 
 def confusion(task: str, methods: Runs, path: Path) -> Path:
     """Confusion matrices over all seeds, a panel a method: share of a class's samples, a row a true class."""
-    classes = next(iter(methods.values()))[0]["classes"]
+    classes = classes_of(methods)
     side = 1.8 + 0.42 * min(len(classes), MOST_NUMBERS)
     figure, all_axes = plt.subplots(1, len(methods), figsize=(side * len(methods), side), squeeze=False, sharey=True)
     for axes, (name, runs) in zip(all_axes[0], methods.items(), strict=True):
@@ -220,28 +220,20 @@ def domains(task: str, panels: list[Panel], path: Path) -> Path:
     return save(figure, path)
 
 
-def pictures_of_task(task: str, methods: Runs, sources: Sequence[Path], folder: Path) -> list[tuple[str, Path]]:
-    """Draws the pictures of a task that has target labels; gives a caption and the path of each.
-
-    sources: folders of results, where features are kept.
-    folder: where the pictures go.
-    """
+def pictures_of_task(task: str, methods: Runs, folder: Path) -> list[tuple[str, Path]]:
+    """Draws the pictures of a task that has target labels into a folder; returns a caption and the path of each."""
     palette = colours(list(methods))
     drawn = [("Last-step score", bars(task, methods, palette, folder / f"{task}-bars.png"))]
     drawn.append(("Learning curves", learning_curves(task, methods, palette, folder / f"{task}-curves.png")))
     if path := pseudo_labels(task, methods, palette, folder / f"{task}-labels.png"):
         drawn.append(("Quality of the pseudo labels", path))
-    ours = next((name for name in ("dmsrl", "dmsrl_published") if name in methods), None)
+    ours = our_method(methods)
     shown = {name: methods[name] for name in (FLOOR, best_peer(methods), ours) if name in methods}
-    if shown:
+    if shown and all(run.get("confusion") for runs in shown.values() for run in runs):
         path = confusion(task, shown, folder / f"{task}-confusion.png")
         drawn.append((f"Confusion matrices of {', '.join(shown)}", path))
-    panels = [
-        (title, {**arrays, "places": tsne(arrays)}) for title, arrays in embedding_panels(task, methods, sources, ours)
-    ]
-    if panels:
-        classes: list[Any] = next(iter(methods.values()))[0]["classes"]
-        path = embeddings(task, panels, classes, folder / f"{task}-embedding.png")
+    if panels := placed_panels(methods):
+        path = embeddings(task, panels, classes_of(methods), folder / f"{task}-embedding.png")
         drawn.append(("Features before and after adaptation", path))
         drawn.append(("The same by domain", domains(task, panels, folder / f"{task}-domains.png")))
     return drawn
@@ -253,17 +245,27 @@ def best_peer(methods: Runs) -> str | None:
     return max(peers, key=lambda name: headline(methods[name]), default=None)
 
 
-def embedding_panels(task: str, methods: Runs, sources: Sequence[Path], ours: str | None) -> list[Panel]:
-    """Returns the features kept from source-only training ("before") and from our method ("after")."""
+def our_method(methods: Runs) -> str | None:
+    """Returns the name of our method, the default recipe where it was run."""
+    return next((name for name in ("dmsrl", "dmsrl_published") if name in methods), None)
+
+
+def classes_of(methods: Runs) -> list[str]:
+    """Returns the names of a task's classes."""
+    classes: list[str] = next(iter(methods.values()))[0]["classes"]
+    return classes
+
+
+def placed_panels(methods: Runs) -> list[Panel]:
+    """Returns the features kept from source-only training ("before") and from our method ("after"), and their places
+    in the plane."""
     panels = []
-    for name, moment in ((FLOOR, "before: "), (ours, "after: ")):
-        for run in methods.get(name or "", []):
-            paths = [run_path(source, task, run["method"], run["seed"]).with_suffix(".npz") for source in sources]
-            if kept := [path for path in paths if path.is_file()]:
-                with np.load(kept[0], allow_pickle=False) as arrays:
-                    panel = (f"{moment}{name}, {run['metric'].replace('_', ' ')} {headline([run]):.1f} %", dict(arrays))
-                panels += [panel] if can_be_drawn(panel[1]) else []
-                break
+    for name, moment in ((FLOOR, "before: "), (our_method(methods), "after: ")):
+        if kept := [run for run in methods.get(name or "", []) if "features" in run]:
+            with np.load(io.BytesIO(kept[0]["features"]), allow_pickle=False) as file:
+                arrays = dict(file)
+            title = f"{moment}{name}, {kept[0]['metric'].replace('_', ' ')} {headline(kept[:1]):.1f} %"
+            panels += [(title, {**arrays, "places": tsne(arrays)})] if can_be_drawn(arrays) else []
     return panels
 
 
@@ -273,11 +275,11 @@ def can_be_drawn(arrays: dict[str, np.ndarray]) -> bool:
     return all(np.isfinite(part).all() for part in features) and sum(map(len, features)) >= 12
 
 
-def pictures(results: list[Result], sources: Sequence[Path], folder: Path) -> dict[str, list[tuple[str, Path]]]:
+def pictures(results: list[Result], folder: Path) -> dict[str, list[tuple[str, Path]]]:
     """Draws the pictures of all tasks whose targets have labels; see `pictures_of_task`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
-        task: pictures_of_task(task, dict(methods), sources, folder)
+        task: pictures_of_task(task, dict(methods), folder)
         for task, methods in by_task_and_method(results).items()
-        if all(run["confusion"] is not None for runs in methods.values() for run in runs)
+        if all(run[run["metric"]]["last"] is not None for runs in methods.values() for run in runs)
     }

@@ -1,14 +1,15 @@
 """The pictures of a report that are over several tasks."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .comparison import OURS, Ranking, Tasks, paired_gaps, ranking, scored, shared_methods
+from .ablation import ablation_picture
+from .comparison import OURS, Ranking, Tasks, ranking, scored, shared_methods
 from .figures import colours, plain, save
-from .results import Result, by_seed, by_task_and_method, headline
+from .results import Result
+from .tables import by_task_and_method, headline
 
 
 def critical_difference(found: Ranking, path: Path) -> Path:
@@ -37,39 +38,6 @@ def critical_difference(found: Ranking, path: Path) -> Path:
     friedman = "" if found.p is None else f"; Friedman's test: p = {found.p:.2g}"
     axes.set_title(f"Mean rank over {found.num_tasks} tasks, 1 is best{friedman}", fontsize=10)
     axes.axis("off")
-    return save(figure, path)
-
-
-def shared(tasks: Tasks, names: list[str]) -> dict[str, Mapping[str, list[Result]]]:
-    """Returns the tasks on which all of `names` were run and scored."""
-    return {task: of for task, of in tasks.items() if all(by_seed(of.get(name, [])) for name in names)}
-
-
-def ablation(tasks: Tasks, path: Path) -> Path | None:
-    """From our method down (or up) to it without each part: mean over the tasks that all have, the whole at the top,
-    lines for the standard error over pairs of task and seed. None where no part was taken out."""
-    names = sorted({name for methods in tasks.values() for name in methods if name.startswith(f"{OURS}-")})
-    common = shared(tasks, [OURS, *names])
-    if not names or not common:
-        return None
-    whole = float(np.mean([headline(of[OURS]) for of in common.values()]))
-    gaps = {name: paired_gaps(common, name, OURS) for name in names}
-    change = {name: float(np.mean([of_task.mean() for of_task in gaps[name].values()])) for name in names}
-    rows = sorted(names, key=lambda name: change[name])
-    figure, axes = plt.subplots(figsize=(7, 1.3 + 0.42 * (len(rows) + 1)))
-    axes.barh(len(rows), 0.4, left=whole - 0.2, color="black", height=0.6)
-    axes.axvline(whole, color="black", lw=0.8, ls=":")
-    for row, name in enumerate(reversed(rows)):
-        pairs = np.concatenate(list(gaps[name].values()))
-        error = pairs.std(ddof=1) / np.sqrt(len(pairs)) if len(pairs) > 1 else 0.0
-        axes.barh(row, change[name], left=whole, color="#d62728" if change[name] < 0 else "#2ca02c", height=0.6)
-        axes.errorbar(whole + change[name], row, xerr=error, color="black", capsize=3, lw=1)
-    labels = [f"{name.removeprefix(f'{OURS}-')} taken out  {change[name]:+.1f}" for name in reversed(rows)]
-    axes.set_yticks(range(len(rows) + 1), [*labels, f"{OURS}, whole  {whole:.1f}"])
-    axes.margins(x=0.15)
-    axes.set_xlabel(f"target score after the last step, %, mean of {len(common)} task{'s' * (len(common) > 1)}")
-    axes.set_title("What each part brings (lines: standard error over task and seed)", fontsize=10)
-    plain(axes)
     return save(figure, path)
 
 
@@ -110,7 +78,7 @@ def median_seconds(runs: list[Result]) -> float:
 
 
 def overall_pictures(results: list[Result], folder: Path) -> list[tuple[str, Path]]:
-    """Draws what there is enough for; gives a caption and the path of each."""
+    """Draws what there is enough for; returns a caption and the path of each."""
     folder.mkdir(parents=True, exist_ok=True)
     tasks = scored(by_task_and_method(results))
     drawn = []
@@ -118,7 +86,7 @@ def overall_pictures(results: list[Result], folder: Path) -> list[tuple[str, Pat
         drawn.append(("Critical-difference diagram", critical_difference(found, folder / "ranks.png")))
     for caption, path in (
         ("Speed against accuracy", speed_accuracy(tasks, folder / "speed.png")),
-        ("Ablation of the default recipe", ablation(tasks, folder / "ablation.png")),
+        ("Ablation of the default recipe", ablation_picture(results, folder / "ablation.png")),
     ):
         drawn += [(caption, path)] if path else []
     return drawn

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from .cluster import Cluster
 from .methods import get_method
-from .results import checkpoint_of, commit, is_done, make_result, write_result
+from .provenance import commit
+from .results import checkpoint_of, is_done, make_result, write_result
 from .tasks import DataError, DataPlace, Task, load_task
 from .tasks.own_data import fingerprint, load_own, task_name
 from .training import Plan, train
@@ -91,8 +92,8 @@ def task_of(task: str | OwnTask, place: DataPlace) -> Task:
     return load_own(task.source, task.target, task.target_test, task.size, task.network)
 
 
-def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
-    """Does one run, unless its result is there, and writes its result."""
+def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path, redo_stale: bool = False) -> Report:
+    """Does one run and writes its result, unless it is there; with `redo_stale` unless today's code has made it."""
     name = run.task if isinstance(run.task, str) else run.task.name
     torch.set_num_threads(1)
     # collapse warnings would break the progress bar; the scores of the report show a collapse too
@@ -101,7 +102,7 @@ def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path) -> Report:
     try:
         data = None if isinstance(run.task, str) else run.task.data()
         method = get_method(run.method)
-        if is_done(folder, name, method, run.seed, plan, data):
+        if is_done(folder, name, method, run.seed, plan, data, redo_stale):
             return Report(run, name, is_kept=True)
         task = task_of(run.task, place)
         checkpoint = checkpoint_of(folder, name, method, run.seed, plan, data)
@@ -123,15 +124,16 @@ def do_all(
     folder: Path,
     jobs: int | None = None,
     cluster: Cluster | None = None,
+    redo_stale: bool = False,
 ) -> list[Report]:
     """Does the runs, `jobs` at a time (None: one per core or worker), with a progress bar; returns their reports."""
     with cluster.joined() if cluster else parallel_config(backend="loky", initializer=leave_interrupts_to_parent):
         jobs = min(jobs or effective_n_jobs(-1), len(runs))
         reports: Iterable[Report]
         if jobs == 1 and not cluster:
-            reports = (do_run(run, plan, place, folder) for run in runs)
+            reports = (do_run(run, plan, place, folder, redo_stale) for run in runs)
         else:
-            work = (delayed(do_run)(run, plan, place, folder) for run in runs)
+            work = (delayed(do_run)(run, plan, place, folder, redo_stale) for run in runs)
             reports = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(work)
         return list(with_progress(reports, runs, jobs))
 

@@ -4,7 +4,7 @@ The features are those of a network trained on the source only, and prototypes a
 target's training part are used for scoring only, on the tasks for choosing settings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,7 +15,8 @@ from pytorch_adapt.adapters import BaseAdapter
 from dmsrl_adapt import PrototypeLabeler
 
 from .methods import get_method
-from .results import commit, versions, write_whole
+from .provenance import commit, versions
+from .results import write_whole
 from .tasks import DataPlace, Task, load_task
 from .training import Plan, infer, train
 
@@ -67,6 +68,11 @@ def write_labels(
             result = {"runs": runs, "settings": settings, "versions": versions(), "commit": commit()}
             write_whole(folder / "labels.json", result)
             yield runs
+
+
+def told(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what `labels.json` holds as a table."""
+    return rows(result["runs"])
 
 
 def rows(runs: list[dict[str, Any]]) -> list[list[str]]:

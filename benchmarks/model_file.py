@@ -12,7 +12,7 @@ from dmsrl_adapt.training.checkpoints import read_archive, write
 from .frozen_features import NETWORK, frozen_features
 from .grid import OwnTask
 from .methods import Method, Setup, get_method
-from .results import commit, versions
+from .provenance import commit, versions
 from .tasks import DataError, Task
 from .training import Outcome, Plan, infer, setup_of
 

@@ -1,7 +1,9 @@
 """Open-set targets: fractions of unknown samples rejected and known samples kept, over a threshold on certainty."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from sklearn.metrics import roc_auc_score
@@ -10,13 +12,14 @@ from torch import Tensor
 from dmsrl_adapt.losses import certainty, known_classes
 
 from .methods import Method, get_method
-from .results import commit, versions, write_whole
+from .provenance import commit, versions
+from .results import write_whole
 from .tasks import DataPlace, Task, digits
 from .training import Plan, infer, train
 
 UNKNOWN = (7, 8, 9)
 THRESHOLDS = (0.5, 0.7, 0.9)
-METHODS = "source_only,dmsrl,dmsrl-confusion,dmsrl-view"
+METHODS = "source_only,dmsrl,dmsrl-mcc"
 HEAD = ["method", "seed", "known, right", "AUROC", *(f"rejected / kept at {least}" for least in THRESHOLDS)]
 
 
@@ -49,6 +52,12 @@ def row(probs: Tensor, labels: Tensor) -> list[str]:
         kept = known_classes(probs, least) >= 0
         cells.append(f"{100 * (~kept)[~is_known].float().mean():.0f} / {100 * kept[is_known].float().mean():.0f}")
     return cells
+
+
+def told(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what `open_set.json` holds as a table."""
+    rows: list[list[str]] = result["rows"]
+    return rows
 
 
 def write_open_set(

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from .comparison import CEILING, FLOOR, OURS, Tasks, is_level, paired_gaps, ranks_of, scored, shared_methods
-from .results import Result, by_task_and_method, headline
+from .results import Result
+from .tables import by_task_and_method, headline, label
 
 TESTS = ("p (task x seed)", "p (tasks)")
 NAMED = 4  # tasks up to which they are named, not counted
@@ -35,7 +36,7 @@ def overview(results: list[Result]) -> list[list[str]]:
     for name in sorted(shared, key=lambda name: -means[name]):
         rows.append(
             [
-                name,
+                label(name, (run for methods in tasks.values() for run in methods[name])),
                 f"{means[name]:.1f}",
                 *places.get(name, ["-"] * 3),
                 worst(scores[name], scores[FLOOR]) if FLOOR in shared and name != FLOOR else "-",

@@ -8,7 +8,8 @@ import numpy as np
 from .comparison import paired
 from .figures import plain, save
 from .overview import TESTS, difference
-from .results import Result, by_task_and_method
+from .results import Result
+from .tables import by_task_and_method, label
 
 SUFFIX = "_dmsrl"
 WITH, WITHOUT = "#d62728", "#4d4d4d"
@@ -27,8 +28,8 @@ def paired_scores(results: list[Result]) -> dict[str, Pairs]:
 
 
 def pair_rows(results: list[Result]) -> list[list[str]]:
-    """Returns the rows of a table, a row a method, its mean over tasks without and with our hooks, and the difference on
-    every task; with the p of Wilcoxon signed-rank tests, see `overview`. Empty where there is no pair."""
+    """Returns a row a method: its mean over tasks without and with our hooks, and the difference on every task; with
+    the p of Wilcoxon signed-rank tests, see `overview`. Empty where there is no pair."""
     pairs = paired_scores(results)
     tasks = sorted({task for of_task in pairs.values() for task in of_task})
     rows = [["method", "alone", "with ours", "difference", *TESTS, "seeds", *tasks]]
@@ -37,7 +38,8 @@ def pair_rows(results: list[Result]) -> list[list[str]]:
         means = np.mean([(alone.mean(), ours.mean()) for alone, ours in of_task.values()], axis=0)
         seeds = max(map(len, gaps.values()))
         told = [f"{gaps[task].mean():+.1f}" if task in gaps else "-" for task in tasks]
-        rows.append([name, f"{means[0]:.1f}", f"{means[1]:.1f}", *difference(gaps), str(seeds), *told])
+        both = (run for run in results if run["method"] in (name, name + SUFFIX))
+        rows.append([label(name, both), f"{means[0]:.1f}", f"{means[1]:.1f}", *difference(gaps), str(seeds), *told])
     return rows if pairs else []
 
 

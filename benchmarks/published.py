@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from .results import Result, headline, percent
+from .results import Result
+from .tables import headline, label, percent
 
 FILE = Path(__file__).with_name("published.json")
 # our names of methods that papers call otherwise; for all others it is the lower-case name
@@ -72,7 +73,7 @@ class Published:
         cells = ["-" if runs is None else percent(runs, runs[0]["metric"]) for runs in found]
         known = [headline(runs) for runs in found if runs]
         mean = f"{sum(known) / len(known):.1f}" if len(known) == len(found) else "-"
-        return [name, "ours", mean, *cells, "-"]
+        return [label(name, (run for runs in found for run in runs or [])), "ours", mean, *cells, "-"]
 
 
 def published() -> list[Published]:

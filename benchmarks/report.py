@@ -16,8 +16,12 @@ from .figures import pictures
 from .figures_overall import overall_pictures
 from .overview import left_out, overview
 from .pairs import pair_picture, pair_rows
+from .provenance import STALE, marked
 from .published import published
-from .results import Result, as_text, by_task_and_method, headline, percent, read_results, result_files, table
+from .results import Result
+from .runs import read_sources
+from .sensitivity import sensitivity_picture, sensitivity_rows
+from .tables import as_text, by_score, by_task_and_method, headline, label, percent, task_rows
 from .validators import VALIDATORS
 
 Rows = list[list[str]]
@@ -47,6 +51,12 @@ PAIRS = """Each method alone, and with every part of our default recipe that it 
 over tasks of the headline scores, their difference in points with the two-sided p of Wilcoxon signed-rank tests over
 the pairs of task and seed and over the tasks, and the difference on each task."""
 
+SENSITIVITY = """The default recipe with each of its numbers halved and doubled, one at a time: by how many points the
+mean over tasks moves, and the task that moves most."""
+
+OUTDATED = f"""{STALE}: has runs of another commit or of other versions than today's. `python -m benchmarks run
+--redo-stale` makes them anew."""
+
 # settings that are not a method's own
 SHARED = ("data", "network", "batch_size", "scorings")
 
@@ -65,21 +75,19 @@ class Chapter:
     pictures: list[tuple[str, Path]] = field(default_factory=list)
 
 
-def write_report(*folders: Path, out: Path | None = None) -> Path:
-    """Writes `report.html`, `report.md` and the pictures of all runs in folders of results; gives the path of the
-    second.
+def write_report(*sources: Path, out: Path | None = None, studies: Sequence[str] = ()) -> Path:
+    """Writes `report.html`, `report.md` and the pictures of all runs in folders and tables of results; returns the path
+    of the second.
 
     out: the folder to write into; None for that of the results, where it is one.
+    studies: of a table, all of them where none is named.
 
-    Raises `ValueError` where a folder holds no results, two hold the same run, or there are several and no `out`.
+    Raises `ValueError` where a source holds no results, two hold the same run, or there is no folder to write into.
     """
-    if out is None and len(folders) > 1:
-        raise ValueError("a report on several folders needs a folder of its own, --out")
-    out = out or folders[0]
-    for folder in folders:
-        if not result_files(folder):
-            raise ValueError(f"{folder} holds no results; `python -m benchmarks run --out {folder}` makes some")
-    parts = chapters(read_results(*folders), folders, out)
+    if out is None and (len(sources) > 1 or sources[0].suffix == ".csv"):
+        raise ValueError("a report on a table or on several folders needs a folder of its own, --out")
+    out = out or sources[0]
+    parts = chapters(marked(read_sources(sources, studies)), sources, out)
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape())
     page.filters |= {
         "inlined": inlined,
@@ -93,14 +101,27 @@ def write_report(*folders: Path, out: Path | None = None) -> Path:
     return path
 
 
-def chapters(results: list[Result], folders: Sequence[Path], out: Path) -> list[Chapter]:
+def chapters(results: list[Result], sources: Sequence[Path], out: Path) -> list[Chapter]:
     """Returns what the report tells: of all, of all tasks together, and of every task. Draws into a folder in `out`."""
     tasks, figures = by_task_and_method(results), out / "figures"
-    drawn = pictures(results, folders, figures)
-    name = "All tasks" if len(tasks) > 1 else "Overview"
+    drawn = pictures(results, figures)
     first = Chapter("Results", [HEAD.format(selector=results[0]["selector"])])
-    if len(folders) > 1:
-        first.texts.append(f"All runs in {', '.join(f'`{folder.as_posix()}`' for folder in folders)}.")
+    if len(sources) > 1:
+        first.texts.append(f"All runs in {', '.join(f'`{source.as_posix()}`' for source in sources)}.")
+    if any(run["is_stale"] for run in results):
+        first.texts.append(OUTDATED)
+    parts = [first, *over_tasks(results, figures)]
+    for task, methods in tasks.items():
+        tables = [("", task_rows(methods)), (DETAILS, details(methods))]
+        parts.append(Chapter(task, [notes(methods)], tables, drawn.get(task, [])))
+    beside = [(one.text, one.rows(tasks)) for one in published() if set(one.tasks) & set(tasks)]
+    return [*parts, Chapter("Published results", [PUBLISHED], beside)] if beside else parts
+
+
+def over_tasks(results: list[Result], figures: Path) -> list[Chapter]:
+    """Returns the chapters that are over tasks, as far as there is enough for each."""
+    tasks = by_task_and_method(results)
+    name = "All tasks" if len(tasks) > 1 else "Overview"
     together = Chapter(name, pictures=overall_pictures(results, figures))
     if rows := overview(results):
         together.texts = [OVERVIEW]
@@ -108,29 +129,28 @@ def chapters(results: list[Result], folders: Sequence[Path], out: Path) -> list[
     if len(told := scored(tasks)) > 1:
         together.texts += [text] if (text := left_out(results)) else []
         together.tables.append((SCORES, score_matrix(told)))
-    parts = [first, *([together] if together.tables or together.pictures else [])]
+    parts = [together] if together.tables or together.pictures else []
     if rows := pair_rows(results):
         drawn_pairs = [("With and without our hooks", pair_picture(results, figures / "with-and-without.png"))]
         parts.append(Chapter("With and without our hooks", [PAIRS], [("", rows)], drawn_pairs))
-    for task, methods in tasks.items():
-        tables = [("", table(dict(methods))), (DETAILS, details(methods))]
-        parts.append(Chapter(task, [notes(methods)], tables, drawn.get(task, [])))
-    beside = [(one.text, one.rows(tasks)) for one in published() if set(one.tasks) & set(tasks)]
-    return [*parts, Chapter("Published results", [PUBLISHED], beside)] if beside else parts
+    if rows := sensitivity_rows(results):
+        drawn_moves = [("Each number halved and doubled", sensitivity_picture(results, figures / "sensitivity.png"))]
+        parts.append(Chapter("Sensitivity", [SENSITIVITY], [("", rows)], drawn_moves))
+    return parts
 
 
 def details(methods: Mapping[str, list[Result]]) -> Rows:
-    """Returns a table beside the usual one, in the same order; "-" for what results of before do not tell."""
-    head, *rows = table(dict(methods))
-    metric, floor = head[1], methods.get(FLOOR, [])
-    told = [[head[0], f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
-    for name in (row[0] for row in rows):
+    """Returns a table beside the usual one, in the same order; "-" for what a result does not tell."""
+    metric, floor = next(iter(methods.values()))[0]["metric"], methods.get(FLOOR, [])
+    told = [["method", f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
+    for name in by_score(methods):
         runs = methods[name]
         by = [[run.get("selected_by", {}).get(one, {metric: None})[metric] for run in runs] for one in VALIDATORS]
         picked = [percent([{metric: {"last": score}} for score in scores], metric) for scores in by]
         memory = [run["peak_memory"] for run in runs if run.get("peak_memory") is not None]
         gap = share(gap_closed(runs, methods))
-        told.append([name, floor_cell(name, runs, floor), gap, *picked, f"{np.median(memory):.0f}" if memory else "-"])
+        mib = f"{np.median(memory):.0f}" if memory else "-"
+        told.append([label(name, runs), floor_cell(name, runs, floor), gap, *picked, mib])
     return told
 
 
@@ -169,7 +189,8 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
         gaps = [gap for gap in closed if gap is not None and name not in (FLOOR, CEILING)]
         gap = share(float(np.mean(gaps))) if is_whole and len(gaps) == len(tasks) else "-"
         on = "-" if name == FLOOR else f"{negative} of {len(scores[name])}" + f" {MARK}" * (negative > 0)
-        rows.append([name, mean, gap, on, *cells])
+        every = (run for methods in tasks.values() for run in methods.get(name, []))
+        rows.append([label(name, every), mean, gap, on, *cells])
     return rows
 
 
@@ -196,7 +217,7 @@ def inlined(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def notes(methods: dict[str, list[Result]]) -> str:
+def notes(methods: Mapping[str, list[Result]]) -> str:
     """Returns what the table's numbers were made with, and a warning where that differs between them."""
     runs = [run for of_method in methods.values() for run in of_method]
     titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
@@ -207,7 +228,8 @@ def notes(methods: dict[str, list[Result]]) -> str:
     for name, of_method in methods.items():
         differs += [f"{key} of {name}" for key in differing_settings(of_method) if key not in SHARED]
     warning = [f"**These runs differ in {' and '.join(differs)}: do not compare them.**"] if differs else []
-    return " ".join([*told, *warning])
+    outdated = [OUTDATED.replace("\n", " ")] if any(run.get("is_stale") for run in runs) else []
+    return " ".join([*told, *outdated, *warning])
 
 
 def differing_settings(runs: list[Result]) -> list[str]:

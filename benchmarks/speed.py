@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from dmsrl_adapt import MultiLevelBackbone, keys
 
 from .methods import Setup, get_method
-from .results import commit, versions, write_whole
+from .provenance import commit, versions
+from .results import write_whole
 from .training import to_device
 
-METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl-local", "dmsrl_published")
+METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl_published")
 BARE = "bare"
 WRAPPED: dict[str, dict[str, Any]] = {
     "global": {"local": None},
@@ -97,16 +98,15 @@ def ratios(seconds: dict[str, list[float]], baseline: str) -> dict[str, float]:
     return {name: statistics.median(a / b for a, b in zip(own, base, strict=True)) for name, own in seconds.items()}
 
 
-def write_speed(folder: Path, part: str, network: str, size: int, batch_size: int, rounds: int) -> dict[str, float]:
+def write_speed(folder: Path, part: str, network: str, size: int, batch_size: int, rounds: int) -> dict[str, Any]:
     """Measures a part of `BASELINES`, writes `speed-{device}.json`, for the backbone `speed-backbone-{device}.json`,
-    into a folder and gives the ratios."""
+    into a folder, and returns what it wrote."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     given = network, size, batch_size, device
     seconds = step_times(method_steps(*given, METHODS) if part == "step" else backbone_steps(*given), rounds, device)
-    ratio = ratios(seconds, BASELINES[part])
     result = {
         "baseline": BASELINES[part],
-        "ratio": ratio,
+        "ratio": ratios(seconds, BASELINES[part]),
         "median_seconds": {name: statistics.median(own) for name, own in seconds.items()},
         "settings": {"network": network, "size": size, "batch_size": batch_size, "rounds": rounds},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -116,4 +116,10 @@ def write_speed(folder: Path, part: str, network: str, size: int, batch_size: in
     }
     stem = "speed" if part == "step" else f"speed-{part}"
     write_whole(folder / f"{stem}-{device.type}.json", result)
-    return ratio
+    return result
+
+
+def rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns what a file of step times holds as a table, the fastest first."""
+    ordered = sorted(result["ratio"].items(), key=lambda item: item[1])
+    return [["measured", f"time / {result['baseline']}"], *([name, f"{ratio:.3f}"] for name, ratio in ordered)]

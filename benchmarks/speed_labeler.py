@@ -27,7 +27,8 @@ from dmsrl_adapt import PrototypeLabeler
 
 from .figures import plain, save
 from .peak_memory import bytes_of_process, start_peak_memory
-from .results import commit, versions, write_whole
+from .provenance import commit, versions
+from .results import write_whole
 from .speed import BASELINES, method_steps, ratios, step_times
 
 BATCH = 8192  # samples per batch of a pass

@@ -66,8 +66,10 @@ def named(method: Method, settings: Mapping[str, Any]) -> str:
 
 
 def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settings:
-    """Returns the settings to try after `trials`: the written ones first, then what Optuna makes of those; the same ones
-    whether the search was interrupted or not."""
+    """Returns the settings to try after `trials`: the written ones first, then what Optuna suggests.
+
+    They do not depend on whether the search was interrupted.
+    """
     space = distributions(method)
     if not trials:
         return {key: method.settings[key] for key in space}

@@ -152,7 +152,7 @@ def refused_parts(host: BaseHook, recipe: Recipe) -> dict[str, str]:
     """Returns the kinds of parts that the host cannot have or already has, with the reasons."""
     written = {*host.out_keys, *training_step(host).hook.loss_keys}
     reasons = {
-        part.kind: f"it has {part.trace!r} already" if part.trace in written else part.refusal(host, recipe)
+        part.kind: f"it has {part.trace!r} already" if part.trace in written else part.refusal(host, recipe.kinds)
         for part in recipe
     }
     return {kind: reason for kind, reason in reasons.items() if reason is not None}

@@ -10,7 +10,6 @@ WRITTEN = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "benchmarks/README.md": "benchmarks/README.md",
-    "benchmarks/results/README.md": "benchmarks/results/README.md",
 } | {f"docs/{path.name}": path.name for path in sorted((ROOT / "docs").glob("*.md"))}
 # page -> title; an empty title stands for the page's first heading. Pages of docs/ that no group names are guides
 GROUPS: dict[str, dict[str, str]] = {
@@ -31,8 +30,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "Results": {
         "results.md": "",
         "recipe.md": "",
+        "history.md": "",
         "benchmarks/README.md": "Run the benchmarks",
-        "benchmarks/results/README.md": "Stored results",
     },
     "Reference": {"reference/index.md": "", "step.md": ""},
 }

@@ -8,7 +8,7 @@ import pytest
 import dmsrl_adapt
 from benchmarks.cli import parser
 from benchmarks.results import read_results
-from docs import evidence, pictures, reference, step
+from docs import pictures, reference, step
 
 from .scripts import ROOT
 
@@ -129,19 +129,6 @@ def test_anchors_of_links_are_headings():
         for linked, anchor in re.findall(r"\]\(([^)#:]+)#([^)]+)\)", path.read_text()):
             headings = re.findall(r"^#+ (.*)", (path.parent / linked).read_text(), flags=re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
-
-
-def test_table_of_trials_is_that_of_the_log():
-    assert evidence.table() in (ROOT / "docs" / "recipe.md").read_text()
-
-
-def test_trials_are_compared_where_they_differ_in_one_setting_alone(tmp_path, monkeypatch):
-    rows = ["a=1 b=1,x,0,50", "a=2 b=1,x,0,53", "a=2 b=1,x,1,90", "a=2 b=2,x,0,10", "a=1 b=1,y,0,20", "a=2 b=1,y,0,19"]
-    lines = ["trial,settings,task,seed,target_validation_accuracy", *(f"t,{row}" for row in rows)]
-    (tmp_path / "trials.csv").write_text("\n".join(lines))
-    monkeypatch.setattr(evidence, "TRIALS", tmp_path / "trials.csv")
-    assert evidence.differences("a", "1", "2") == {"x": [3.0], "y": [-1.0]}
-    assert evidence.differences("a", None, "2") == {}
 
 
 def test_every_layer_with_a_curve_has_a_picture(tmp_path):

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..labels import rows, write_labels
-from ..results import as_text
+from ..tables import as_text
 from ..tasks import TUNING
 from .options import add_data_dir, add_length, data_place, known_tasks, positive, seeds_of
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..methods import split_names
 from ..open_set import METHODS, write_open_set
-from ..results import as_text
+from ..tables import as_text
 from ..tasks import digits
 from .options import add_data_dir, add_length, data_place, positive, seeds_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..model_file import read_model
 from ..predictions import check_outputs, draw_sheet, predict, sheet_path, write_csv
-from ..results import as_text
+from ..tables import as_text
 from ..tasks.own_data import is_image, visible_files
 from .options import tell_left_out
 

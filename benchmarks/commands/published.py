@@ -3,7 +3,7 @@
 import argparse
 
 from ..published import published
-from ..results import as_text
+from ..tables import as_text
 
 HELP = "show results that others have published"
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from ..grid import OwnTask, Run, do_all
 from ..methods import get_method, split_names
+from ..provenance import marked
 from ..report import notes, write_report
-from ..results import as_text, by_task_and_method, read_results, table
+from ..results import read_results
 from ..sensitivity import methods as changed_methods
+from ..tables import as_text, by_task_and_method, task_rows
 from ..tasks.own_data import is_labelled
 from ..training import Plan
 from .options import (
@@ -27,7 +29,7 @@ from .options import (
 )
 
 HELP = "train, score, and report; without arguments the embedded task"
-METHODS = "source_only,dann,mcd,mcc,mcc_style,dmsrl_published,dmsrl,target_supervised"
+METHODS = "source_only,dann,mcd,mcc,mcc_augmented,dmsrl_published,dmsrl,target_supervised"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-on", choices=parts, default="test", help="part of the target to score on")
     add_network(parser)
     add_grid_options(parser)
+    stale = "make results anew that other code or other versions than today's have made"
+    parser.add_argument("--redo-stale", action="store_true", help=stale)
     add_own_data(parser, "your own data, instead of --tasks: folders with images, or .npz files")
     parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
 
@@ -54,11 +58,12 @@ def do(options: argparse.Namespace) -> int:
     for name in names:
         get_method(name)
     runs = [Run(task, name, seed, seed == seeds[0]) for task in tasks(options) for name in names for seed in seeds]
-    reports = do_all(runs, plan, data_place(options), options.out.resolve(), options.jobs, cluster(options))
+    how = options.jobs, cluster(options), options.redo_stale
+    reports = do_all(runs, plan, data_place(options), options.out.resolve(), *how)
     done = {report.task for report in reports}
-    for task, of_task in by_task_and_method(read_results(options.out)).items():
+    for task, of_task in by_task_and_method(marked(read_results(options.out))).items():
         if task in done:
-            print(f"\n{task}: target, in %, last step first\n{notes(of_task)}\n{as_text(table(of_task))}")
+            print(f"\n{task}: target, in %, last step first\n{notes(of_task)}\n{as_text(task_rows(of_task))}")
     status = show_failures([report for report in reports if report.error])
     if any(not report.error for report in reports):
         path = write_report(options.out)

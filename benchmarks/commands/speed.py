@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ..results import as_text
 from ..speed import BASELINES, write_speed
+from ..speed import rows as speed_rows
 from ..speed_labeler import rows, write_labeler_speed
+from ..tables import as_text
 from .options import positive
 
 HELP = "time of a training step, of the backbone, or of labelling the target"
@@ -32,9 +33,5 @@ def do(options: argparse.Namespace) -> int:
         return 0
     options.rounds = 20 if options.rounds is None else options.rounds
     sizes = {name: positive(getattr(options, name), f"--{name}") for name in ("size", "batch_size", "rounds")}
-    measured = write_speed(options.out, options.what, options.network, **sizes)
-    ordered = sorted(measured.items(), key=lambda item: item[1])
-    head = ["method", "step / DANN's"] if options.what == "step" else ["features", "time / the bare network's"]
-    digits = 2 if options.what == "step" else 3
-    print(as_text([head, *([name, f"{ratio:.{digits}f}"] for name, ratio in ordered)]))
+    print(as_text(speed_rows(write_speed(options.out, options.what, options.network, **sizes))))
     return 0

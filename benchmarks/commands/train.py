@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..grid import task_of
 from ..methods import get_method
 from ..model_file import check_free, write_model
-from ..results import as_text
+from ..tables import as_text
 from ..tasks import DataPlace, Split, Task
 from ..training import Outcome, Plan, train
 from .options import add_network, add_own_data, own_task, plan_network, positive

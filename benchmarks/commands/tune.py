@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..grid import do_all
 from ..methods import split_names
-from ..results import as_text
+from ..tables import as_text
 from ..tasks import TUNING
 from ..training import Plan
 from ..validators import BY_LABELS, SELECTOR, VALIDATORS

@@ -167,7 +167,7 @@ class NearestPrototypes(nn.Module):
 
 
 def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Returns tensors of one length a part at a time, of as many rows as make `CELLS` numbers where a row has `width`."""
+    """Returns tensors of one length in parts of at most `CELLS` numbers, for rows of `width` numbers."""
     size = max(CELLS // width, 1)
     for start in range(0, len(tensors[0]), size):
         yield tuple(tensor[start : start + size] for tensor in tensors)

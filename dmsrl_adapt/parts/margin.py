@@ -1,7 +1,8 @@
 """Parts: category margin, by cosines to prototypes or by distances to class centres."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pytorch_adapt.hooks import ADDAHook, FinetunerHook
@@ -16,9 +17,6 @@ from ..losses import CosineMarginLoss, MarginMetricLoss
 from ..losses.cosine_margin_loss import check_scale_and_margin
 from ..training import WarmUp
 from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
-
-if TYPE_CHECKING:
-    from ..recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,10 @@ class Margin(Part, is_base=True):
     def loss_weights(self) -> dict[str, float]:
         return {keys.MARGIN_METRIC_LOSS: self.weight}
 
-    def refusal(self, host: BaseHook, recipe: "Recipe") -> str | None:
-        if isinstance(host, ADDAHook) and recipe.get("pseudo_labels") is None:
+    def refusal(self, host: BaseHook, kinds: Collection[str]) -> str | None:
+        if isinstance(host, ADDAHook) and "pseudo_labels" not in kinds:
             return "it keeps the source's network fixed, and without pseudo labels no target sample has a label"
-        return super().refusal(host, recipe)
+        return super().refusal(host, kinds)
 
     def ablated(self) -> Part:
         return replace(self, weight=0.0)

@@ -1,17 +1,14 @@
 """Base class of the parts of a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pytorch_adapt.hooks import MultiLabelClassifierHook, MultiLabelFinetunerHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
-
-if TYPE_CHECKING:
-    from ..recipe import Recipe
 
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
 Space = tuple[float, float] | list[Any]
@@ -111,7 +108,7 @@ class Part:
         """Returns the optimizers of modules that do not use the usual one, by context key."""
         return {}
 
-    def refusal(self, host: BaseHook, recipe: "Recipe") -> str | None:
+    def refusal(self, host: BaseHook, kinds: Collection[str]) -> str | None:
         """Returns why a host method cannot have this part in this recipe; None if it can."""
         return next((reason for kind, reason in self.refused_by.items() if isinstance(host, kind)), None)
 

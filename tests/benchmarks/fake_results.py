@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.provenance import commit, versions
 from benchmarks.results import Result, write_result
 from benchmarks.validators import VALIDATORS
 
@@ -48,8 +49,8 @@ def fake_result(task: str, method: str, seed: int, score: float, **more: Any) ->
         "peak_memory": 500.0 + seed,
         "steps": 30,
         "settings": {"network": "small", "batch_size": 16, "scorings": 3},
-        "versions": {"python": "3"},
-        "commit": "abc",
+        "versions": versions(),
+        "commit": commit(),
         "curve": curve,
         **more,
     }

@@ -12,7 +12,9 @@ def test_command_trains_in_any_precision_and_writes_what_it_took(precision, tmp_
     monkeypatch.setattr(endurance, "EVERY", 1)
     monkeypatch.setattr(endurance, "SETTLED", 1)
     assert main(["endurance", "--steps", "3", "--precision", precision, "--seed", "4", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / f"endurance-{precision}-3-seed4.json").read_text())
+    told = json.loads((tmp_path / "endurance.json").read_text())
+    (result,) = told["runs"]
+    assert [row[0] for row in endurance.rows(told)] == ["precision", precision]
     assert result["seed"] == 4 and result["losses_are_finite"] and 0 <= result["accuracy"] <= 1
     assert list(result["memory_mib"]) == ["1", "2", "3"] and result["memory_growth"] >= 0
     assert len(result["seconds_per_step"]) == 3
@@ -20,6 +22,19 @@ def test_command_trains_in_any_precision_and_writes_what_it_took(precision, tmp_
     assert things["before"]["files"] == things["after"]["files"]
     assert things["before"]["python_threads"] == things["after"]["python_threads"]
     assert "losses_are_finite: True" in capsys.readouterr().out
+
+
+def test_runs_of_one_file_are_kept_and_one_of_the_same_kind_is_replaced(tmp_path, monkeypatch):
+    def run(steps, precision, seed):
+        return {"precision": precision, "steps": steps, "seed": seed, "versions": {}, "commit": next(commits)}
+
+    commits = iter("abc")
+    monkeypatch.setattr(endurance, "endure", run)
+    for seed in (1, 0, 1):
+        endurance.write_endurance(tmp_path, 3, "float32", seed)
+    told = json.loads((tmp_path / "endurance.json").read_text())
+    assert [(one["seed"], one["commit"]) for one in told["runs"]] == [(0, "b"), (1, "c")]
+    assert told["commit"] == "c"
 
 
 def test_growth_is_of_the_largest_over_the_first():

@@ -9,7 +9,8 @@ import pytest
 from benchmarks.cli import main
 from benchmarks.published import published
 from benchmarks.report import write_report
-from benchmarks.results import by_task_and_method, write_result
+from benchmarks.results import write_result
+from benchmarks.tables import by_task_and_method
 from benchmarks.tasks import task_names
 
 from .fake_results import fake_result

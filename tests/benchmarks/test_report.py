@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.comparison import MARK, Ranking, against, gap_closed, is_negative_transfer, ranking
+from benchmarks.provenance import STALE
 from benchmarks.report import write_report
 from benchmarks.results import write_result
 from benchmarks.validators import VALIDATORS
@@ -17,7 +18,6 @@ from benchmarks.validators import VALIDATORS
 from .fake_results import fake_result, write_fakes
 
 SCHEMA = Path(__file__).parents[2] / "benchmarks" / "result.schema.json"
-RESULTS = SCHEMA.parent / "results"
 
 
 @pytest.fixture(scope="module")
@@ -172,18 +172,40 @@ def test_results_of_before_are_reported_too(tmp_path: Path) -> None:
     assert "| dmsrl | +0.0 | - | - | - | - | - | - |" in text
 
 
-def test_committed_and_new_results_have_the_form_that_the_schema_says() -> None:
+def test_new_results_have_the_form_that_the_schema_says() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     check = jsonschema.Draft202012Validator(schema)
     check.validate(fake_result("digits", "dmsrl", 0, 0.5))
-    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
-        found = sorted(folder.glob("*__seed*.json"))[::40]
-        for path in found:
-            check.validate(json.loads(path.read_text()))
     for broken in ({"accuracy": {"last": 90}}, {"seed": "0"}, {"curve": []}, {"colour": "red"}, {"metric": "f1"}):
         assert not check.is_valid({**fake_result("digits", "dmsrl", 0, 0.5), **broken}), broken
+
+
+def test_stale_results_are_marked_in_every_table(tmp_path: Path) -> None:
+    """MCC has one run of another commit on the first task, and source-only training one of other versions."""
+    write_fakes(tmp_path)
+    fresh = re.sub(" +", " ", write_report(tmp_path).read_text())
+    assert STALE not in fresh
+    for method, changed in (("mcc", {"commit": "0123456789ab"}), ("source_only", {"versions": {"python": "2.7"}})):
+        write_result(tmp_path, fake_result("digits", method, 1, 0.5, **changed))
+    text = re.sub(" +", " ", write_report(tmp_path).read_text())
+    assert f"{STALE}: has runs of another commit or of other versions than today's." in text
+    both, first, second = text.partition("## All tasks")[2].split("\n## ")
+    for name, marked in (("mcc", f"mcc {STALE}"), ("source_only", f"source_only {STALE}")):
+        assert both.count(f"| {marked} |") == first.count(f"| {marked} |") == 2
+        assert second.count(f"| {name} |") == 2 and marked not in second
+    assert f"| dmsrl {STALE}" not in text
+    assert f"{MARK}" in text  # the other mark is another
+
+
+def test_numbers_of_the_recipe_that_were_changed_have_a_chapter(tmp_path: Path) -> None:
+    settings = {"network": "small", "batch_size": 16, "scorings": 3, "mi.weight": 0.3}
+    for method, score in (("dmsrl", 0.5), ("dmsrl[mi.weight=0.6]", 0.52), ("dmsrl[mi.weight=0.15]", 0.49)):
+        write_result(tmp_path, fake_result("digits", method, 0, score, settings=settings))
+    text = re.sub(" +", " ", write_report(tmp_path).read_text())
+    assert "## Sensitivity" in text and "| mi.weight | 0.3 | -1.0 | -1.0 | +2.0 | +2.0 |" in text
+    assert (tmp_path / "figures" / "sensitivity.png").stat().st_size > 5000
 
 
 def test_a_browser_shows_the_page_without_an_error_and_sorts_its_tables(folder: Path) -> None:

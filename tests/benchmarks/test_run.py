@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import grid, results
+from benchmarks import grid, provenance
 from benchmarks.cli import main
 from benchmarks.methods import get_method, methods
 from benchmarks.report import notes, write_report
-from benchmarks.results import is_done, make_result, read_results, table, write_result
+from benchmarks.results import is_done, make_result, read_results, write_result
+from benchmarks.tables import task_rows
 from benchmarks.tasks import DataPlace, Task, load_task
 from benchmarks.training import Plan, batches, train
 
@@ -78,9 +79,9 @@ def test_all_methods_share_network_optimizer_and_schedule(vectors: Task) -> None
 
 def test_peers_once_more_have_the_source_as_our_default_recipe_has_it() -> None:
     for name, method in methods().items():
-        if name.endswith("_style"):
-            peer, own = get_method(name.removesuffix("_style")), get_method("dmsrl")
-            added = {key: own.settings[key] for key in ("style_probability", "style_by_skill", "affine_strength")}
+        if name.endswith("_augmented"):
+            peer, own = get_method(name.removesuffix("_augmented")), get_method("dmsrl")
+            added = {key: value for key, value in own.settings.items() if key.startswith("augmentation")}
             assert method.settings == {**peer.settings, **added}
 
 
@@ -88,31 +89,30 @@ def test_a_part_taken_out_takes_no_random_numbers_from_the_others(vectors: Task)
     """The critic, which draws some, moves no feature vectors, so that without it all must end the same."""
     whole, without = (train(vectors, get_method(name), 0, PLAN).predictions for name in ("dmsrl", "dmsrl-mi"))
     assert (whole == without).all()
-    assert [get_method(f"dmsrl-{part}").settings[f"{part}_weight"] for part in ("margin", "mi")] == [0, 0]
+    assert [get_method(f"dmsrl-{part}").settings[f"{part}.weight"] for part in ("margin", "mi")] == [0, 0]
 
 
 def test_changed_settings_of_a_recipe_are_those_it_trains_with() -> None:
     from benchmarks.methods import Setup
 
-    method = get_method("dmsrl")
-    settings = {**method.settings, "margin": "centers", "mi": None, "label_smoothing": 0.3}
-    adapter = method.build(Setup((6,), 3, 60, steps=10), settings).adapter
+    method = get_method("dmsrl[margin=CenterMargin,mi=null,classification.label_smoothing=0.3]")
+    adapter = method.build(Setup((6,), 3, 60, steps=10), method.settings).adapter
     assert adapter.models.keys() == {"G", "C", "margin_metric"}
     assert "centers" in adapter.models["margin_metric"].state_dict()
-    assert adapter.hook.recipe.label_smoothing == 0.3
+    assert adapter.hook.recipe.settings["classification.label_smoothing"] == 0.3
 
 
 def test_branch_and_estimator_keep_the_optimizers_that_the_adapter_gives_them() -> None:
     from benchmarks.methods import Setup
 
-    method = get_method("dmsrl[mi=two_branch,mi_weight=0.1]")
+    method = get_method("dmsrl[mi=TwoBranchMI,mi.weight=0.1]")
     adapter = method.build(Setup((6,), 3, 60, steps=10), method.settings).adapter
     rates = {name: opt.param_groups[0]["lr"] for name, opt in adapter.optimizers.items()}
     assert rates == pytest.approx(
         {"G": 1e-3, "C": 1e-3, "margin_metric": 1e-3, "mi_branch": 4e-3, "mi_estimator": 4e-3}
     )
     assert adapter.lr_schedulers.keys() == {"G", "C", "margin_metric"}
-    assert adapter.hook.recipe.loss_weights["mi_loss"] == 0.1
+    assert adapter.hook.recipe.settings["mi.weight"] == 0.1
 
 
 def test_dann_reverses_by_the_published_schedule(vectors: Task) -> None:
@@ -237,16 +237,16 @@ def test_a_commit_made_while_a_run_trains_is_not_named(
     feature_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = iter(["before", "after"])
-    results.commit.cache_clear()
-    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=next(head)))
+    provenance.commit.cache_clear()
+    monkeypatch.setattr(provenance, "git", lambda *_: SimpleNamespace(stdout=next(head), returncode=0))
     seen = []
     monkeypatch.setattr(
-        grid, "train", lambda *given, **named: (seen.append(results.commit()), train(*given, **named))[1]
+        grid, "train", lambda *given, **named: (seen.append(provenance.commit()), train(*given, **named))[1]
     )
     out = tmp_path / "out"
     command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
     assert main([*command, "--methods", "source_only", "--seeds", "0,1", "--steps", "2"]) == 0
-    results.commit.cache_clear()
+    provenance.commit.cache_clear()
     assert seen == ["before"] * 2
     assert [result["commit"] for result in read_results(out)] == ["before"] * 2
 
@@ -286,7 +286,7 @@ def test_a_target_without_labels_is_trained_and_not_scored(feature_npz: Path, tm
     assert result["accuracy"] == {"last": None, "selected": None, "oracle": None}
     assert result["confusion"] is None
     assert np.isfinite(result["curve"][-1]["selector"])
-    assert table({"dmsrl": [result]})[1][1] == "-"
+    assert task_rows({"dmsrl": [result]})[1][1] == "-"
 
 
 def test_images_without_labels_are_trained_on_and_reported(

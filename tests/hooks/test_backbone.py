@@ -125,7 +125,7 @@ def test_where_needed_only_domains_that_upstream_would_see_otherwise_are_compute
 
 @pytest.mark.parametrize("name", ["DMSRL", "DANN", "Classifier"])
 def test_every_pass_of_a_step_has_the_other_inputs(name):
-    """That of the target as it is too, from which the augmented images learn; there the rows are those of the images."""
+    """Also the pass of target images without augmentation, where the rows are those of the images."""
 
     class OnImages(WithMask):
         def forward(self, x, mask=None):
@@ -155,7 +155,7 @@ def test_every_pass_of_a_step_has_the_other_inputs(name):
 def test_a_host_that_would_drop_the_other_inputs_refuses_them(name):
     adapter = attach(make_adapter(TABLE[name]), None)
     adapter.models["G"] = WithMask()
-    with pytest.raises(ValueError, match=rf"{name}Hook calls G with images alone, got \['mask'\] too"):
+    with pytest.raises(ValueError, match=rf"{name}Hook calls G with images only, got \['mask'\] too"):
         adapter.training_step({**host_batch(), "target_imgs_mask": torch.ones(8, 6)})
 
 
