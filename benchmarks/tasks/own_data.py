@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,15 @@ from .task import DataError, Fractions, Split, Task
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 HEIF_SUFFIXES = {".heic", ".heif"}
 HAS_HEIF = register_heif()
+LEFT_BEHIND = {
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+}
 LONGEST_NAME = 60  # characters of a path in the name of a task
 KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
 
@@ -82,34 +92,60 @@ def short_names(first: Path, second: Path) -> list[str]:
 
 
 def fingerprint(path: Path) -> str:
-    """Returns a hash that changes when a file at or below `path` is added, removed or written, but not when it moves.
+    """Returns a hash that changes when a file that is read from `path` is added, removed or written, but not when moved.
 
     HEIC files count only if they can be read, so the hash changes when pillow-heif is installed.
     """
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not lacks_heif(file))
-    files = files if path.is_dir() else [path]
     digest = hashlib.sha256()
-    for file in files:
+    for file in read_files(path):
         status = file.stat()
-        name = file.relative_to(path) if path.is_dir() else ""
-        digest.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        name = file.relative_to(path).as_posix()
+        digest.update(os.fsencode(f"{name}|{status.st_size}|{status.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
+def read_files(path: Path) -> list[Path]:
+    """Returns the files that are read from a path, each below it or the path itself."""
+    return [file for files in image_files(path).values() for file in files] if path.is_dir() else [path]
+
+
 def visible_files(folder: Path) -> list[Path]:
-    """Returns the files below a folder, except hidden files and files in hidden folders."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    """Returns all below a folder that is neither a folder nor hidden, links followed, also links that lead nowhere."""
+    return sorted(entries_below(folder, ()))
 
 
-def images_below(folder: Path) -> list[Path]:
-    """Returns the images below a folder, by file name extension."""
-    return [file for file in visible_files(folder) if is_image(file)]
+def entries_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yields what is not hidden below a folder; what lies in folders above, into which a link leads, is not below it.
+
+    Raises `DataError` if a folder cannot be listed.
+    """
+    here = folder.resolve()
+    if here in above or not here.is_dir():
+        return
+    try:
+        entries = [entry for entry in folder.iterdir() if not is_hidden(entry)]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error}") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from entries_below(entry, (*above, here))
+        else:
+            yield entry
+
+
+def is_hidden(path: Path) -> bool:
+    """Returns whether a file or folder is hidden, or one that operating systems and archivers leave behind."""
+    return path.name.startswith(".") or path.name.lower() in LEFT_BEHIND
+
+
+def images_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Returns the images below a folder, by file name extension; see `entries_below`."""
+    return sorted(file for file in entries_below(folder, above) if is_image(file))
 
 
 def is_image(file: Path) -> bool:
-    """Returns whether a file is a readable image, by file name extension."""
-    return file.suffix.lower() in (SUFFIXES | HEIF_SUFFIXES if HAS_HEIF else SUFFIXES)
+    """Returns whether a file is there and a readable image, by file name extension."""
+    return file.suffix.lower() in (SUFFIXES | HEIF_SUFFIXES if HAS_HEIF else SUFFIXES) and file.is_file()
 
 
 def lacks_heif(file: Path) -> bool:
@@ -119,8 +155,8 @@ def lacks_heif(file: Path) -> bool:
 
 def image_files(path: Path) -> dict[str | None, list[Path]]:
     """Returns the images of a folder by class folder; if no subfolder has images, those in the folder under None."""
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    of_class: dict[str | None, list[Path]] = {folder.name: images_below(folder) for folder in folders}
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry))
+    of_class: dict[str | None, list[Path]] = {one.name: images_below(one, (path.resolve(),)) for one in folders}
     return of_class if any(of_class.values()) else {None: images_below(path)}
 
 
@@ -128,7 +164,7 @@ def left_out(path: Path) -> list[Path]:
     """Returns the visible files below a folder that are not read; [] if `path` is not a folder."""
     if not path.is_dir():
         return []
-    read = {file for files in image_files(path).values() for file in files}
+    read = set(read_files(path))
     return [file for file in visible_files(path) if file not in read]
 
 

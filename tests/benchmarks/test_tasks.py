@@ -34,7 +34,15 @@ from benchmarks.tasks import (
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, register_heif, to_images
-from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own, task_name
+from benchmarks.tasks.own_data import (
+    fingerprint,
+    is_labelled,
+    left_out,
+    load_own,
+    read_folder,
+    task_name,
+    visible_files,
+)
 from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.backbones.local_windows import CORNERS
 
@@ -437,16 +445,80 @@ def test_whether_data_has_labels_is_told_by_its_path(
     assert not is_labelled(tmp_path / "blind.npz")
 
 
-def test_files_that_are_no_images_of_a_class_are_told_and_change_the_fingerprint(class_folders: Path) -> None:
+def test_files_that_are_not_read_are_told_and_do_not_change_the_fingerprint(class_folders: Path) -> None:
     before = fingerprint(class_folders)
     assert [path.name for path in left_out(class_folders)] == ["notes.txt"]
     Image.new("RGB", (8, 8)).save(class_folders / "beside.png")
     assert [path.name for path in left_out(class_folders)] == ["beside.png", "notes.txt"]
-    assert fingerprint(class_folders) != before
-    (class_folders / "beside.png").unlink()
+    (class_folders / "dark" / "notes.txt").write_text("changed")
     assert fingerprint(class_folders) == before
     moved = class_folders.rename(class_folders.with_name("moved"))
     assert fingerprint(moved) == before
+    Image.new("RGB", (8, 8)).save(moved / "dark" / "one more.png")
+    assert fingerprint(moved) != before
+
+
+def link_parts(root: Path, real: Path) -> None:
+    """Makes folders "whole", "classes" and "files" that lead to the images in `real` by links at three depths."""
+    (root / "whole").symlink_to(real)
+    for name in ("bright", "dark"):
+        (root / "classes").mkdir(exist_ok=True)
+        (root / "classes" / name).symlink_to(real / name)
+        (root / "files" / name).mkdir(parents=True)
+        for file in (real / name).iterdir():
+            (root / "files" / name / file.name).symlink_to(file)
+    (root / "deep" / "bright" / "2024").mkdir(parents=True)
+    (root / "deep" / "bright" / "2024" / "march").symlink_to(real / "bright")
+    (root / "deep" / "dark").symlink_to(root / "classes" / "dark")
+
+
+@pytest.mark.parametrize("name", ["whole", "classes", "files", "deep"])
+def test_what_links_lead_to_is_listed_read_and_fingerprinted(name: str, class_folders: Path, tmp_path: Path) -> None:
+    link_parts(tmp_path, class_folders)
+    folder = tmp_path / name
+    read, real = (read_folder(path, 12) for path in (folder, class_folders))
+    assert read.classes == real.classes == ("bright", "dark")
+    assert torch.equal(read.split.inputs, real.split.inputs) and torch.equal(read.split.labels, real.split.labels)
+    assert [path.name for path in left_out(folder)] == ["notes.txt"]
+    before = fingerprint(folder)
+    image = next((class_folders / "dark").glob("*.png"))
+    Image.new("RGB", (12, 12), "red").save(image)
+    changed = fingerprint(folder)
+    assert changed != before
+    image.unlink()
+    assert fingerprint(folder) != changed and len(read_folder(folder, 12).split) == 23
+
+
+def test_links_that_lead_back_or_nowhere_end(class_folders: Path) -> None:
+    before, seen = fingerprint(class_folders), len(visible_files(class_folders))
+    (class_folders / "dark" / "again").symlink_to(class_folders)
+    (class_folders / "bright" / "self").symlink_to(class_folders / "bright")
+    (class_folders / "bright" / "loop.png").symlink_to(class_folders / "bright" / "loop.png")
+    (class_folders / "dark" / "gone.png").symlink_to(class_folders / "nowhere.png")
+    (class_folders / "up").symlink_to(class_folders)
+    assert fingerprint(class_folders) == before
+    assert len(read_folder(class_folders, 12).split) == 24
+    told = [path.name for path in left_out(class_folders)]
+    assert set(told) == {"loop.png", "gone.png", "notes.txt"} and len(visible_files(class_folders)) <= seen + 2
+
+
+def test_two_classes_that_link_to_each_other_are_read_once_each(class_folders: Path) -> None:
+    (class_folders / "bright" / "other").symlink_to(class_folders / "dark")
+    (class_folders / "dark" / "other").symlink_to(class_folders / "bright")
+    assert len(read_folder(class_folders, 12).split) == 48
+
+
+def test_what_is_hidden_is_not_read_told_or_fingerprinted(class_folders: Path) -> None:
+    before, told = fingerprint(class_folders), left_out(class_folders)
+    for folder in (class_folders, class_folders / "dark"):
+        for name in ("__MACOSX", ".git", "@eaDir", "$RECYCLE.BIN"):
+            (folder / name).mkdir()
+            Image.new("RGB", (8, 8)).save(folder / name / "a.png")
+        for name in (".DS_Store", "._1.png", "Thumbs.db", "desktop.ini"):
+            (folder / name).write_bytes(b"left behind")
+    assert fingerprint(class_folders) == before and left_out(class_folders) == told
+    assert read_folder(class_folders, 12).classes == ("bright", "dark")
+    assert len(read_folder(class_folders, 12).split) == 24
 
 
 def test_two_pairs_of_paths_have_two_names_and_a_pair_always_the_same(tmp_path: Path) -> None:
