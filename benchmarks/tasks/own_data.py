@@ -2,8 +2,8 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..frozen_features import frozen_features, restyled_features
 from .images import decode, encoded_images, read_arrays, register_heif, to_images
+from .own_classes import Pool, agree
 from .task import DataError, Fractions, Split, Task
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
@@ -31,36 +32,25 @@ LONGEST_NAME = 60  # characters of a path in the name of a task
 KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
 
 
-@dataclass(frozen=True)
-class Pool:
-    """The data at a path.
-
-    split: samples, with labels if the data has them.
-    classes: names of the classes, None if the data has only numbers.
-    """
-
-    split: Split
-    classes: tuple[str, ...] | None
-
-
 def load_own(source: Path, target: Path, target_test: Path | None, size: int, network: str) -> Task:
     """Returns the task of adapting from `source` to `target`.
 
     Without `target_test`, 30 % of the target are kept for scoring. Images are resized to size x size; for the network
-    "frozen" they are replaced by frozen features. Target labels, if present, are used for scoring only.
+    "frozen" they are replaced by frozen features. Target labels, if present, are used for scoring only. The classes are
+    those that the source has samples of; a warning names others that are listed and those that a labelled target lacks.
     """
     pools = [read_pool(path, size) for path in (source, target, *([target_test] if target_test else []))]
     if pools[0].split.labels is None:
         raise DataError(
             f"the source {source} must have labels: class folders with images, or `labels` or `y` in an .npz"
         )
-    classes = common_classes(pools, (source, target, target_test))
-    if len(classes) < 2:
-        raise DataError(f"there must be at least 2 classes, got {list(classes)}")
+    agreed = agree(pools[0], pools[1:])
+    for note in agreed.notes:
+        warnings.warn(note, stacklevel=2)
     shapes = {tuple(pool.split.inputs.shape[1:]) for pool in pools}
     if len(shapes) > 1:
         raise DataError(f"source and target must have inputs of one shape, got {sorted(shapes)}")
-    splits = [with_frozen_features(pool.split) if network == "frozen" else pool.split for pool in pools]
+    splits = [with_frozen_features(split) if network == "frozen" else split for split in agreed.splits]
     if target_test is None:
         parts = Fractions(0.6, 0.1).cut(splits[1])
     else:
@@ -69,7 +59,7 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
     for path, part in ((source, splits[0]), (target, parts[0]), (target_test or target, parts[2])):
         if len(part) < 2:  # batch normalisation needs two
             raise DataError(f"{path} holds too little: each part must have at least 2 samples, one has {len(part)}")
-    return Task(task_name(source, target), classes, splits[0], *parts)
+    return Task(task_name(source, target), agreed.classes, splits[0], *parts)
 
 
 def task_name(source: Path, target: Path) -> str:
@@ -92,7 +82,7 @@ def short_names(first: Path, second: Path) -> list[str]:
 
 
 def fingerprint(path: Path) -> str:
-    """Returns a hash that changes when a file that is read from `path` is added, removed or written, but not when moved.
+    """Returns a hash that changes when a file that is read from `path` is added, removed or written, not when moved.
 
     HEIC files count only if they can be read, so the hash changes when pillow-heif is installed.
     """
@@ -192,8 +182,9 @@ def read_folder(path: Path, size: int) -> Pool:
         raise DataError(f"{path} must hold images, those of a source in class folders, found none")
     images = read_images([file for file, _ in numbered], size)
     if None in files:
-        return Pool(Split(images, None), None)
-    return Pool(Split(images, torch.as_tensor([number for _, number in numbered])), tuple(map(str, files)))
+        return Pool(path, Split(images, None), None)
+    labels = torch.as_tensor([number for _, number in numbered])
+    return Pool(path, Split(images, labels), tuple(map(str, files)))
 
 
 def read_images(files: list[Path], size: int) -> Tensor:
@@ -226,27 +217,8 @@ def read_npz(path: Path, size: int) -> Pool:
     if labels is not None and (labels.shape != (len(inputs),) or not np.issubdtype(labels.dtype, np.integer)):
         raise DataError(f"labels of {path} must be {len(inputs)} integers, got {labels.shape} of {labels.dtype}")
     names = tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else None
-    return Pool(Split(inputs, None if labels is None else torch.as_tensor(labels.astype(np.int64))), names)
-
-
-def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[str, ...]:
-    """Returns the class names of all pools. Raises `DataError` if they differ or labels are out of range."""
-    named = {pool.classes for pool in pools if pool.classes is not None}
-    if len(named) > 1:
-        first, second, *_ = sorted(named)
-        only = sorted(set(first) ^ set(second))
-        raise DataError(
-            f"source and target must have the same classes in one order; not in both: {only or 'none'} "
-            "(a target without labels is a folder with images right in it, or an .npz without `labels` and `y`)"
-        )
-    labels = [pool.split.labels for pool in pools]
-    count = 1 + max(int(part.max()) for part in labels if part is not None and len(part))
-    classes = named.pop() if named else tuple(map(str, range(count)))
-    for part, path in zip(labels, paths, strict=False):
-        if part is not None and len(part) and not 0 <= int(part.min()) <= int(part.max()) < len(classes):
-            low, high = int(part.min()), int(part.max())
-            raise DataError(f"labels of {path} must be in 0..{len(classes) - 1}, got values from {low} to {high}")
-    return classes
+    numbers = None if labels is None else torch.as_tensor(labels.astype(np.int64))
+    return Pool(path, Split(inputs, numbers), names)
 
 
 def with_frozen_features(split: Split) -> Split:
