@@ -188,9 +188,18 @@ def read_folder(path: Path, size: int) -> Pool:
 
 
 def read_images(files: list[Path], size: int) -> Tensor:
-    """Returns images, uint8 (N, 3, size, size), with a progress bar if it takes long."""
-    bar = tqdm(files, "reading images", unit=" images", delay=2, leave=False)
-    return to_images(np.stack([decode(file, str(file), size) for file in bar]))
+    """Returns images, uint8 (N, 3, size, size), with a progress bar if it takes long.
+
+    A warning names one of those that have several frames or pages, of which the first is read.
+    """
+    bar, animated = tqdm(files, "reading images", unit=" images", delay=2, leave=False), list[str]()
+    images = to_images(np.stack([decode(file, str(file), size, animated) for file in bar]))
+    if animated:
+        count = "1 file has" if len(animated) == 1 else f"{len(animated)} files have"
+        warnings.warn(
+            f"{count} several frames or pages, of which the first is read, such as {animated[0]}", stacklevel=2
+        )
+    return images
 
 
 def read_npz(path: Path, size: int) -> Pool:
