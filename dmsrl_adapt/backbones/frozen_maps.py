@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .foreign_outputs import listed_maps
 from .kept_rows import ONE_AT_A_TIME, kept_rows
 from .multi_level_backbone import evaluating
 
@@ -38,7 +39,7 @@ def frozen_maps(
 
     Args:
         images: shape (N, C, H, W), N at least 1, any type that the network takes.
-        network: gives a list of maps (N, C, H, W), for one `NamedLayers`; whatever scales pixels belongs in it. It runs
+        network: gives maps (N, C, H, W), as `NamedLayers` does; whatever scales pixels belongs in it. It runs
             in evaluation mode, on the device on which it is. There it must be deterministic, and give an image the same
             maps in every batch.
         folder: made where it is missing.
@@ -46,7 +47,7 @@ def frozen_maps(
         shows_progress: print a progress bar to the error stream while something is computed.
 
     Raises:
-        ValueError: no images, what the network gives is no list of maps, a value that float16 cannot hold, or an image
+        ValueError: no images, what the network gives are no maps, a value that float16 cannot hold, or an image
             whose maps are others a second time.
 
     Examples:
@@ -93,8 +94,7 @@ def fingerprint(images: Tensor, network: nn.Module, what: str = "") -> str:
 
 def maps_of(network: nn.Module, images: Tensor) -> list[Tensor]:
     """Returns the network's maps. Raises `ValueError` where it gives something else."""
-    maps = network(images)
-    if not isinstance(maps, (list, tuple)) or not maps or any(one.ndim != 4 for one in maps):
-        came = [tuple(one.shape) for one in maps] if isinstance(maps, (list, tuple)) else type(maps).__name__
-        raise ValueError(f"the network must give a list of maps (N, C, H, W), got {came}")
-    return list(maps)
+    maps = listed_maps(network(images))
+    if any(one.ndim != 4 for one in maps):
+        raise ValueError(f"the network must give maps (N, C, H, W), got {[tuple(one.shape) for one in maps]}")
+    return maps
