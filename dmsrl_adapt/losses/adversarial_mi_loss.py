@@ -197,6 +197,6 @@ class AdversarialMILoss(nn.Module):
             return class_domain_cross_entropy(logits, domains, balanced)
 
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
-        told = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
+        told = logits.argmax(-1) if self.num_domains > 2 else logits > 0
         right = (told == domains) * weights
         self.accuracy.copy_((right.sum() / weights.sum()).nan_to_num())  # without any weight 0 / 0
