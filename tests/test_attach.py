@@ -109,6 +109,15 @@ def test_a_hook_takes_the_recipe_from_the_modules_of_the_first_call(recipe):
         hook(other)
 
 
+@pytest.mark.parametrize("key", ["margin_metric", "mi_critic", "pseudo_labeler", "training_progress"])
+def test_a_module_of_another_recipe_is_refused_whichever_it_is(key):
+    hook, context = make_context(lambda opts: attach_dmsrl(ClassifierHook(opts), recipe="default"), "default")
+    other = parts(DEFAULT.replace("margin", scale=64.0))
+    with pytest.raises(ValueError, match="all modules must be of one recipe, got"):
+        hook({**context, key: {**other.models, **other.misc}[key]})
+    assert context["G"].count == 0
+
+
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda adapter: pickle.loads(pickle.dumps(adapter))])
 def test_a_copy_tells_its_own_warm_ups_the_length(make):
     class Wrapper:

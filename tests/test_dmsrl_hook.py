@@ -45,7 +45,7 @@ WHOLE = Recipe(
     PrototypeLabels(threshold=0.4, warmup="linear"),
     CosineMargin(weight=0.3, margin=0.1, scale=6.0, warmup="sigmoid"),
     ConditionalMI(weight=0.8, warmup="linear", entropy_conditioning=True, images_only=False),
-    MinimumClassConfusion(weight=0.7, temperature=2.0, warmup="sigmoid"),
+    MinimumClassConfusion(weight=0.7, temperature=2.0, warmup="linear"),
     SourceAugmentation(probability=0.9, affine_strength=0.8, accuracy_gate=True),
     TargetConsistency(weight=0.6, probability=0.7, affine_strength=0.6, warmup="sigmoid"),
     SourceClassification(label_smoothing=0.1),
