@@ -63,6 +63,11 @@ def test_recipe_leaves_out_what_the_host_has_already():
         (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be what dmsrl_components gives"),
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), opts=make_opts(make_models())), TypeError, "must be names"),
         (
+            lambda: attach_dmsrl(ClassifierHook(make_opts(make_models())), opts=["G_opt"]),
+            TypeError,
+            "opts must be optimizers, as the host's are, got names",
+        ),
+        (
             lambda: attach_dmsrl(ClassifierHook(["G_opt"]), recipe="default", weights={"x": 1.0}),
             ValueError,
             "weights must be of .*'x'",

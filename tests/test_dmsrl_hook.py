@@ -375,6 +375,16 @@ def test_modules_of_another_recipe_are_refused_and_nothing_changes(other):
     assert before.keys() == states({**models, **misc}).keys()
 
 
+def test_a_list_of_optimizers_that_is_changed_later_does_not_count():
+    models, misc = make("default")
+    opts = make_opts(models)
+    hook = DMSRLHook(opts, recipe="default")
+    opts.clear()
+    before = states(models)
+    hook({**models, **misc, **make_batch()})
+    assert any(not torch.equal(value, before[key]) for key, value in states(models).items() if "weight" in key)
+
+
 def test_optimizers_by_name():
     models, misc = make("default")
     twins, twin_misc = copy.deepcopy(models), copy.deepcopy(misc)

@@ -181,6 +181,14 @@ class NeedsLabels(Part):
     requires: ClassVar = ("pseudo_labels",)
 
 
+def test_a_part_has_nothing_but_what_it_says():
+    part, sizes = NeedsLabels(), Sizes(2, 3, 4)
+    assert part.models(sizes) == part.misc(sizes) == part.loss_weights == part.optimizers(DEFAULT.usual_optimizer) == {}
+    assert part.model_keys == part.misc_keys == ()
+    assert part.hooks_before() == part.hooks() == []
+    assert part.ablated() is None
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -238,6 +246,7 @@ def test_settings_of_the_recipes_are_in_the_search_space(recipe):
         for name, values in part.search_space.items():
             value = part.settings[name]
             assert value in values if isinstance(values, list) else values[0] < value < values[1]
+            assert list(values) == sorted(set(values))
 
 
 def test_every_number_is_in_the_search_space_or_has_one_value_that_no_trial_moves():

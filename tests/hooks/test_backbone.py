@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from dmsrl_adapt import AugmentHook, BackboneHook
+from dmsrl_adapt.hooks.backbone import arguments_of
 
 from ..stand_ins import CLASSES, DIM, Counted, assert_same_states, make_batch, make_models, make_opts, states
 from .plain_steps import CLOSE, HOSTS, hook_step, make_discriminator, plain_step
@@ -56,6 +57,17 @@ def test_features_that_are_there_are_left_as_they_are():
     outputs, _ = BackboneHook()(context)
     assert outputs.keys() == {"target_imgs_features"}
     assert context["G"].count == 1
+
+
+class Network(nn.Module):
+    def forward(self, images, mask, features=None, scale=1.0, *others, shift=0.0, **kwargs):
+        return images
+
+
+def test_other_inputs_of_a_network_are_its_named_arguments_but_the_first_and_those_that_hooks_write():
+    assert arguments_of(Network()) == ("mask", "scale", "shift")
+    assert arguments_of(nn.DataParallel(Network())) == ("mask", "scale", "shift")
+    assert arguments_of(nn.Linear(2, 2)) == ()
 
 
 @pytest.mark.parametrize("key", ["G", "src_imgs"])

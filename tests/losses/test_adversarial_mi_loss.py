@@ -234,10 +234,11 @@ def test_sizes_below_one_are_refused(name):
         AdversarialMILoss(**{"feature_dim": 2, name: 0})
 
 
+@pytest.mark.parametrize("num_classes", FORMS)
 @pytest.mark.parametrize("momentum", [-0.1, 1.1])
-def test_momentum_out_of_range_is_refused(momentum):
+def test_momentum_out_of_range_is_refused(momentum, num_classes):
     with pytest.raises(ValueError, match=r"momentum must be in 0\.\.1, got"):
-        AdversarialMILoss(4, 2, momentum=momentum)
+        AdversarialMILoss(4, num_classes, momentum=momentum)
 
 
 @pytest.mark.parametrize("num_classes", FORMS)
