@@ -67,6 +67,11 @@ def test_recipe_leaves_out_what_the_host_has_already():
         (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be the result of dmsrl_components"),
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), opts=make_opts(make_models())), TypeError, "must be names"),
         (
+            lambda: attach_dmsrl(ClassifierHook(make_opts(make_models())), opts=["G_opt"]),
+            TypeError,
+            "opts must be optimizers, as the host's are, got names",
+        ),
+        (
             lambda: attach_dmsrl(ClassifierHook(["G_opt"]), recipe="default", weights={"x": 1.0}),
             ValueError,
             "weights must be of .*'x'",
@@ -142,6 +147,15 @@ def test_inference_of_an_adapter_passes_on_what_g_takes_beside_images():
     assert torch.equal(adapter.inference(x, mask=mask)["features"], adapter.models["G"](x, mask))
     twin.models["G"].net.weight.data.zero_()
     assert not torch.equal(twin.inference(x)["features"], adapter.inference(x, domain=1)["features"])
+
+
+@pytest.mark.parametrize("key", ["margin_metric", "mi_critic", "pseudo_labeler", "training_progress"])
+def test_a_module_of_another_recipe_is_refused_whichever_it_is(key):
+    hook, context = make_context(lambda opts: attach_dmsrl(ClassifierHook(opts), recipe="default"), "default")
+    other = parts(DEFAULT.replace("margin", scale=64.0))
+    with pytest.raises(ValueError, match="all modules must be of one recipe, got"):
+        hook({**context, key: {**other.models, **other.misc}[key]})
+    assert context["G"].count == 0
 
 
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda adapter: pickle.loads(pickle.dumps(adapter))])

@@ -18,6 +18,7 @@ from dmsrl_adapt.parts import (
     MinimumClassConfusion,
     Part,
     PrototypeLabels,
+    Sizes,
     SourceAugmentation,
     SourceClassification,
     TargetConsistency,
@@ -166,6 +167,24 @@ def test_warm_ups_by_name(part):
         part(**weight, warmup="cosine")
 
 
+def test_settings_that_are_not_given_are_those_of_the_page():
+    """They are written down a second time here, since results of users depend on them."""
+    assert PrototypeLabels() == PrototypeLabels(threshold=0.5, warmup="linear")
+    assert ArgmaxLabels() == ArgmaxLabels(warmup="none")
+    assert CosineMargin(0.2) == CosineMargin(weight=0.2, margin=0.2, scale=8.0, warmup="none")
+    assert CenterMargin(0.2) == CenterMargin(weight=0.2, margin=100.0, warmup="sigmoid")
+    assert ConditionalMI(0.2) == ConditionalMI(0.2, warmup="linear", entropy_conditioning=True, images_only=True)
+    assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", images_only=False)
+    assert TwoBranchMI(0.2) == TwoBranchMI(weight=0.2, warmup="linear", images_only=True)
+    assert MinimumClassConfusion(0.2) == MinimumClassConfusion(weight=0.2, temperature=2.5, warmup="sigmoid")
+    assert SourceAugmentation() == SourceAugmentation(probability=0.5, affine_strength=1.0, accuracy_gate=True)
+    consistency = TargetConsistency(weight=0.2, probability=0.5, affine_strength=1.0, warmup="sigmoid")
+    assert TargetConsistency(0.2) == consistency
+    assert SourceClassification() == SourceClassification(label_smoothing=0.05)
+    assert KnownTargetLabels() == KnownTargetLabels(weight=1.0, label_smoothing=0.05)
+    assert Sizes(feature_dim=2, num_classes=3, num_target=4) == Sizes(2, 3, 4, num_domains=2)
+
+
 @dataclass(frozen=True)
 class NoKind(Part):
     weight: float = 1.0
@@ -202,6 +221,14 @@ class SameLoss(Part):
 class NeedsLabels(Part):
     kind: ClassVar = "needs_labels"
     requires: ClassVar = ("pseudo_labels",)
+
+
+def test_a_part_has_nothing_but_what_it_says():
+    part, sizes = NeedsLabels(), Sizes(2, 3, 4)
+    assert part.models(sizes) == part.misc(sizes) == part.loss_weights == part.optimizers(DEFAULT.usual_optimizer) == {}
+    assert part.model_keys == part.misc_keys == ()
+    assert part.hooks_before() == part.hooks() == []
+    assert part.ablated() is None
 
 
 @pytest.mark.parametrize(
@@ -300,6 +327,16 @@ def test_copies_are_equal(make):
 def test_parts_are_frozen():
     with pytest.raises(FrozenInstanceError):
         DEFAULT.get("mi").weight = 2.0
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_settings_of_the_recipes_are_in_the_search_space(recipe):
+    """So that a search finds nothing worse than them but by chance."""
+    for part in recipe:
+        for name, values in part.search_space.items():
+            value = part.settings[name]
+            assert value in values if isinstance(values, list) else values[0] < value < values[1]
+            assert list(values) == sorted(set(values))
 
 
 def test_every_number_is_in_the_search_space_or_has_one_value_that_no_trial_moves():

@@ -73,6 +73,17 @@ def test_features_that_are_there_are_left_as_they_are():
     assert context["G"].count == 1
 
 
+class Network(nn.Module):
+    def forward(self, images, mask, features=None, scale=1.0, *others, shift=0.0, **kwargs):
+        return images
+
+
+def test_other_inputs_of_a_network_are_its_named_arguments_but_the_first_and_those_that_hooks_write():
+    assert arguments_of(Network()) == ("mask", "scale", "shift")
+    assert arguments_of(nn.DataParallel(Network())) == ("mask", "scale", "shift")
+    assert arguments_of(nn.Linear(2, 2)) == ()
+
+
 @pytest.mark.parametrize("key", ["G", "src_imgs"])
 def test_missing_key_names_hook_and_key(key):
     context = {**make(), **make_images()}
