@@ -24,7 +24,11 @@ class Components:
 
     models: dict[str, nn.Module]
     misc: dict[str, nn.Module]
-    recipe: Recipe
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that the modules carry."""
+        return carried_recipe([*self.models.values(), *self.misc.values()])
 
 
 def dmsrl_components(
@@ -63,7 +67,7 @@ def dmsrl_components(
     misc = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps), **recipe.misc(sizes)}
     for module in (*models.values(), *misc.values()):
         setattr(module, ATTRIBUTE, recipe)
-    return Components(models, misc, recipe)
+    return Components(models, misc)
 
 
 def carried_recipe(modules: Iterable[object]) -> Recipe | None:

@@ -66,6 +66,7 @@ def test_styled_images_are_moved_and_the_others_stay(strength):
 
 
 def test_strength_reaches_the_pose():
+    assert AugmentHook().pose.strength == 1.0
     images = torch.zeros(200, 1, 64, 64)
     moves = [
         AugmentHook(probability=1.0, affine_strength=strength)({"src_imgs": images})[0]["src_imgs_affine"][:, :, 2]
@@ -121,6 +122,14 @@ def test_a_style_that_the_batch_brings_is_like_the_images():
         message = f"'src_imgs_augmented' must be a tensor of torch.float32 as 'src_imgs' is, got {came}"
         with pytest.raises(TypeError, match=message):
             AugmentHook()({**batch, "src_imgs_augmented": augmented})
+
+
+@pytest.mark.parametrize(("probability", "skill"), [(0.0, 1.0), (0.5, 0.0)])
+def test_a_share_of_zero_is_none_even_where_zero_is_drawn(probability, skill, monkeypatch):
+    monkeypatch.setattr(torch, "rand", torch.zeros)
+    context = {"src_imgs": torch.ones(4, 1, 8, 8), "source_accuracy": lambda: torch.tensor(skill)}
+    outputs, _ = AugmentHook(probability=probability, accuracy_gate=True)(context)
+    assert not outputs["src_imgs_is_augmented"].any()
 
 
 def test_empty_batch_stays_empty():
