@@ -72,7 +72,8 @@ def check_values(values: Tensor, verdict: Verdict) -> None:
     """
     if not _validates.get() or not values.numel():
         return
-    lowest, highest = torch.aminmax(values.detach())
+    with torch.no_grad():
+        lowest, highest = torch.aminmax(values)
     unread = _unread.get()
     if unread is None:
         raise_error(verdict(*torch.stack([lowest, highest]).tolist()))

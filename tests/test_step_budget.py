@@ -7,14 +7,14 @@ from .step_counts import CASES, OURS, UPSTREAM, counted, counts_of, host_of, mak
 WAITS = 2  # one to check the batch, and one to read the losses, for which upstream waits once each
 # at most so many operations; hosts alone: DANN 350, CDAN 510, MCD 881
 OPERATIONS = {
-    "default": 980,
-    "published": 430,
-    "two branches": 1130,
-    "landmarks": 1110,
-    "several sources": 1000,
-    "attached to DANN": 1160,
-    "attached to MCD": 1850,
-    "attached to CDAN": 1310,
+    "default": 978,
+    "published": 410,
+    "two branches": 1121,
+    "landmarks": 1094,
+    "several sources": 989,
+    "attached to DANN": 1143,
+    "attached to MCD": 1827,
+    "attached to CDAN": 1291,
 }
 
 

@@ -59,9 +59,9 @@ class NearestPrototypes(nn.Module):
         owners = self._nearest_of_class(rows, labels)
         sums, mass = summed_over_processes(*self._sums(rows, owners, weights))
         is_present = mass > 0
-        means = sums / mass.where(is_present, 1.0)[:, None]
-        share = torch.where(self.is_seen, 1 - self.momentum, 1.0) * is_present
-        set_state(self.prototypes, self.prototypes.lerp(means, share[:, None]))
+        means = sums / mass.clamp(min=torch.finfo(mass.dtype).tiny)[:, None]
+        step = (1 - self.momentum * self.is_seen) * is_present
+        set_state(self.prototypes, self.prototypes.lerp(means, step[:, None]))
         set_state(self.is_seen, self.is_seen | is_present)
 
     @torch.no_grad()

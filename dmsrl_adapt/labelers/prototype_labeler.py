@@ -287,7 +287,7 @@ class PrototypeLabeler(NearestPrototypes):
 
     def _without_rejected(self, found: PseudoLabels) -> PseudoLabels:
         is_kept = self._is_kept(found.labels, found.weights)
-        return PseudoLabels(found.labels.where(is_kept, -1), found.weights.where(is_kept, 0.0), found.distances)
+        return PseudoLabels(found.labels.where(is_kept, -1), found.weights * is_kept, found.distances)
 
     def _is_kept(self, nearest_class: Tensor, confidence: Tensor) -> Tensor:
         known = nearest_class.clamp(min=0)
@@ -297,7 +297,7 @@ class PrototypeLabeler(NearestPrototypes):
         rows = torch.stack([found.weights, torch.ones_like(found.weights)], 1)
         (sums,) = summed_over_processes(sums_by_label(rows, found.labels, self.num_classes))
         confidence_sums, numbers = sums.unbind(1)
-        step = torch.where(self.mean_confidence > 0, 1 - self.momentum, 1.0) * (numbers > 0)
+        step = (1 - self.momentum * (self.mean_confidence > 0)) * (numbers > 0)
         set_state(self.mean_confidence, self.mean_confidence.lerp(confidence_sums / numbers.clamp(min=1), step))
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, sums: Tensor) -> None:

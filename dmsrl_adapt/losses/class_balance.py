@@ -84,9 +84,9 @@ class ClassBalance(nn.Module):
         sums, counts = summed_over_processes(
             sums_by_label(class_probs, domains, self.num_domains), one_hot(domains, self.num_domains).sum(0).float()
         )
-        share = torch.where(self.class_mass.any(1), 1 - self.momentum, 1.0) * (counts > 0)
+        step = (1 - self.momentum * self.class_mass.any(1)) * (counts > 0)
         means = sums / counts.clamp(min=1)[:, None]
-        set_state(self.class_mass, self.class_mass.lerp(means, share[:, None]))
+        set_state(self.class_mass, self.class_mass.lerp(means, step[:, None]))
 
     def extra_repr(self) -> str:
         return f"num_domains={self.num_domains}, num_classes={self.num_classes}, momentum={self.momentum}"

@@ -28,8 +28,9 @@ def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
     if not several or any(not isinstance(one, Tensor) or one.ndim != 2 for one in several):
         came = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in several]
         raise ValueError(f"logits must have shape (N, K), got {came}")
-    probs = [one.detach().float().softmax(1) for one in several]
-    return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
+    with torch.no_grad():
+        probs = [one.float().softmax(1) for one in several]
+        return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
 
 
 def certainty(probs: Tensor) -> Tensor:
