@@ -23,8 +23,11 @@ def common_tasks(tasks: Tasks, names: list[str]) -> Tasks:
 
 
 def ablation_rows(results: list[Result]) -> list[list[str]]:
-    """Returns one row per part, sorted by its effect: the mean over tasks without the part, the difference to the
-    default with p-values of Wilcoxon signed-rank tests, and the mean on each task. Returns no rows without ablations."""
+    """Returns one row per part, sorted by effect: the mean over tasks without the part, the difference to the default
+    with p-values of Wilcoxon signed-rank tests, and the mean on each task.
+
+    Returns no rows without ablations.
+    """
     tasks = by_task_and_method(results)
     names = without_a_part(tasks)
     common = common_tasks(tasks, [OURS, *names])
