@@ -52,9 +52,10 @@ def read_at_once() -> Iterator[None]:
         return
     device = unread[0][0].device
     extremes = [one for lowest, highest, _ in unread for one in (lowest, highest)]
-    # float32 does not hold all integers
-    values = torch.stack([one.to(device, one.dtype if one.is_floating_point() else torch.float64) for one in extremes])
-    numbers = values.tolist()
+    # float32 does not hold all integers, but MPS has no float64
+    integers = torch.float32 if device.type == "mps" else torch.float64
+    values = [one.to(device, one.dtype if one.is_floating_point() else integers) for one in extremes]
+    numbers = torch.stack(values).tolist()
     for (_, _, verdict), low, high in zip(unread, numbers[::2], numbers[1::2], strict=True):
         raise_error(verdict(low, high))
 

@@ -29,6 +29,7 @@ class FiniteHook(BaseHook):
         self.seen: dict[str, Tensor] = {}  # from this hook to the weighter of the same step
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.seen = {}
         wanted = [key(domain) for domain in keys.DOMAINS for key in (keys.features, keys.logits)]
         for key in (key for key in wanted if key in inputs):
             several = [inputs[key]] if isinstance(inputs[key], Tensor) else inputs[key]
