@@ -70,8 +70,8 @@ def write_labels(
             yield runs
 
 
-def told(result: Mapping[str, Any]) -> list[list[str]]:
-    """Returns what `labels.json` holds as a table."""
+def table(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the content of `labels.json` as a table."""
     return rows(result["runs"])
 
 

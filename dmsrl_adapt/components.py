@@ -19,7 +19,6 @@ class Components:
 
     models: trained modules, for upstream's `Models`.
     misc: modules with buffers only, for upstream's `Misc`.
-    recipe: the recipe they were made for.
     """
 
     models: dict[str, nn.Module]

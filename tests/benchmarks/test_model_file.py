@@ -104,7 +104,7 @@ def test_heic_without_its_package_is_told_with_what_to_install(
     photo("sky", (40, 40)).save(tmp_path / "phone" / "IMG_0001.JPG")
     for name in ("IMG_0002.HEIC", "IMG_0003.heif", "IMG_0002.MOV"):
         (tmp_path / "phone" / name).write_bytes(b"as a phone writes it")
-    note = f"3 files are left out, such as {tmp_path / 'phone' / 'IMG_0002.HEIC'}; to read HEIC, of which there are 2: "
+    note = f"3 files are left out, such as {tmp_path / 'phone' / 'IMG_0002.HEIC'}; 2 of them HEIC, which need: "
     assert main(["predict", str(model), str(tmp_path / "phone"), "--out", str(tmp_path / "labels.csv")]) == 0
     assert f"note: {tmp_path / 'phone'}: {note}pip install pillow-heif\n" in capsys.readouterr().err
     assert [row["file"] for row in read_csv(tmp_path / "labels.csv")] == ["IMG_0001.JPG"]
@@ -310,7 +310,7 @@ def test_wrong_paths_are_one_error(model: Path, tmp_path: Path, capsys: pytest.C
         (["predict", str(tmp_path / "none.pt"), str(tmp_path)], "none.pt cannot be read as a model file: [Errno 2]"),
         (["predict", str(model), str(tmp_path / "empty")], "empty must be a folder that holds images, found none"),
         (["predict", str(model), str(tmp_path / "nowhere")], "nowhere must be a folder that holds images, found none"),
-        (["train", "--source", str(tmp_path / "empty")], "--source and --target go together"),
+        (["train", "--source", str(tmp_path / "empty")], "--source and --target must be given together"),
         (["train", "--source", str(tmp_path / "empty"), "--target", str(tmp_path)], "empty must hold images"),
     ):
         assert main(arguments) == 2

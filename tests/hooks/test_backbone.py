@@ -39,7 +39,7 @@ def make_images(seed=0):
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_one_step_equals_plain_pytorch_on_restyled_images(host):
+def test_one_step_equals_plain_pytorch_on_augmented_images(host):
     models, batch = make(host), make_images()
     twins, domains = copy.deepcopy(models), ["src", "target"] if host == "dann" else ["src"]
     torch.manual_seed(5)
@@ -56,7 +56,7 @@ def test_one_step_equals_plain_pytorch_on_restyled_images(host):
     assert models["C"].count == 1
 
 
-def test_without_a_style_hook_features_are_those_of_the_images_as_they_are():
+def test_without_augmentation_features_are_those_of_the_original_images():
     context, hook = {**make_models(), **make_batch()}, BackboneHook()
     outputs, losses = hook(context)
     for domain in ("src", "target"):
@@ -66,7 +66,7 @@ def test_without_a_style_hook_features_are_those_of_the_images_as_they_are():
     assert hook.loss_keys == []
 
 
-def test_features_that_are_there_are_left_as_they_are():
+def test_existing_features_are_kept():
     context = {**make(), **make_images(), "src_imgs_features": torch.zeros(8, DIM)}
     outputs, _ = BackboneHook()(context)
     assert outputs.keys() == {"target_imgs_features"}
