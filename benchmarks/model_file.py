@@ -13,7 +13,7 @@ from .frozen_features import NETWORK, frozen_features
 from .grid import OwnTask
 from .methods import Method, Setup, get_method
 from .provenance import commit, versions
-from .tasks import Task
+from .tasks import DataError, Task
 from .training import Outcome, Plan, infer, setup_of
 
 FORMAT = "dmsrl_adapt model, form 1"
@@ -66,6 +66,20 @@ def write_model(path: Path, outcome: Outcome, task: Task, own: OwnTask, method: 
         "models": {key: outcome.adapter.models[key].state_dict() for key in (keys.G, keys.C)},
     }
     write(content, path)
+
+
+def check_free(path: Path, task: str) -> None:
+    """Raises `DataError` if there is a file that is not a model of this task. The model of a task may be replaced."""
+    if not path.exists():
+        return
+    try:
+        content = read_archive(path, "model file")
+    except ValueError:
+        content = None
+    run = content.get("run") if isinstance(content, dict) and content.get("format") == FORMAT else None
+    if run is None or run.get("task") != task:
+        what = "no model file" if run is None else f"the model of {run.get('task')}"
+        raise DataError(f"{path} is there already and is {what}; name another --out for {task}, or remove it")
 
 
 def read_model(path: Path) -> Model:

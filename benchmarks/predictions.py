@@ -55,6 +55,19 @@ def write_csv(found: list[Prediction], folder: Path, path: Path) -> Path:
     return path
 
 
+def sheet_path(table: Path) -> Path:
+    """Returns where the contact sheet of a table lies: beside it, `labels.png` for `labels.csv`."""
+    return table.with_suffix(".png") if table.suffix == ".csv" else table.with_name(f"{table.name}.png")
+
+
+def check_outputs(folder: Path, table: Path) -> None:
+    """Raises `DataError` if the table or the contact sheet would replace an image in the folder."""
+    images = {file.resolve() for file in images_below(folder)}
+    for path in (table, sheet_path(table)):
+        if path.resolve() in images:
+            raise DataError(f"{path} is one of the images to be labelled and would be written over; name another --out")
+
+
 def extremes(found: list[Prediction]) -> tuple[list[Prediction], list[Prediction]]:
     """Returns the most and the least certain predictions, most extreme first, each at most half of all."""
     ordered = sorted(found, key=lambda one: one.confidence)

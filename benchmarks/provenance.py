@@ -58,10 +58,10 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
 @cache
 def is_todays_code(of: str | None) -> bool:
     """Whether `CODE` at a commit equals the current code; False for a dirty or unknown commit."""
-    if of == commit():
-        return True
     if of is None or of.endswith("-dirty"):
         return False
+    if of == commit():
+        return True
     done = git("diff", "--quiet", of, "--", *CODE)
     return done is not None and done.returncode == 0
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..model_file import read_model
-from ..predictions import draw_sheet, predict, write_csv
+from ..predictions import check_outputs, draw_sheet, predict, sheet_path, write_csv
 from ..tables import as_text
 from ..tasks.own_data import is_image, visible_files
 from .options import tell_left_out
@@ -24,9 +24,10 @@ def do(options: argparse.Namespace) -> int:
     """Predicts, writes the table and the contact sheet, and prints how many images each class has."""
     model = read_model(options.model)
     tell_left_out(options.folder, [file for file in visible_files(options.folder) if not is_image(file)])
+    check_outputs(options.folder, options.out)
     found = predict(model, options.folder)
     print(write_csv(found, options.folder, options.out))
-    print(draw_sheet(found, options.out.with_suffix(".png")))
+    print(draw_sheet(found, sheet_path(options.out)))
     counts = Counter(one.label for one in found)
     print(as_text([["class", "images"], *([label, str(count)] for label, count in counts.most_common())]))
     return 0

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..grid import task_of
 from ..methods import get_method
-from ..model_file import write_model
+from ..model_file import check_free, write_model
 from ..tables import as_text
 from ..tasks import DataPlace, Split, Task
 from ..training import Outcome, Plan, train
@@ -34,6 +34,7 @@ def do(options: argparse.Namespace) -> int:
     """Trains, prints the scores, and writes the model."""
     plan = Plan(steps=positive(options.steps, "--steps"), network=plan_network(options))
     method, own = get_method(options.method), own_task(options)
+    check_free(options.out, own.name)
     task = with_whole_target(task_of(own, DataPlace()))
     parts = f"{len(task.source)} of the source and {len(task.target_train)} of the target"
     print(f"training {method.name} on {parts}, {len(task.classes)} classes: {', '.join(task.classes)}", file=sys.stderr)

@@ -33,25 +33,28 @@ def recipe_of(method: Method) -> Recipe:
     return Recipe.from_settings(method.settings)
 
 
-def without(method: Method, kind: str, name: str) -> Method:
-    """Returns the ablation of one part of a method's recipe. Raises `ValueError` if it has no part of that kind."""
-    recipe = recipe_of(method).ablated(kind)
-    return of_recipe(name, recipe, method.settings["local"])
+def without(method: Method, kind: str) -> Method:
+    """Returns the ablation of one part of a method's recipe. Raises `ValueError` where it has no part of that kind."""
+    return of_recipe(method.name, recipe_of(method).ablated(kind), method.settings["local"])
 
 
-def with_part(method: Method, path: str, name: str) -> Method:
-    """Returns the method with one more part, given by module and class, as in `my_package.my_part.MyPart`.
+def with_part(method: Method, path: str) -> Method:
+    """Returns the method with one part more, given by module and class, as in `my_package.my_part.MyPart`.
 
-    Raises `ValueError` if there is no such part.
+    Raises `ValueError` where there is no such part, or one that needs settings.
     """
-    module, _, kind = path.rpartition(".")
+    recipe, (module, _, name) = recipe_of(method), path.rpartition(".")
     try:
-        part = getattr(import_module(module), kind)
+        kind = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"there is no part {path!r}: {error}") from error
-    if not (isinstance(part, type) and issubclass(part, Part)):
-        raise ValueError(f"{path} must be a class of parts, got {part!r}")
-    return of_recipe(name, Recipe(*recipe_of(method), part()), method.settings["local"])
+    if not (isinstance(kind, type) and issubclass(kind, Part)):
+        raise ValueError(f"{path} must be a class of parts, got {kind!r}")
+    try:
+        part = kind()
+    except TypeError as error:
+        raise ValueError(f"all settings of {path} must have defaults: {error}") from error
+    return of_recipe(method.name, Recipe(*recipe, part), method.settings["local"])
 
 
 def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:

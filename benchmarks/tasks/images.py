@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
+from .pixels import as_seen
 from .task import DataError
 
 # refuse images that would fill the memory when decoded
@@ -42,10 +43,11 @@ def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
     return pixels.clamp(0, 255).round().byte().contiguous()
 
 
-def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarray:
-    """Returns an encoded image as RGB, uint8 (H, W, 3), rotated by its EXIF orientation, without transparency.
+def decode(source: bytes | Path, name: str, size: int | None = None, animated: list[str] | None = None) -> np.ndarray:
+    """Returns an encoded image as RGB, uint8 (H, W, 3), rotated by its EXIF orientation, as `as_seen` shows it.
 
     HEIC is rotated by pillow-heif, which also removes the orientation. With `size` the image is resized to size x size.
+    Of several frames or pages the first is read, and the name is added to `animated`.
     Raises `DataError`, which names the image, if it cannot be read.
     """
     try:
@@ -55,10 +57,10 @@ def decode(source: bytes | Path, name: str, size: int | None = None) -> np.ndarr
             )  # Pillow raises an error only at twice as many pixels
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
         with image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I"):  # 16 bits per pixel, which Pillow's conversion clips at 255
-                upright = Image.fromarray((np.asarray(upright).clip(0, 65535) // 257).astype(np.uint8))
-            upright = upright.convert("RGB")
+            # further pictures of an MPO are a camera's previews
+            if animated is not None and image.format != "MPO" and getattr(image, "is_animated", False):
+                animated.append(name)
+            upright = as_seen(image)
             return np.asarray(upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR))
     except Exception as error:  # damaged bytes raise many types, also SyntaxError and zlib.error
         raise DataError(f"{name} cannot be read as an image: {error}") from error

@@ -1,7 +1,9 @@
 """The user's own data: a folder of class folders, for a target also a folder of unlabelled images, or an .npz file."""
 
 import hashlib
-from dataclasses import dataclass
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +13,44 @@ from tqdm import tqdm
 
 from ..frozen_features import augmented_features, frozen_features
 from .images import decode, encoded_images, read_arrays, register_heif, to_images
+from .own_classes import Pool, agree
 from .task import DataError, Fractions, Split, Task
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 HEIF_SUFFIXES = {".heic", ".heif"}
 HAS_HEIF = register_heif()
+LEFT_BEHIND = {
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+}
+LONGEST_NAME = 60  # characters of a path in the name of a task
 KEYS = ("images", "jpeg_bytes", "offsets", "X", "labels", "y", "classes")
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The data at a path.
-
-    split: samples, with labels if the data has them.
-    classes: names of the classes, None if the data has only numbers.
-    """
-
-    split: Split
-    classes: tuple[str, ...] | None
 
 
 def load_own(source: Path, target: Path, target_test: Path | None, size: int, network: str) -> Task:
     """Returns the task of adapting from `source` to `target`.
 
     Without `target_test`, 30 % of the target are kept for scoring. Images are resized to size x size; for the network
-    "frozen" they are replaced by frozen features. Target labels, if present, are used for scoring only.
+    "frozen" they are replaced by frozen features. Target labels, if present, are used for scoring only. The classes are
+    those that the source has samples of; a warning names others that are listed and those that a labelled target lacks.
     """
     pools = [read_pool(path, size) for path in (source, target, *([target_test] if target_test else []))]
     if pools[0].split.labels is None:
         raise DataError(
             f"the source {source} must have labels: class folders with images, or `labels` or `y` in an .npz"
         )
-    classes = common_classes(pools, (source, target, target_test))
-    if len(classes) < 2:
-        raise DataError(f"there must be at least 2 classes, got {list(classes)}")
+    agreed = agree(pools[0], pools[1:])
+    for note in agreed.notes:
+        warnings.warn(note, stacklevel=2)
     shapes = {tuple(pool.split.inputs.shape[1:]) for pool in pools}
     if len(shapes) > 1:
         raise DataError(f"source and target must have inputs of one shape, got {sorted(shapes)}")
-    splits = [with_frozen_features(pool.split) if network == "frozen" else pool.split for pool in pools]
+    splits = [with_frozen_features(split) if network == "frozen" else split for split in agreed.splits]
     if target_test is None:
         parts = Fractions(0.6, 0.1).cut(splits[1])
     else:
@@ -57,44 +59,83 @@ def load_own(source: Path, target: Path, target_test: Path | None, size: int, ne
     for path, part in ((source, splits[0]), (target, parts[0]), (target_test or target, parts[2])):
         if len(part) < 2:  # batch normalisation needs two
             raise DataError(f"{path} holds too little: each part must have at least 2 samples, one has {len(part)}")
-    return Task(task_name(source, target), classes, splits[0], *parts)
+    return Task(task_name(source, target), agreed.classes, splits[0], *parts)
 
 
 def task_name(source: Path, target: Path) -> str:
-    """Returns the name of the task of two paths."""
-    named = (path.resolve() for path in (source, target))
-    return "-".join(path.name if path.is_dir() else path.stem for path in named)
+    """Returns the name of the task of two paths: their last parts, and eight digits of a hash of the whole paths.
+
+    So two pairs of paths have two names, also where their last parts are the same, and a pair always has the same one.
+    """
+    paths = (source.resolve(), target.resolve())
+    digest = hashlib.sha256(b"\0".join(map(os.fsencode, paths))).hexdigest()[:8]
+    return "-".join([*short_names(*paths), digest])
+
+
+def short_names(first: Path, second: Path) -> list[str]:
+    """Returns the last parts of two paths, with so many of those above that they differ if the paths do."""
+    ends = [[*path.parts[1:-1], path.name.removesuffix(".npz")] for path in (first, second)]
+    depth = 1
+    while first != second and ends[0][-depth:] == ends[1][-depth:] and depth < max(map(len, ends)):
+        depth += 1
+    return ["_".join(parts[-depth:])[-LONGEST_NAME:] for parts in ends]
 
 
 def fingerprint(path: Path) -> str:
-    """Returns a hash that changes when a file at or below `path` is added, removed or written, but not when it moves.
+    """Returns a hash that changes when a file that is read from `path` is added, removed or written, not when moved.
 
     HEIC files count only if they can be read, so the hash changes when pillow-heif is installed.
     """
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not lacks_heif(file))
-    files = files if path.is_dir() else [path]
     digest = hashlib.sha256()
-    for file in files:
+    for file in read_files(path):
         status = file.stat()
-        name = file.relative_to(path) if path.is_dir() else ""
-        digest.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        name = file.relative_to(path).as_posix()
+        digest.update(os.fsencode(f"{name}|{status.st_size}|{status.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]
 
 
+def read_files(path: Path) -> list[Path]:
+    """Returns the files that are read from a path, each below it or the path itself."""
+    return [file for files in image_files(path).values() for file in files] if path.is_dir() else [path]
+
+
 def visible_files(folder: Path) -> list[Path]:
-    """Returns the files below a folder, except hidden files and files in hidden folders."""
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    """Returns all below a folder that is neither a folder nor hidden, links followed, also links that lead nowhere."""
+    return sorted(entries_below(folder, ()))
 
 
-def images_below(folder: Path) -> list[Path]:
-    """Returns the images below a folder, by file name extension."""
-    return [file for file in visible_files(folder) if is_image(file)]
+def entries_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yields what is not hidden below a folder; what lies in folders above, into which a link leads, is not below it.
+
+    Raises `DataError` if a folder cannot be listed.
+    """
+    here = folder.resolve()
+    if here in above or not here.is_dir():
+        return
+    try:
+        entries = [entry for entry in folder.iterdir() if not is_hidden(entry)]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error}") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from entries_below(entry, (*above, here))
+        else:
+            yield entry
+
+
+def is_hidden(path: Path) -> bool:
+    """Returns whether a file or folder is hidden, or one that operating systems and archivers leave behind."""
+    return path.name.startswith(".") or path.name.lower() in LEFT_BEHIND
+
+
+def images_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Returns the images below a folder, by file name extension; see `entries_below`."""
+    return sorted(file for file in entries_below(folder, above) if is_image(file))
 
 
 def is_image(file: Path) -> bool:
-    """Returns whether a file is a readable image, by file name extension."""
-    return file.suffix.lower() in (SUFFIXES | HEIF_SUFFIXES if HAS_HEIF else SUFFIXES)
+    """Returns whether a file is there and a readable image, by file name extension."""
+    return file.suffix.lower() in (SUFFIXES | HEIF_SUFFIXES if HAS_HEIF else SUFFIXES) and file.is_file()
 
 
 def lacks_heif(file: Path) -> bool:
@@ -104,8 +145,8 @@ def lacks_heif(file: Path) -> bool:
 
 def image_files(path: Path) -> dict[str | None, list[Path]]:
     """Returns the images of a folder by class folder; if no subfolder has images, those in the folder under None."""
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    of_class: dict[str | None, list[Path]] = {folder.name: images_below(folder) for folder in folders}
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry))
+    of_class: dict[str | None, list[Path]] = {one.name: images_below(one, (path.resolve(),)) for one in folders}
     return of_class if any(of_class.values()) else {None: images_below(path)}
 
 
@@ -113,7 +154,7 @@ def left_out(path: Path) -> list[Path]:
     """Returns the visible files below a folder that are not read; [] if `path` is not a folder."""
     if not path.is_dir():
         return []
-    read = {file for files in image_files(path).values() for file in files}
+    read = set(read_files(path))
     return [file for file in visible_files(path) if file not in read]
 
 
@@ -141,14 +182,24 @@ def read_folder(path: Path, size: int) -> Pool:
         raise DataError(f"{path} must hold images, those of a source in class folders, found none")
     images = read_images([file for file, _ in numbered], size)
     if None in files:
-        return Pool(Split(images, None), None)
-    return Pool(Split(images, torch.as_tensor([number for _, number in numbered])), tuple(map(str, files)))
+        return Pool(path, Split(images, None), None)
+    labels = torch.as_tensor([number for _, number in numbered])
+    return Pool(path, Split(images, labels), tuple(map(str, files)))
 
 
 def read_images(files: list[Path], size: int) -> Tensor:
-    """Returns images, uint8 (N, 3, size, size), with a progress bar if it takes long."""
-    bar = tqdm(files, "reading images", unit=" images", delay=2, leave=False)
-    return to_images(np.stack([decode(file, str(file), size) for file in bar]))
+    """Returns images, uint8 (N, 3, size, size), with a progress bar if it takes long.
+
+    A warning names one of those that have several frames or pages, of which the first is read.
+    """
+    bar, animated = tqdm(files, "reading images", unit=" images", delay=2, leave=False), list[str]()
+    images = to_images(np.stack([decode(file, str(file), size, animated) for file in bar]))
+    if animated:
+        count = "1 file has" if len(animated) == 1 else f"{len(animated)} files have"
+        warnings.warn(
+            f"{count} several frames or pages, of which the first is read, such as {animated[0]}", stacklevel=2
+        )
+    return images
 
 
 def read_npz(path: Path, size: int) -> Pool:
@@ -175,27 +226,8 @@ def read_npz(path: Path, size: int) -> Pool:
     if labels is not None and (labels.shape != (len(inputs),) or not np.issubdtype(labels.dtype, np.integer)):
         raise DataError(f"labels of {path} must be {len(inputs)} integers, got {labels.shape} of {labels.dtype}")
     names = tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else None
-    return Pool(Split(inputs, None if labels is None else torch.as_tensor(labels.astype(np.int64))), names)
-
-
-def common_classes(pools: list[Pool], paths: tuple[Path | None, ...]) -> tuple[str, ...]:
-    """Returns the class names of all pools. Raises `DataError` if they differ or labels are out of range."""
-    named = {pool.classes for pool in pools if pool.classes is not None}
-    if len(named) > 1:
-        first, second, *_ = sorted(named)
-        only = sorted(set(first) ^ set(second))
-        raise DataError(
-            f"source and target must have the same classes in one order; not in both: {only or 'none'} "
-            "(a target without labels is a folder with images right in it, or an .npz without `labels` and `y`)"
-        )
-    labels = [pool.split.labels for pool in pools]
-    count = 1 + max(int(part.max()) for part in labels if part is not None and len(part))
-    classes = named.pop() if named else tuple(map(str, range(count)))
-    for part, path in zip(labels, paths, strict=False):
-        if part is not None and len(part) and not 0 <= int(part.min()) <= int(part.max()) < len(classes):
-            low, high = int(part.min()), int(part.max())
-            raise DataError(f"labels of {path} must be in 0..{len(classes) - 1}, got values from {low} to {high}")
-    return classes
+    numbers = None if labels is None else torch.as_tensor(labels.astype(np.int64))
+    return Pool(path, Split(inputs, numbers), names)
 
 
 def with_frozen_features(split: Split) -> Split:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .foreign_outputs import listed_maps
 from .kept_rows import ONE_AT_A_TIME, kept_rows
 from .multi_level_backbone import evaluating
 
@@ -38,7 +39,7 @@ def frozen_maps(
 
     Args:
         images: shape (N, C, H, W), N at least 1, any dtype that the network accepts.
-        network: returns a list of maps (N, C, H, W), for example `NamedLayers`; it must include the scaling of pixels.
+        network: returns maps (N, C, H, W), for example `NamedLayers`; it must include the scaling of pixels.
             It runs in evaluation mode on its current device. It must be deterministic, and the maps of an image must
             not depend on the batch.
         folder: created if missing.
@@ -93,8 +94,7 @@ def fingerprint(images: Tensor, network: nn.Module, what: str = "") -> str:
 
 def maps_of(network: nn.Module, images: Tensor) -> list[Tensor]:
     """Returns the network's maps. Raises `ValueError` for another output."""
-    maps = network(images)
-    if not isinstance(maps, (list, tuple)) or not maps or any(one.ndim != 4 for one in maps):
-        came = [tuple(one.shape) for one in maps] if isinstance(maps, (list, tuple)) else type(maps).__name__
-        raise ValueError(f"the network must return a list of maps (N, C, H, W), got {came}")
-    return list(maps)
+    maps = listed_maps(network(images))
+    if any(one.ndim != 4 for one in maps):
+        raise ValueError(f"the network must return maps (N, C, H, W), got {[tuple(one.shape) for one in maps]}")
+    return maps

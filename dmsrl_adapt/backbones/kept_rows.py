@@ -143,9 +143,13 @@ def agrees(rows: Tensor, places: list[int], probe: Probe) -> bool:
 
 
 def read_done(path: Path) -> int:
-    """Returns the number of finished rows of a file; -1 if it does not exist."""
-    note = path.with_suffix(".json")
-    return int(json.loads(note.read_text())["rows"]) if path.is_file() and note.is_file() else -1
+    """Returns the number of finished rows of a file; -1 if it does not exist or is damaged."""
+    try:
+        done = int(json.loads(path.with_suffix(".json").read_text())["rows"])
+        np.load(path, mmap_mode="r")
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+    return done
 
 
 def write_done(path: Path, done: int) -> None:

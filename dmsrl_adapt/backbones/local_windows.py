@@ -57,13 +57,22 @@ def grid_windows(maps: Tensor, rows: int, columns: int) -> dict[str, Tensor]:
 
 
 def cells_of(side: int, fraction: float) -> int:
-    """Returns a fraction of a side in whole cells, at least 1. Under `torch.jit.trace` the side is a tensor."""
+    """Returns a fraction of a side in whole cells, at least 1.
+
+    While `torch.jit.trace` or an exporter traces, the side is a tensor, and so is the result, which the graph computes
+    for maps of any size.
+    """
+    if isinstance(side, Tensor):
+        return (side.double() * fraction).round().clamp(min=1).long()
     return max(1, round(int(side) * fraction))
 
 
 def spans(side: int, count: int) -> list[slice]:
-    """Returns the slices of adaptive pooling, from floor(i side / count) to ceil((i + 1) side / count)."""
-    return [slice(i * side // count, -(-(i + 1) * side // count)) for i in range(count)]
+    """Returns the slices of adaptive pooling, from floor(i side / count) to ceil((i + 1) side / count).
+
+    No negative number is divided, because ONNX rounds such a quotient upwards, where Python rounds it downwards.
+    """
+    return [slice(i * side // count, ((i + 1) * side + count - 1) // count) for i in range(count)]
 
 
 def landmark_windows(maps: Tensor, landmarks: Tensor, fraction: float) -> dict[str, Tensor]:

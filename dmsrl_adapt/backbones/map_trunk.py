@@ -7,11 +7,16 @@ import timm
 from timm.models import FeatureHooks
 from torch import Tensor, nn
 
+from .foreign_outputs import named_maps, named_parts
+
 Levels = Sequence[int] | Sequence[str]
 
 
 class NamedLayers(nn.Module):
     """Returns the outputs of named layers of any module, by forward hooks.
+
+    If the module's own output is a dict with all of these names, as that of torchvision's `create_feature_extractor`,
+    its parts are returned.
 
     Args:
         net: any module; it runs as a whole, including layers after the last named one.
@@ -29,23 +34,52 @@ class NamedLayers(nn.Module):
 
     def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
-        known = dict(net.named_modules())
-        missing = [name for name in names if name not in known]
-        if missing:
-            there = [name for name in known if name and "." not in name]
-            raise ValueError(f"{type(net).__name__} has no layers {missing}, it has {there} and what is inside them")
+        if lack := lacking(net, names):
+            raise ValueError(lack)
         self.net, self.names = net, tuple(names)
         self.output_fmt = getattr(net, "output_fmt", "NCHW")  # position of the channels, as timm defines it
         self.hooks = FeatureHooks(self.names, net.named_modules())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Returns one output per name, in order. Raises `ValueError` for a layer that the forward pass does not use."""
-        self.net(x)
+        output = self.net(x)
         outputs = self.hooks.get_output(x.device)
+        if parts := named_parts(output):
+            outputs = parts if all(name in parts for name in self.names) else outputs
         missing = [name for name in self.names if name not in outputs]
         if missing:
             raise ValueError(f"the pass through {type(self.net).__name__} does not reach its layers {missing}")
         return [outputs[name] for name in self.names]
+
+
+class NamedOutputs(nn.Module):
+    """Returns named parts of the output of a module that gives a dict, named tuple or data class of maps.
+
+    Args:
+        net: any module.
+        names: names of parts of its output.
+    """
+
+    def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.net, self.names = net, tuple(names)
+        self.output_fmt = getattr(net, "output_fmt", "NCHW")
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Returns one map per name, in order. Raises `ValueError` if the output has no such parts."""
+        output = self.net(x)
+        try:
+            return named_maps(output, self.names)
+        except ValueError as error:
+            raise ValueError(f"{lacking(self.net, self.names)}; {error}") from error
+
+
+def lacking(net: nn.Module, names: Sequence[str]) -> str:
+    """Returns which names are not of layers of a module, as the text of an error; empty if all are."""
+    known = dict(net.named_modules())
+    missing = [name for name in names if name not in known]
+    there = [name for name in known if name and "." not in name]
+    return f"{type(net).__name__} has no layers {missing}, it has {there} and what is inside them" if missing else ""
 
 
 class Intermediates(nn.Module):
@@ -73,9 +107,9 @@ def make_trunk(
 
     Args:
         backbone: name of a timm model, or a module.
-        levels: depth numbers, or names of layers; None for the last map of a timm model, or for the output of a module.
-            A module without `forward_intermediates` is returned as it is for depth numbers, which then index its
-            output.
+        levels: depth numbers, or names of layers or, for a module, of parts of its output; None for the last map of a
+            timm model, or for the output of a module. A module without `forward_intermediates` is returned as it is for
+            depth numbers, which then index its output.
         pretrained: load timm's pretrained weights (by download); only with a name.
         in_chans: channels of the images; only with a name.
         input_size: side of the images, for timm models with a fixed size; None for timm's default.
@@ -86,7 +120,8 @@ def make_trunk(
     if isinstance(backbone, str):
         return load_trunk(backbone, (-1,) if levels is None else levels, pretrained, in_chans, input_size)
     if levels is not None and isinstance(levels[0], str):
-        return NamedLayers(backbone, [str(name) for name in levels])
+        names = [str(name) for name in levels]
+        return NamedOutputs(backbone, names) if lacking(backbone, names) else NamedLayers(backbone, names)
     if levels is not None and hasattr(backbone, "forward_intermediates"):
         return Intermediates(backbone, [int(depth) for depth in levels])
     return backbone

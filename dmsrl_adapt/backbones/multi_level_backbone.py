@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .foreign_outputs import as_map, listed_maps, looks_channels_last
 from .local_windows import LocalWindows
 from .map_pool import POOLS, MapPool
 from .map_trunk import Levels, described, make_trunk
@@ -27,8 +28,10 @@ class MultiLevelBackbone(nn.Module):
     at an earlier depth.
 
     Args:
-        backbone: name of a timm model, or a module from images to one or several maps (N, C, H, W), or (N, H, W, C) if
-            its `output_fmt`, as defined by timm, is "NHWC". The last map is used. docs/backbones.md has a table.
+        backbone: name of a timm model, or a module from images to one or several maps (N, C, H, W), as a tensor, list,
+            tuple, dict, named tuple or data class. The last map is used. Maps may be (N, H, W, C) if `output_fmt`, as
+            defined by timm, is "NHWC", or if the map of a blank square image shows it. Without local features also
+            vectors (N, D). docs/backbones.md has a table.
         pretrained: load timm's pretrained weights (by download); only with a name.
         in_chans: channels of the images.
         local: "corners" for the four windows of the paper, (rows, columns) for a grid that covers the map, "landmarks"
@@ -41,8 +44,9 @@ class MultiLevelBackbone(nn.Module):
             `feature_info`, and for timm models of a fixed size other than timm's default (224 for most vision
             transformers). One blank image is then passed through the network.
         levels: depths, each deeper than the one before: indices as timm's `out_indices`, where negative ones count from
-            the last, or names of layers. The last is the map of the global and local features. The others are named
-            `depth_1` for index 1, or `layer2_0` for a layer `layer2.0`. None for the last map.
+            the last, or names of layers or of parts of a module's output. The last is the map of the global and local
+            features. The others are named `depth_1` for index 1, or `layer2_0` for a layer `layer2.0`. None for the
+            last map.
         local_pool: pooling of windows: "avg", "max" or "gem".
         fuse: "concat" concatenates the features, and with `out_dim` projects the result by a linear layer with batch
             normalisation and ReLU. "norm" first scales all features to the same norm, so that none dominates. "project"
@@ -93,6 +97,8 @@ class MultiLevelBackbone(nn.Module):
         # a module that is used as it is may return more maps than there are levels
         places = (-1,) if levels is None else levels if self.trunk is backbone else range(len(names))
         self.places: dict[str, Any] = dict(zip(names, places, strict=True))
+        told = getattr(self.trunk, "output_fmt", "NCHW")  # as timm has it for Swin, for example
+        self.is_channels_last = dict.fromkeys(self.places, told == "NHWC")
         self.level_dims = self._level_dims(backbone, in_chans, input_size)
         if fuse == "project" and out_dim is not None:
             self.projects = nn.ModuleList([projection(size, out_dim) for size in self.level_dims.values()])
@@ -141,16 +147,28 @@ class MultiLevelBackbone(nn.Module):
         return {"global": pooled["global"], **local, **pooled}
 
     def _maps(self, x: Tensor) -> dict[str, Tensor]:
-        outputs = self.trunk(x)
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        is_channels_last = getattr(self.trunk, "output_fmt", "NCHW") == "NHWC"  # as timm has it for Swin, for example
-        maps = {}
-        for name, place in self.places.items():
-            if outputs[place].ndim != 4:
-                came = tuple(outputs[place].shape)
-                raise ValueError(f"the backbone must give maps of shape (N, C, H, W), got {came} for {name!r}")
-            maps[name] = outputs[place].permute(0, 3, 1, 2) if is_channels_last else outputs[place]
-        return maps
+        takes_vectors = self.windows is None
+        return {
+            name: as_map(part, self.is_channels_last[name], name, takes_vectors)
+            for name, part in self._outputs(x).items()
+        }
+
+    def _outputs(self, x: Tensor) -> dict[str, Tensor]:
+        outputs = listed_maps(self.trunk(x))
+        return {name: outputs[place] for name, place in self.places.items()}
+
+    def _find_channels(self, blank: Tensor) -> None:
+        """Notes which levels have their channels last, by the maps of a blank square image and a wider one."""
+        if any(self.is_channels_last.values()):  # the backbone has told
+            return
+        square = self._outputs(blank)
+        if not any(looks_channels_last(of_square, None) for of_square in square.values()):
+            return
+        try:
+            wide: Mapping[str, Tensor] = self._outputs(torch.cat([blank, blank], dim=3))
+        except Exception:  # a network of a fixed size may raise anything
+            wide = {}
+        self.is_channels_last = {name: looks_channels_last(one, wide.get(name)) for name, one in square.items()}
 
     def _level_dims(self, backbone: str | nn.Module, in_chans: int, input_size: int | None) -> dict[str, int]:
         """Returns the sizes of the pooled features: by a blank image if its side is given, else from `feature_info`."""
@@ -159,8 +177,9 @@ class MultiLevelBackbone(nn.Module):
             blank = next(self.trunk.parameters(), torch.empty(0)).new_zeros(1, in_chans, input_size, input_size)
             try:
                 with torch.no_grad(), evaluating(self):
+                    self._find_channels(blank)
                     return {name: part.shape[1] for name, part in self._pooled(blank).items()}
-            except (RuntimeError, AssertionError, IndexError, TypeError) as error:
+            except (RuntimeError, AssertionError, IndexError, TypeError, AttributeError, KeyError) as error:
                 came, shape = described(backbone), tuple(blank.shape[1:])
                 raise ValueError(f"{came} gives no maps of an image of shape {shape}: {error}") from error
         if self.global_pool == "flatten" or not hasattr(info, "channels"):

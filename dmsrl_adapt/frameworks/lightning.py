@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ except ImportError as error:
 
 from .. import keys
 from ..adapter import set_length
+from ..hooks.backbone import other_inputs
+from ..inference import infer
 
 
 class LightningAdapter(LightningModule):
@@ -57,10 +60,9 @@ class LightningAdapter(LightningModule):
         )  # optimizer steps, measured at the first batch: some step several times
         self.collected: dict[int, dict[str, list[Tensor]]] = {}
 
-    def forward(self, x: Tensor, domain: int | None = None) -> dict[str, Tensor]:
-        """Returns features and logits; see the adapter's `inference`."""
-        outputs: dict[str, Tensor] = self.adapter.inference(x, domain=domain)
-        return outputs
+    def forward(self, x: Tensor, domain: int | None = None, **inputs: Any) -> dict[str, Tensor]:
+        """Returns features and logits; see the adapter's `inference`. `inputs`: what G takes beside images."""
+        return infer(self.adapter, x, domain, **inputs)
 
     def configure_optimizers(self) -> Any:
         """Returns the adapter's optimizers and schedulers, so that checkpoints hold them."""
@@ -113,7 +115,10 @@ class LightningAdapter(LightningModule):
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collects features, logits and labels of a batch of one domain."""
-        for key, values in collector_step(self.adapter.inference, batch, create_output_dict).items():
+        domain = keys.SRC if keys.imgs(keys.SRC) in batch else keys.TARGET
+        others = other_inputs(self.adapter.models[keys.G], batch, domain)
+        rest = {key: values for key, values in batch.items() if key.removeprefix(f"{keys.imgs(domain)}_") not in others}
+        for key, values in collector_step(partial(self, **others), rest, create_output_dict).items():
             self.collected[dataloader_idx][key].append(values)
 
     def on_validation_epoch_end(self) -> None:

@@ -308,7 +308,7 @@ def test_it_is_exported_for_any_batch_size(settings):
 def test_it_is_traced_for_any_batch_size(settings):
     G = make(settings).eval()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # sides of maps and windows become constants; and tracing is an old way
+        warnings.simplefilter("ignore")  # tracing is an old way
         traced = torch.jit.trace(G, torch.randn(2, 3, 64, 64))
     x = torch.randn(5, 3, 64, 64)
     torch.testing.assert_close(traced(x), G(x), rtol=1e-4, atol=1e-5)

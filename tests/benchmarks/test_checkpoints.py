@@ -16,6 +16,7 @@ from benchmarks.kept_labels import KeptLabels
 from benchmarks.methods import get_method
 from benchmarks.results import read_results
 from benchmarks.tasks import Split, Task
+from benchmarks.tasks.own_data import task_name
 from benchmarks.training import Outcome, Plan, batches, picked, summary, train
 from benchmarks.validators import VALIDATORS, label_free_scores
 from dmsrl_adapt.training.checkpoints import read
@@ -92,7 +93,7 @@ def test_a_grid_whose_process_is_killed_goes_on_and_ends_with_the_same_result(
     command += ["--methods", "mcc", "--seeds", "0", "--steps", "400", "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = start("-m", "benchmarks", *command, str(killed))
-    folder = killed / "vectors-vectors__mcc__seed0.checkpoints"
+    folder = killed / f"{task_name(feature_npz, feature_npz)}__mcc__seed0.checkpoints"
     deadline = time.monotonic() + 240
     while not any(folder.glob("*.pt")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -19,7 +19,7 @@ from benchmarks.commands.train import with_whole_target
 from benchmarks.grid import OwnTask
 from benchmarks.methods import get_method
 from benchmarks.model_file import read_model, write_model
-from benchmarks.predictions import Prediction, draw_sheet, extremes, predict
+from benchmarks.predictions import Prediction, draw_sheet, extremes, predict, sheet_path
 from benchmarks.tasks import Split, Task, own_data
 from benchmarks.training import Plan, infer, to_inputs, train
 
@@ -131,8 +131,8 @@ def test_the_sheet_shows_images_most_and_least_certain_first(photos: Path, tmp_p
 def test_training_tells_progress_classes_and_what_is_left_out(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["train", "--source", str(photos / "lab"), "--size", "8", "--steps", "8", "--out", str(tmp_path / "m.pt")]
-    assert main([*command, "--target", str(photos / "lab")]) == 0
+    command = ["train", "--source", str(photos / "lab"), "--size", "8", "--steps", "8", "--out"]
+    assert main([*command, str(tmp_path / "m.pt"), "--target", str(photos / "lab")]) == 0
     labelled = capsys.readouterr()
     assert f"note: {photos / 'lab'}: 2 files are left out, such as {photos / 'lab/sky/notes.txt'}" in labelled.err
     assert "training dmsrl on 48 of the source and 29 of the target, 2 classes: sky, wall" in labelled.err
@@ -142,11 +142,45 @@ def test_training_tells_progress_classes_and_what_is_left_out(
     content = torch.load(tmp_path / "m.pt", weights_only=True)
     assert f"{100 * content['scores']['accuracy']:.1f}" == labelled.out.splitlines()[9].split()[1]
     # without labels nothing can be scored: all of the target is trained on
-    assert main([*command, "--target", str(photos / "field")]) == 0
+    assert main([*command, str(tmp_path / "blind.pt"), "--target", str(photos / "field")]) == 0
     blind = capsys.readouterr()
     assert "48 of the source and 48 of the target" in blind.err
     assert "accuracy" not in blind.out and blind.out.splitlines()[0].split("  ") == ["step", "label-free score"]
     assert "python -m benchmarks predict" in blind.out
+
+
+def test_a_model_of_another_task_and_other_files_are_not_written_over(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "m.pt"
+    command = ["train", "--source", str(photos / "lab"), "--size", "8", "--steps", "1", "--out", str(out), "--target"]
+    assert main([*command, str(photos / "field")]) == main([*command, str(photos / "field")]) == 0
+    assert main([*command, str(photos / "lab")]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert f"error: {out} is there already and is the model of lab-field-" in line and "name another --out" in line
+    out.write_text("my diary")
+    assert main([*command, str(photos / "field")]) == 2
+    assert f"{out} is there already and is no model file" in capsys.readouterr().err
+    assert out.read_text() == "my diary"
+
+
+def test_table_and_sheet_are_two_files_and_none_of_the_images(
+    photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [sheet_path(Path(name)).name for name in ("a.csv", "a.png", "run.1", "run.2", "a")] == [
+        "a.png",
+        "a.png.png",
+        "run.1.png",
+        "run.2.png",
+        "a.png",
+    ]
+    (tmp_path / "new").mkdir()
+    image = tmp_path / "new" / "first.png"
+    photo("sky", (40, 40)).save(image)
+    for out in (image, image.with_suffix(".csv")):
+        assert main(["predict", str(model), str(image.parent), "--out", str(out)]) == 2
+        assert f"{image} is one of the images to be labelled" in capsys.readouterr().err
+    assert [path.name for path in image.parent.iterdir()] == ["first.png"]
 
 
 def test_whole_target_is_every_sample_once(vectors: Task) -> None:
@@ -163,7 +197,7 @@ def test_the_file_tells_all_and_is_read_without_running_code(model: Path) -> Non
     content = torch.load(model, weights_only=True)
     assert content["classes"] == ["sky", "wall"]
     assert content["settings"] == dict(get_method("dmsrl").settings)
-    assert content["run"]["steps"] == 60 and content["run"]["task"] == "lab-field"
+    assert content["run"]["steps"] == 60 and content["run"]["task"].startswith("lab-field-")
     assert content["versions"]["torch"] and content["scores"]["accuracy"] is None
     pixels = torch.arange(256).byte()
     told = content["transform"]

@@ -152,7 +152,7 @@ def test_the_command_line_trains_reports_and_skips_what_is_done(
     assert "6/6 runs" in printed.err
     # the bar names what trains and the time left, above it stands what is done
     assert re.search(r"\rsource_only seed 0 \|[^\r]*\| 0/6 runs, \d\d:\d\d gone, \S+ left", printed.err)
-    done = re.findall(r"vectors-vectors (\w+) seed (\d): \d+\.\d %", printed.err)
+    done = re.findall(r"vectors-vectors-\w{8} (\w+) seed (\d): \d+\.\d %", printed.err)
     assert done == [(name, seed) for name in ("source_only", "dann", "dmsrl") for seed in "01"]
     report = (out / "report.md").read_text()
     pictures = [line.split("(")[1][:-1] for line in report.splitlines() if line.startswith("![")]
@@ -192,33 +192,45 @@ def test_a_failing_run_stops_no_other_and_is_named(
     out = tmp_path / "out"
     command = ["run", "--source", str(feature_npz), "--target", str(feature_npz), "--out", str(out), "--jobs", "1"]
     assert main([*command, "--methods", "mcc,source_only", "--seeds", "0", "--steps", "2"]) == 1
-    assert "failed: vectors-vectors mcc seed 0: RuntimeError: the floor gave way" in capsys.readouterr().err
+    failed = r"failed: vectors-vectors-\w{8} mcc seed 0: RuntimeError: the floor gave way"
+    assert re.search(failed, capsys.readouterr().err)
     assert [result["method"] for result in read_results(out)] == ["source_only"]
 
 
-def test_own_data_of_the_same_name_is_not_taken_for_what_is_done(feature_npz: Path, tmp_path: Path) -> None:
-    out, (first, second) = tmp_path / "out", (tmp_path / "first", tmp_path / "second")
+def test_own_data_that_has_changed_is_trained_on_anew(feature_npz: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "out", tmp_path / "data"
     arrays = dict(np.load(feature_npz))
-    for folder, shift in ((first, 0.0), (second, 5.0)):
-        folder.mkdir()
-        for name in ("lab", "field"):
-            np.savez(folder / f"{name}.npz", X=arrays["X"] + shift, y=arrays["y"])
+    data.mkdir()
+    for name in ("lab", "field"):
+        np.savez(data / f"{name}.npz", X=arrays["X"], y=arrays["y"])
 
-    def settings(folder: Path, *more: str) -> dict[str, object]:
-        command = ["run", "--source", str(folder / "lab.npz"), "--target", str(folder / "field.npz"), *more]
+    def settings(*more: str) -> dict[str, object]:
+        command = ["run", "--source", str(data / "lab.npz"), "--target", str(data / "field.npz"), *more]
         command += ["--out", str(out), "--jobs", "1", "--methods", "source_only", "--seeds", "0", "--steps", "2"]
         assert main(command) == 0
         (result,) = read_results(out)
-        assert result["task"] == "lab-field"
+        assert result["task"].startswith("lab-field-")
         return dict(result["settings"])
 
-    of_first = settings(first)
+    first = settings()
     written = next(out.glob("*.json")).stat().st_mtime_ns
-    assert settings(first) == of_first and next(out.glob("*.json")).stat().st_mtime_ns == written
-    assert settings(second) != of_first
-    assert settings(first, "--size", "16") != of_first
-    np.savez(first / "field.npz", X=arrays["X"], y=1 - arrays["y"])
-    assert settings(first) != of_first
+    assert settings() == first and next(out.glob("*.json")).stat().st_mtime_ns == written
+    assert settings("--size", "16") != first
+    np.savez(data / "field.npz", X=arrays["X"], y=1 - arrays["y"])
+    assert settings() != first
+
+
+def test_results_on_data_of_the_same_base_names_lie_side_by_side(feature_npz: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(feature_npz))
+    for shift, folder in enumerate(("amazon", "dslr", "webcam")):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "images.npz", X=arrays["X"] + shift, y=arrays["y"])
+    for folder in ("amazon", "dslr"):
+        command = ["run", "--source", str(tmp_path / folder / "images.npz"), "--out", str(tmp_path / "out")]
+        command += ["--target", str(tmp_path / "webcam" / "images.npz"), "--jobs", "1", "--seeds", "0", "--steps", "2"]
+        assert main([*command, "--methods", "source_only"]) == 0
+    tasks = [result["task"].rpartition("-")[0] for result in read_results(tmp_path / "out")]
+    assert tasks == ["amazon_images-webcam_images", "dslr_images-webcam_images"]
 
 
 def test_a_commit_made_while_a_run_trains_is_not_named(
@@ -288,7 +300,7 @@ def test_images_without_labels_are_trained_on_and_reported(
     assert f"note: {flat_folder} has no labels; left out, since they need them: target_supervised" in printed.err
     assert f"note: {class_folders}: 1 file is left out" in printed.err
     assert f"{flat_folder}: " not in printed.err
-    assert "photos-field dmsrl seed 0: done" in printed.err
+    assert re.search(r"photos-field-\w{8} dmsrl seed 0: done", printed.err)
     rows = {name: scores for name, *scores in map(str.split, filter(None, printed.out.splitlines()))}
     assert {tuple(rows[name][:4]) for name in ("source_only", "dann", "mcc", "dmsrl")} == {("-",) * 4}
     assert "target_supervised" not in rows
@@ -299,7 +311,7 @@ def test_images_without_labels_are_trained_on_and_reported(
     assert errors.strip().endswith("target_supervised seed 0: this method needs labels that the data does not have")
     # once the scored part has labels there is something to show
     assert main([*command, "--target-test", str(class_folders), "--methods", "mcc", "--steps", "3"]) == 0
-    assert re.search(r"photos-field mcc seed 0: \d+\.\d %", capsys.readouterr().err)
+    assert re.search(r"photos-field-\w{8} mcc seed 0: \d+\.\d %", capsys.readouterr().err)
 
 
 def test_a_source_without_labels_is_one_line(
@@ -308,9 +320,8 @@ def test_a_source_without_labels_is_one_line(
     command = ["run", "--source", str(flat_folder), "--target", str(class_folders), "--out", str(tmp_path / "out")]
     assert main([*command, "--jobs", "1", "--methods", "mcc", "--seeds", "0,1"]) == 1
     *_, line = capsys.readouterr().err.splitlines()
-    assert (
-        line.startswith("failed: field-photos mcc seed 0, 1: the source") and "must have labels: class folders" in line
-    )
+    told = r"failed: field-photos-\w{8} mcc seed 0, 1: the source .*must have labels: class folders"
+    assert re.match(told, line)
 
 
 def test_results_in_folders_below_are_of_other_runs(vectors: Task, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Tasks: parts are disjoint, formats are read as they are, bad data is one clear error."""
 
 import io
+import shutil
 import sys
+import warnings
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -34,7 +36,15 @@ from benchmarks.tasks import (
 from benchmarks.tasks.embedded import PARTS
 from benchmarks.tasks.faces import person_disjoint
 from benchmarks.tasks.images import decode, encoded_images, register_heif, to_images
-from benchmarks.tasks.own_data import fingerprint, is_labelled, left_out, load_own
+from benchmarks.tasks.own_data import (
+    fingerprint,
+    is_labelled,
+    left_out,
+    load_own,
+    read_folder,
+    task_name,
+    visible_files,
+)
 from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.backbones.local_windows import CORNERS
 
@@ -390,7 +400,7 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     fails("at least 2 classes", tmp_path / "single.npz", tmp_path / "single.npz")
     np.savez(tmp_path / "few.npz", X=np.zeros((2, 5)), y=np.arange(2))
     fails("few.npz holds too little", feature_npz, tmp_path / "few.npz")
-    np.savez(tmp_path / "wide.npz", X=np.zeros((3, 6)), y=np.zeros(3, int))
+    np.savez(tmp_path / "wide.npz", X=np.zeros((3, 6)), y=np.arange(3))
     fails("one shape", tmp_path / "wide.npz")
     np.savez(tmp_path / "pickle.npz", X=np.array([{}], dtype=object))
     fails("pickle.npz", tmp_path / "pickle.npz")
@@ -401,8 +411,99 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     fails("a.png cannot be read as an image", tmp_path / "broken")
     (tmp_path / "other" / "third").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "other" / "third" / "a.png")
-    fails("not in both: .*bright.*dark.*third.*target without labels", class_folders, tmp_path / "other")
+    fails("other has samples of third, .* only of bright, dark .a target without", class_folders, tmp_path / "other")
     fails("the source .*third must have labels: class folders with images, or", tmp_path / "other" / "third")
+
+
+@pytest.mark.parametrize("name", ["bird", "__MACOSX", "zebra"])
+def test_a_class_without_a_sample_is_left_out_and_told(name: str, class_folders: Path, tmp_path: Path) -> None:
+    (class_folders / name).mkdir()
+    (class_folders / name / "notes.txt").write_text("not an image")
+    hidden = name == "__MACOSX"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        task = load_own(class_folders, class_folders, None, 12, "small")
+    assert task.classes == ("bright", "dark")
+    bright = task.source.inputs.float().mean((1, 2, 3)) > 120
+    assert torch.equal(bright, task.source.labels == 0)
+    assert [str(one.message) for one in told if name in str(one.message)] == (
+        []
+        if hidden
+        else [
+            f"{class_folders}: no sample of {name}, left out of the classes",
+            f"{class_folders}: no sample of {name}",
+        ]
+    )
+
+
+def write_vectors(path: Path, labels: list[int], names: list[str] | None = None) -> Path:
+    """Writes feature vectors that name their label in the first column."""
+    y = np.repeat(labels, 6)
+    rows = np.stack([y, np.arange(len(y))], 1)
+    np.savez(path, X=rows, y=y, **({} if names is None else {"classes": np.array(names)}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("of_source", "of_target", "classes"),
+    [
+        (([0, 7, 1000], None), ([7, 1000], None), ("0", "7", "1000")),
+        (([1, 2, 3], None), ([1, 2, 3], None), ("1", "2", "3")),
+        (([0, 2], ["cat", "bird", "dog"]), ([2], ["cat", "bird", "dog"]), ("cat", "dog")),
+        (([0, 2], ["cat", "bird", "dog"]), ([0, 2], None), ("cat", "dog")),
+        (([0, 1], ["cat", "dog"]), ([0, 1], ["dog", "cat"]), ("cat", "dog")),
+        (([2, 10], None), ([0, 1], ["10", "2"]), ("2", "10")),
+    ],
+)
+def test_labels_are_numbered_by_the_classes_that_the_source_has(
+    of_source: tuple[list[int], list[str]],
+    of_target: tuple[list[int], list[str]],
+    classes: tuple[str, ...],
+    tmp_path: Path,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    source, target = (write_vectors(tmp_path / f"{key}.npz", *one) for key, one in (("s", of_source), ("t", of_target)))
+    task = load_own(source, target, target, 12, "small")
+    assert task.classes == classes
+    for part, (_, names) in ((task.source, of_source), (task.target_test, of_target)):
+        names = names or of_source[1]
+        numbers = part.inputs[:, 0].int().tolist()
+        assert [classes[label] for label in part.labels] == [names[n] if names else str(n) for n in numbers]
+
+
+@pytest.mark.parametrize(
+    ("of_source", "of_target", "told"),
+    [
+        (([0, 2], None), ([0, 1], None), r"t.npz has samples of 1, of which the source .*s.npz has none, only of 0, 2"),
+        (([0, 1], ["a", "b", "c"]), ([1, 2], None), r"t.npz has samples of c, of which the source .* only of a, b"),
+        (([0, 1], ["a", "b"]), ([0, 1], ["a", "c"]), r"t.npz has samples of c, of which"),
+        (
+            ([1, 2], ["a", "b"]),
+            ([0], None),
+            r"labels of .*s.npz must be in 0..1, for 2 classes, got values from 1 to 2",
+        ),
+        (([-1, 0, 1], None), ([0], None), r"labels of .*s.npz must be at least 0, got values from -1 to 1"),
+        (([0, 1], None), ([-1, 0], None), r"labels of .*t.npz must be at least 0"),
+        (([3], ["a", "b", "c", "d"]), ([3], None), r"at least 2 classes, the source .*s.npz has samples of \['d'\]"),
+    ],
+)
+def test_classes_that_do_not_fit_are_refused_by_name(
+    of_source: tuple[list[int], list[str]], of_target: tuple[list[int], list[str]], told: str, tmp_path: Path
+) -> None:
+    source, target = (write_vectors(tmp_path / f"{key}.npz", *one) for key, one in (("s", of_source), ("t", of_target)))
+    with pytest.raises(DataError, match=told):
+        load_own(source, target, None, 12, "small")
+
+
+def test_a_target_that_lacks_a_class_is_scored_on_those_it_has_and_told(class_folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(class_folders, tmp_path / "part")
+    shutil.rmtree(tmp_path / "part" / "bright")
+    with pytest.warns(UserWarning, match=r"part: no sample of bright$"):
+        task = load_own(class_folders, tmp_path / "part", None, 12, "small")
+    assert task.classes == ("bright", "dark") and set(task.target_test.labels.tolist()) == {1}
+    shutil.copytree(class_folders / "dark", tmp_path / "part" / "Bright")
+    with pytest.raises(DataError, match=r"part has samples of Bright, of which the source .* only of bright, dark"):
+        load_own(class_folders, tmp_path / "part", None, 12, "small")
 
 
 def test_images_right_in_a_folder_are_a_target_without_labels(class_folders: Path, flat_folder: Path) -> None:
@@ -437,16 +538,106 @@ def test_whether_data_has_labels_is_told_by_its_path(
     assert not is_labelled(tmp_path / "blind.npz")
 
 
-def test_files_that_are_no_images_of_a_class_are_told_and_change_the_fingerprint(class_folders: Path) -> None:
+def test_files_that_are_not_read_are_told_and_do_not_change_the_fingerprint(class_folders: Path) -> None:
     before = fingerprint(class_folders)
     assert [path.name for path in left_out(class_folders)] == ["notes.txt"]
     Image.new("RGB", (8, 8)).save(class_folders / "beside.png")
     assert [path.name for path in left_out(class_folders)] == ["beside.png", "notes.txt"]
-    assert fingerprint(class_folders) != before
-    (class_folders / "beside.png").unlink()
+    (class_folders / "dark" / "notes.txt").write_text("changed")
     assert fingerprint(class_folders) == before
     moved = class_folders.rename(class_folders.with_name("moved"))
     assert fingerprint(moved) == before
+    Image.new("RGB", (8, 8)).save(moved / "dark" / "one more.png")
+    assert fingerprint(moved) != before
+
+
+def link_parts(root: Path, real: Path) -> None:
+    """Makes folders "whole", "classes" and "files" that lead to the images in `real` by links at three depths."""
+    (root / "whole").symlink_to(real)
+    for name in ("bright", "dark"):
+        (root / "classes").mkdir(exist_ok=True)
+        (root / "classes" / name).symlink_to(real / name)
+        (root / "files" / name).mkdir(parents=True)
+        for file in (real / name).iterdir():
+            (root / "files" / name / file.name).symlink_to(file)
+    (root / "deep" / "bright" / "2024").mkdir(parents=True)
+    (root / "deep" / "bright" / "2024" / "march").symlink_to(real / "bright")
+    (root / "deep" / "dark").symlink_to(root / "classes" / "dark")
+
+
+@pytest.mark.parametrize("name", ["whole", "classes", "files", "deep"])
+def test_what_links_lead_to_is_listed_read_and_fingerprinted(name: str, class_folders: Path, tmp_path: Path) -> None:
+    link_parts(tmp_path, class_folders)
+    folder = tmp_path / name
+    read, real = (read_folder(path, 12) for path in (folder, class_folders))
+    assert read.classes == real.classes == ("bright", "dark")
+    assert torch.equal(read.split.inputs, real.split.inputs) and torch.equal(read.split.labels, real.split.labels)
+    assert [path.name for path in left_out(folder)] == ["notes.txt"]
+    before = fingerprint(folder)
+    image = next((class_folders / "dark").glob("*.png"))
+    Image.new("RGB", (12, 12), "red").save(image)
+    changed = fingerprint(folder)
+    assert changed != before
+    image.unlink()
+    assert fingerprint(folder) != changed and len(read_folder(folder, 12).split) == 23
+
+
+def test_links_that_lead_back_or_nowhere_end(class_folders: Path) -> None:
+    before, seen = fingerprint(class_folders), len(visible_files(class_folders))
+    (class_folders / "dark" / "again").symlink_to(class_folders)
+    (class_folders / "bright" / "self").symlink_to(class_folders / "bright")
+    (class_folders / "bright" / "loop.png").symlink_to(class_folders / "bright" / "loop.png")
+    (class_folders / "dark" / "gone.png").symlink_to(class_folders / "nowhere.png")
+    (class_folders / "up").symlink_to(class_folders)
+    assert fingerprint(class_folders) == before
+    assert len(read_folder(class_folders, 12).split) == 24
+    told = [path.name for path in left_out(class_folders)]
+    assert set(told) == {"loop.png", "gone.png", "notes.txt"} and len(visible_files(class_folders)) <= seen + 2
+
+
+def test_two_classes_that_link_to_each_other_are_read_once_each(class_folders: Path) -> None:
+    (class_folders / "bright" / "other").symlink_to(class_folders / "dark")
+    (class_folders / "dark" / "other").symlink_to(class_folders / "bright")
+    assert len(read_folder(class_folders, 12).split) == 48
+
+
+def test_what_is_hidden_is_not_read_told_or_fingerprinted(class_folders: Path) -> None:
+    before, told = fingerprint(class_folders), left_out(class_folders)
+    for folder in (class_folders, class_folders / "dark"):
+        for name in ("__MACOSX", ".git", "@eaDir", "$RECYCLE.BIN"):
+            (folder / name).mkdir()
+            Image.new("RGB", (8, 8)).save(folder / name / "a.png")
+        for name in (".DS_Store", "._1.png", "Thumbs.db", "desktop.ini"):
+            (folder / name).write_bytes(b"left behind")
+    assert fingerprint(class_folders) == before and left_out(class_folders) == told
+    assert read_folder(class_folders, 12).classes == ("bright", "dark")
+    assert len(read_folder(class_folders, 12).split) == 24
+
+
+def test_two_pairs_of_paths_have_two_names_and_a_pair_always_the_same(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    pairs = [
+        ("amazon/images", "webcam/images"),
+        ("dslr/images", "webcam/images"),
+        ("webcam/images", "dslr/images"),
+        ("amazon/images", "webcam/photos"),
+        ("dslr/images", "webcam/photos"),
+        ("a-b", "c"),
+        ("a", "b-c"),
+        ("lab", "field"),
+        ("lab.npz", "field"),
+        ("x/lab", "x/field"),
+        ("v1.0", "field"),
+        ("v1.1", "field"),
+        ("lab", "lab"),
+    ]
+    names = [task_name(tmp_path / source, tmp_path / target) for source, target in pairs]
+    assert len(set(names)) == len(pairs)
+    assert names == [task_name(tmp_path / source, tmp_path / "x" / ".." / target) for source, target in pairs]
+    told = [name.rpartition("-")[0] for name in names]
+    assert told[0] == "amazon_images-webcam_images" and told[7] == told[8] == "lab-field" and told[-1] == "lab-lab"
+    long = task_name(tmp_path / ("x" * 200), tmp_path / ("y" * 200))
+    assert len(long) < 140 and long != task_name(tmp_path / ("z" + "x" * 199), tmp_path / ("y" * 200))
 
 
 def test_download_goes_through_torchvision_and_pytorch_adapt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

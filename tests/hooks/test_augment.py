@@ -32,7 +32,7 @@ def test_augments_with_the_probability_and_marks_augmented_images(domain, probab
 def test_accuracy_gate_scales_the_probability(accuracy, probability):
     source_accuracy = SourceAccuracy(2)
     # two classes, equally frequent in labels and predictions
-    source_accuracy.counts.copy_(torch.tensor([[1 + accuracy] * 2, [2.0, 2.0], [2.0, 2.0]]))
+    source_accuracy.counts.copy_(torch.tensor([[1 - accuracy] * 2, [2.0, 2.0], [2.0, 2.0]]))
     hook = AugmentHook(probability=0.8, accuracy_gate=True)
     outputs, _ = hook({**make_images(400), "source_accuracy": source_accuracy})
     assert outputs["src_imgs_is_augmented"].float().mean().item() == pytest.approx(probability, abs=0.08)
@@ -66,6 +66,7 @@ def test_only_augmented_images_are_moved(strength):
 
 
 def test_affine_strength_scales_the_shift():
+    assert AugmentHook().affine.strength == 1.0
     images = torch.zeros(200, 1, 64, 64)
     moves = [
         AugmentHook(probability=1.0, affine_strength=strength)({"src_imgs": images})[0]["src_imgs_affine"][:, :, 2]
@@ -121,6 +122,14 @@ def test_an_augmented_view_must_have_shape_and_dtype_of_the_images():
         message = f"'src_imgs_augmented' must be a tensor of torch.float32 as 'src_imgs' is, got {came}"
         with pytest.raises(TypeError, match=message):
             AugmentHook()({**batch, "src_imgs_augmented": augmented})
+
+
+@pytest.mark.parametrize(("probability", "skill"), [(0.0, 1.0), (0.5, 0.0)])
+def test_a_share_of_zero_is_none_even_where_zero_is_drawn(probability, skill, monkeypatch):
+    monkeypatch.setattr(torch, "rand", torch.zeros)
+    context = {"src_imgs": torch.ones(4, 1, 8, 8), "source_accuracy": lambda: torch.tensor(skill)}
+    outputs, _ = AugmentHook(probability=probability, accuracy_gate=True)(context)
+    assert not outputs["src_imgs_is_augmented"].any()
 
 
 def test_empty_batch_stays_empty():

@@ -11,6 +11,7 @@ from dmsrl_adapt.losses import club_bound
 from dmsrl_adapt.losses.club_loss import standardised
 from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED
+from dmsrl_adapt.training.collapse_watch import CollapseWatch
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, make_batch, make_models, make_opts, states
 
@@ -156,6 +157,16 @@ def test_hosts_are_watched_too():
     with pytest.warns(UserWarning, match=r"33 % of the classes were never predicted on the target, over 64 samples"):
         for number in range(STEPS):
             hook({**models, **parts.misc, **make_batch(number)})
+
+
+def test_a_window_has_samples_and_one_class_alone_is_no_sign():
+    with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
+        CollapseWatch(samples=0)
+    watch = CollapseWatch(samples=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        watch.add(torch.ones(20, 2), torch.ones(20, 1), torch.zeros(20).long())
+    assert watch.diagnostics == {"missing_classes": 0.0, "rejected": 0.0, "zero_features": 0.0}
 
 
 def test_an_empty_context_gives_nothing():

@@ -29,7 +29,7 @@ def test_several_processes_have_the_prototypes_of_one(processes, tmp_path, forks
                 for k in range(CLASSES):
                     torch.testing.assert_close(table[k, order[k]], twin[k, other[k]], rtol=1e-4, atol=1e-5)
                 torch.testing.assert_close(state["mean_confidence"], expected["mean_confidence"], rtol=1e-4, atol=1e-5)
-                torch.testing.assert_close(state["fractions"][0], expected["fractions"][0])  # the classifier's agreement
+                torch.testing.assert_close(state["fractions"][0], expected["fractions"][0])
                 if step == PASS_AFTER:
                     sample_idx = batch(step)[1][3]
                     assert torch.equal(state["labels"][sample_idx], expected["labels"][sample_idx])
