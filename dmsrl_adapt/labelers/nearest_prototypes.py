@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_features, check_fractions, check_labels, check_sizes, check_weights
+from ..precision import PreciseBuffers
 from ..processes import is_shared, of_all_processes
 from .class_prototypes import class_sums, clusters_within_classes, present_sums
 from .faiss_search import METRICS, FlatIndex, PartIndex
@@ -16,7 +17,7 @@ from .pseudo_labels import PseudoLabels
 CELLS = 2**23  # numbers at work at a time, 32 MiB: memory does not grow with the batches
 
 
-class NearestPrototypes(nn.Module):
+class NearestPrototypes(PreciseBuffers):
     """Keeps the prototypes of classes, and finds the class of the nearest with the trust in it.
 
     The part of `PrototypeLabeler` that knows classes, and no target samples. See there for the arguments, the trust,
@@ -37,7 +38,9 @@ class NearestPrototypes(nn.Module):
         self.num_classes, self.feature_dim = num_classes, feature_dim
         self.prototypes_per_class, self.metric, self.momentum = prototypes_per_class, metric, momentum
         # row k P + p is prototype p of class k
-        self.register_buffer("prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim))
+        self.register_buffer(
+            "prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim, dtype=torch.float32)
+        )
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
         self.knows_all = False  # kept on the host, since it stays true: asking the device means waiting for it
 
@@ -57,7 +60,7 @@ class NearestPrototypes(nn.Module):
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
         present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
-        kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
+        kept = (self.is_seen[present] * self.momentum).to(self.prototypes)[:, None]
         self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
         self.is_seen[present] = True
 
@@ -78,7 +81,7 @@ class NearestPrototypes(nn.Module):
         sums, mass = self._sums(rows, clusters_within_classes(rows, labels, weights, *settings), weights)
         if is_shared():
             sums, mass = of_all_processes(sums), of_all_processes(mass)
-            means = (sums / mass.clamp(min=torch.finfo().tiny)[:, None]).where(mass[:, None] > 0, 0.0)
+            means = (sums / mass.clamp(min=torch.finfo(torch.float32).tiny)[:, None]).where(mass[:, None] > 0, 0.0)
             classes = torch.arange(len(mass), device=mass.device) % len(self.prototypes) // self.prototypes_per_class
             sums, mass = self._sums(means, clusters_within_classes(means, classes, mass, *settings), mass)
         present = (mass.view(self.num_classes, -1).sum(1) > 0).repeat_interleave(self.prototypes_per_class)
@@ -90,7 +93,7 @@ class NearestPrototypes(nn.Module):
         """Rows as prototypes are made of, labels as int64 and weights, in float32; the state goes where they are."""
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), device=features.device) if weights is None else weights
+        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         self.to(features.device)
         return self._rows(features), labels, weights.float()
@@ -142,7 +145,7 @@ class NearestPrototypes(nn.Module):
     def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
         """Nearest class, trust in it and distance to it of every sample; none is rejected once all classes are seen."""
         if prototypes is None:
-            nothing = torch.zeros(len(features), device=features.device)
+            nothing = torch.zeros(len(features), dtype=torch.float32, device=features.device)
             return PseudoLabels(nothing.long() - 1, nothing, nothing + torch.inf)
         # a class has no more than P prototypes, so the one after them is another's
         count = min(self.prototypes_per_class + 1, len(prototypes.numbers))

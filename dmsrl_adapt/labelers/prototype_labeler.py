@@ -44,7 +44,7 @@ class PrototypeLabeler(NearestPrototypes):
 
     The state is buffers only: it belongs in `misc`, is saved in checkpoints, follows the features to their device, and
     takes 8 bytes a target sample; with neighbours 4 D + 9, and as much again while `relabel` runs. Everything is
-    float32.
+    float32, also where the modules are turned to another type.
 
     In a process group all processes have to make the same calls, each with its own share of the samples: the others
     wait for one that makes fewer. One that has no batch left goes on with empty ones, features of shape (0, D);
@@ -113,10 +113,12 @@ class PrototypeLabeler(NearestPrototypes):
         self.temp_memory, self.neighbours = temp_memory, neighbours
         self.memory = NeighbourMemory(num_target, feature_dim) if neighbours else None
         self.calls_without = 0  # labels, since some class has not been seen
-        self.register_buffer("mean_confidence", torch.zeros(num_classes))
+        self.register_buffer("mean_confidence", torch.zeros(num_classes, dtype=torch.float32))
         self.register_buffer("labels", torch.full((num_target,), -1, dtype=torch.int32))
-        self.register_buffer("weights", torch.zeros(num_target))
-        self.register_buffer("shares", torch.zeros(2))  # agreement and share changed of the last call
+        self.register_buffer("weights", torch.zeros(num_target, dtype=torch.float32))
+        self.register_buffer(
+            "shares", torch.zeros(2, dtype=torch.float32)
+        )  # agreement and share changed of the last call
 
     @torch.no_grad()
     def forward(
@@ -180,7 +182,7 @@ class PrototypeLabeler(NearestPrototypes):
         """
         self._count_without_labels(PATIENCE)
         labels, weights = torch.full_like(self.labels, UNSEEN), torch.zeros_like(self.weights)
-        sums, searched = torch.zeros((3, self.num_classes), device=labels.device), None
+        sums, searched = torch.zeros((3, self.num_classes), dtype=torch.float32, device=labels.device), None
         for batch in self._of_pass(batches):
             self.to(batch[0].device)
             labels, weights, sums = (tensor.to(batch[0].device) for tensor in (labels, weights, sums))
@@ -292,7 +294,7 @@ class PrototypeLabeler(NearestPrototypes):
     def _follow_trust(self, found: PseudoLabels) -> None:
         trust = found.weights
         present, sums, mass = present_sums(trust[:, None], found.labels, torch.ones_like(trust), self.num_classes)
-        kept = torch.where(self.mean_confidence[present] > 0, self.momentum, 0.0)
+        kept = ((self.mean_confidence[present] > 0) * self.momentum).to(self.mean_confidence)
         self.mean_confidence[present] = kept * self.mean_confidence[present] + (1 - kept) * sums[:, 0] / mass
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, sums: Tensor) -> None:
@@ -302,7 +304,7 @@ class PrototypeLabeler(NearestPrototypes):
         """
         trust_sums, numbers, agreeing = summed_over_processes(sums)[0]
         self.mean_confidence.copy_((trust_sums / numbers).where(numbers > 0, self.mean_confidence))
-        counts = torch.zeros(2, device=labels.device)
+        counts = torch.zeros(2, dtype=torch.float32, device=labels.device)
         for new, trust, old in in_parts(WORK, labels, weights, self.labels):
             is_kept, is_labelled = self._is_kept(new, trust), new != UNSEEN
             new.copy_(new.where(is_kept | ~is_labelled, -1))
