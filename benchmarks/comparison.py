@@ -1,4 +1,4 @@
-"""What a method gains or spoils on a task, and how methods rank over tasks."""
+"""Differences between methods on a task, negative transfer, and mean ranks over tasks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,22 @@ def shared_methods(tasks: Tasks) -> list[str]:
 
 
 def paired(runs: list[Result], others: list[Result]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the headline scores of both, in per cent, seed by seed: of the seeds that both have."""
+    """Returns the headline scores of two methods, in per cent, for the seeds that both have."""
     ours, theirs = by_seed(runs), by_seed(others)
     seeds = sorted(ours.keys() & theirs.keys())
     return np.array([ours[seed] for seed in seeds]), np.array([theirs[seed] for seed in seeds])
 
 
 def paired_gaps(tasks: Tasks, name: str, other: str) -> dict[str, np.ndarray]:
-    """Returns by task how far a method is above another, in points, a number for each seed that both have. Tasks on
-    which they share no seed are left out."""
+    """Returns, by task, the differences between two methods in points, one per seed that both have. Tasks without a
+    common seed are left out."""
     pairs = {task: paired(methods.get(name, []), methods.get(other, [])) for task, methods in tasks.items()}
     return {task: ours - theirs for task, (ours, theirs) in pairs.items() if len(ours)}
 
 
 def against(runs: list[Result], others: list[Result]) -> tuple[float, float] | None:
-    """Returns how far a method is above another on a task, in points, and the standard error of that over the seeds
-    that both have; None where they have none, an error of NaN where they have one."""
+    """Returns the mean difference between two methods on a task, in points, and its standard error over common seeds.
+    Returns None without a common seed; with one, the error is NaN."""
     ours, theirs = paired(runs, others)
     gaps = ours - theirs
     if not len(gaps):
@@ -50,20 +50,20 @@ def against(runs: list[Result], others: list[Result]) -> tuple[float, float] | N
 
 
 def is_negative_transfer(runs: list[Result], floor: list[Result]) -> bool:
-    """Whether a method is below source-only training by more than one standard error; with one seed nobody knows."""
+    """Whether a method is below source-only training by more than one standard error; False with one seed."""
     found = against(runs, floor)
     return found is not None and found[0] < -found[1]
 
 
 def is_level(runs: list[Result], others: list[Result]) -> bool:
-    """Whether a method is not below another by more than one standard error; with one seed nobody knows."""
+    """Whether a method is below another by at most one standard error, or above it; False with one seed."""
     found = against(runs, others)
     return found is not None and found[0] >= -found[1]
 
 
 def gap_closed(runs: list[Result], methods: Mapping[str, list[Result]]) -> float | None:
-    """Returns the share of the way from source-only training to training on target labels; below 0 or above 1 where a
-    method is outside. None where one of the two was not run or the second is not the better."""
+    """Returns the fraction of the gap between source-only training and training on target labels that is closed; below
+    0 or above 1 for scores outside. None if one of the two is missing or the second is not better."""
     three = methods.get(FLOOR, []), runs, methods.get(CEILING, [])
     if not all(map(by_seed, three)):
         return None
@@ -72,8 +72,8 @@ def gap_closed(runs: list[Result], methods: Mapping[str, list[Result]]) -> float
 
 
 def ranks_of(tasks: Tasks, names: Sequence[str]) -> np.ndarray:
-    """Returns the ranks of methods on each task by their mean over seeds, shape (tasks, methods): 1 is best, equal ones
-    share theirs."""
+    """Returns the ranks of methods on each task by their mean over seeds, shape (tasks, methods). 1 is best; ties get
+    their average rank."""
     means = np.array([[headline(methods[name]) for name in names] for methods in tasks.values()])
     return np.array([rankdata(-of_task) for of_task in means])
 
@@ -83,9 +83,9 @@ class Ranking:
     """Mean ranks over tasks, 1 is best.
 
     ranks: by method.
-    critical: difference from which on two mean ranks differ by Nemenyi's test at 5 %.
-    p: of Friedman's test that all methods are alike, None with two methods.
-    num_tasks: over which it goes.
+    critical: Nemenyi's critical difference of two mean ranks at 5 %.
+    p: p-value of Friedman's test that all methods are equal; None with two methods.
+    num_tasks: number of tasks.
     """
 
     ranks: dict[str, float]
@@ -95,7 +95,7 @@ class Ranking:
 
     @property
     def groups(self) -> list[list[str]]:
-        """The largest sets of methods of which no two differ, best first."""
+        """The largest sets of methods without a significant difference, best first."""
         ordered = sorted(self.ranks, key=lambda name: self.ranks[name])
         groups: list[list[str]] = []
         for start, first in enumerate(ordered):
@@ -106,8 +106,8 @@ class Ranking:
 
 
 def ranking(tasks: Tasks) -> Ranking | None:
-    """Ranks the methods that were run on all tasks, which have labels, without the ceiling, by their mean over seeds
-    (Demsar, JMLR 2006); None where there are fewer than two of either."""
+    """Ranks the methods that were run on all labelled tasks, without the ceiling, by their mean over seeds (Demsar,
+    JMLR 2006). Returns None for fewer than two tasks or methods."""
     names = [name for name in shared_methods(tasks) if name != CEILING]
     if len(tasks) < 2 or len(names) < 2:
         return None

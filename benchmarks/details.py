@@ -1,6 +1,6 @@
-"""What a row of the table does not hold: curves, confusion matrices, and features for pictures.
+"""Details of runs that do not fit into the table: curves, confusion matrices, and features for figures.
 
-They lie beside the table in an archive of its name, `runs.tar.xz`: `STUDY/RUN.json`, and `STUDY/RUN.npz` for features.
+They are stored beside the table in `runs.tar.xz`, as `STUDY/RUN.json`, and `STUDY/RUN.npz` for features.
 """
 
 import io
@@ -16,12 +16,12 @@ FIELDS = ("classes", "confusion", "selected_by", "curve")
 
 
 def details_name(study: str, run: Mapping[str, Any]) -> str:
-    """Returns the name of a run's files in the archive, without an ending."""
+    """Returns the name of a run's files in the archive, without extension."""
     return f"{study}/{run_path(Path(), *key_of(run)).stem}"
 
 
 def read_details(table: Path) -> dict[str, Result]:
-    """Returns `FIELDS` and features by name, as far as there are any."""
+    """Returns the details of all runs in the archive, by `details_name`; empty without an archive."""
     path, found = table.with_suffix(".tar.xz"), dict[str, Result]()
     if not path.is_file():
         return found
@@ -35,14 +35,14 @@ def read_details(table: Path) -> dict[str, Result]:
 
 
 def write_details(table: Path, details: Mapping[str, Result]) -> None:
-    """Writes the details of all runs by name; the same bytes for the same runs."""
+    """Writes the archive of details. The same details give the same bytes."""
     path = table.with_suffix(".tar.xz")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     with tarfile.open(unfinished, "w:xz", preset=9) as archive:
         for name, run in sorted(details.items()):
-            told = {key: rounded(run[key]) for key in FIELDS if key in run}
-            add_member(archive, f"{name}.json", json.dumps(told, separators=(",", ":")).encode())
+            content = {key: rounded(run[key]) for key in FIELDS if key in run}
+            add_member(archive, f"{name}.json", json.dumps(content, separators=(",", ":")).encode())
         for name, run in sorted(details.items()):
             if "features" in run:
                 add_member(archive, f"{name}.npz", run["features"])
@@ -57,7 +57,7 @@ def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """Returns a value with every number in it cut to four significant digits."""
+    """Returns a value with all floats in it rounded to four significant digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):

@@ -108,15 +108,15 @@ def write_endurance(folder: Path, steps: int, precision: str, seed: int) -> dict
     return result
 
 
-def rows(told: Mapping[str, Any]) -> list[list[str]]:
-    """Returns what `endurance.json` holds as a table, a row a run."""
+def rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the content of `endurance.json` as a table, one row per run."""
     head = ["precision", "steps", "seed", "accuracy, %", "losses finite", "memory growth", "last / first 1,000 steps"]
     table = [head]
-    for run in told["runs"]:
+    for run in result["runs"]:
         seconds, growth = run["seconds_per_step"], run["memory_growth"]
         grown = "-" if growth is None else f"{100 * growth:.1f} %"
         cells = [f"{100 * run['accuracy']:.1f}", "yes" if run["losses_are_finite"] else "no", grown]
-        stale = f" {STALE}" if made_by(run) != made_by(told) else ""
+        stale = f" {STALE}" if made_by(run) != made_by(result) else ""
         kind = [run["precision"] + stale, f"{run['steps']:,}", str(run["seed"])]
         table.append([*kind, *cells, f"{seconds[-1] / seconds[0]:.2f}"])
     return table

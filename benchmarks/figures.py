@@ -1,4 +1,4 @@
-"""The pictures of a report."""
+"""The figures of a task in a report."""
 
 import io
 from pathlib import Path
@@ -20,36 +20,36 @@ from .comparison import CEILING, FLOOR
 from .results import Result
 from .tables import by_seed, by_task_and_method, headline
 
-# what the names of the two yardsticks do not say
-TOLD = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
+# labels with an explanation, for the two reference methods
+LABELS = {FLOOR: "source_only\n(no adaptation)", CEILING: "target_supervised\n(sees target labels)"}
 COLOURS = {FLOOR: "#9a9a9a", CEILING: "#4d4d4d", "dmsrl": "#d62728", "dmsrl_published": "#ff9896"}
 DOMAINS = {"source": "#1f77b4", "target": "#ff7f0e"}
 OTHERS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#17becf", "#bcbd22", "#e377c2", "#7f7f7f", "#393b79", "#637939")
 Runs = dict[str, list[Result]]
 Panel = tuple[str, dict[str, np.ndarray]]
-MOST_NUMBERS = 15  # classes up to which a confusion matrix has its numbers written in
+MOST_NUMBERS = 15  # largest number of classes for which a confusion matrix shows numbers
 
 
 def colours(methods: list[str]) -> dict[str, str]:
-    """Returns a colour for every method, the same in all pictures of a report."""
+    """Returns a colour for every method, the same in all figures of a report."""
     others = [name for name in sorted(methods) if name not in COLOURS]
     return {**COLOURS, **{name: OTHERS[number % len(OTHERS)] for number, name in enumerate(others)}}
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes a picture and closes it."""
+    """Writes a figure to a file and closes it."""
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
     return path
 
 
 def plain(axes: Axes) -> None:
-    """Takes away what carries no information."""
+    """Removes the upper and right spines."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def bars(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
-    """One bar a method: mean over seeds, with several their standard deviation and a dot for each."""
+    """Draws one bar per method: the mean over seeds, with the standard deviation and one dot per seed."""
     metric = next(iter(methods.values()))[0]["metric"]
     names = sorted(methods, key=lambda name: headline(methods[name]))
     seeds = max(map(len, methods.values()))
@@ -64,23 +64,23 @@ def bars(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
             axes.plot(scores, np.full(len(scores), row), "o", color="white", mec="black", mew=0.8, ms=4, zorder=3)
             end = max(mean + spread, scores.max())
         axes.text(end + 1.2, row, f"{mean:.1f}", va="center", fontsize=9)
-    axes.set_yticks(range(len(names)), [TOLD.get(name, name) for name in names])
+    axes.set_yticks(range(len(names)), [LABELS.get(name, name) for name in names])
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"target {metric.replace('_', ' ')} after the last step, %")
-    what = f"bar: mean of {seeds} seeds, line: standard deviation, dots: the seeds" if seeds > 1 else "one seed"
-    axes.set_title(f"{task}, right answers on the target\n({what})", fontsize=10)
+    what = f"bar: mean of {seeds} seeds, line: standard deviation, dots: single seeds" if seeds > 1 else "one seed"
+    axes.set_title(f"{task}: target {metric.replace('_', ' ')}\n({what})", fontsize=10)
     plain(axes)
     return save(figure, path)
 
 
 def learning_curves(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path:
-    """Score over training steps: mean over seeds, band of one standard deviation, names at the line's end."""
+    """Draws the score over training steps: mean over seeds with a band of one standard deviation."""
     metric = next(iter(methods.values()))[0]["metric"]
     figure, axes = plt.subplots(figsize=(7, 4.2))
     axes.margins(x=0)
     ends = []
     for name, all_runs in methods.items():
-        # runs of other lengths have no mean with these
+        # runs of other lengths cannot be averaged with these
         steps = [point["step"] for point in max(all_runs, key=lambda run: run["steps"])["curve"]]
         runs = [run for run in all_runs if [point["step"] for point in run["curve"]] == steps]
         scores = 100 * np.array([[point[metric] for point in run["curve"]] for run in runs], dtype=float)
@@ -95,16 +95,16 @@ def learning_curves(task: str, methods: Runs, palette: dict[str, str], path: Pat
     axes.set_ylabel(f"target {metric.replace('_', ' ')}, %")
     seeds = max(map(len, methods.values()))
     what = f"line: mean of {seeds} seeds, band: standard deviation" if seeds > 1 else "one seed"
-    axes.set_title(f"{task}, right answers on the target while training\n({what})", fontsize=10)
+    axes.set_title(f"{task}: target {metric.replace('_', ' ')} during training\n({what})", fontsize=10)
     plain(axes)
     return save(figure, path)
 
 
 def label_ends(axes: Axes, ends: list[tuple[float, str]], palette: dict[str, str]) -> None:
-    """Writes names beside the ends of lines, lowest first, moved apart where they would lie upon each other."""
+    """Writes names beside the ends of lines, lowest first, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     apart = 0.05 * (high - low) * np.arange(len(ends))
-    # the places nearest to the ends of which each is at least that far above the one before
+    # the positions nearest to the ends with at least this distance between neighbours
     places = isotonic_regression(np.array([value for value, _ in ends]) - apart) + apart
     across = axes.get_yaxis_transform()
     for (value, name), place in zip(ends, places, strict=True):
@@ -114,8 +114,8 @@ def label_ends(axes: Axes, ends: list[tuple[float, str]], palette: dict[str, str
 
 
 def pseudo_labels(task: str, methods: Runs, palette: dict[str, str], path: Path) -> Path | None:
-    """Accuracy of the pseudo labels kept and share of the labels that are kept, over training steps, mean over seeds;
-    None where no method has any, or nobody knows whether they are right."""
+    """Draws the fraction of pseudo labels that are kept and their accuracy over training steps, as means over seeds.
+    Returns None without pseudo labels or target labels."""
     figure, axes = plt.subplots(figsize=(7, 4.2))
     shown: list[tuple[str, str]] = []
     for name, runs in methods.items():
@@ -133,29 +133,29 @@ def pseudo_labels(task: str, methods: Runs, palette: dict[str, str], path: Path)
         return None
     lines = [Line2D([], [], color=palette[name], lw=2) for name in dict(shown)]
     kinds = [Line2D([], [], color="black", ls=style) for style in ("-", ":")]
-    names = [*dict(shown), "right, of those kept", "kept, of all"]
+    names = [*dict(shown), "accuracy of kept labels", "fraction kept"]
     axes.legend([*lines, *kinds], names, frameon=False, fontsize=9)
     axes.set_ylim(0, 103)
     axes.set_xlabel("training step")
     axes.set_ylabel("pseudo labels of target batches, %")
-    axes.set_title(f"{task}, quality of the pseudo labels since the point before\n(mean over seeds)", fontsize=10)
+    axes.set_title(f"{task}: pseudo labels since the previous scoring\n(mean over seeds)", fontsize=10)
     plain(axes)
     return save(figure, path)
 
 
 def confusion(task: str, methods: Runs, path: Path) -> Path:
-    """Confusion matrices over all seeds, a panel a method: share of a class's samples, a row a true class."""
+    """Draws confusion matrices over all seeds, one panel per method, in per cent of each true class."""
     classes = classes_of(methods)
     side = 1.8 + 0.42 * min(len(classes), MOST_NUMBERS)
     figure, all_axes = plt.subplots(1, len(methods), figsize=(side * len(methods), side), squeeze=False, sharey=True)
     for axes, (name, runs) in zip(all_axes[0], methods.items(), strict=True):
         matrix = np.sum([run["confusion"] for run in runs], axis=0)
-        shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Reds", vmin=0, vmax=100)
-        for row, column in np.ndindex(shares.shape):
-            if len(classes) <= MOST_NUMBERS and shares[row, column] >= 0.5:
-                colour = "white" if shares[row, column] > 55 else "black"
-                axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+        rates = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+        axes.imshow(rates, cmap="Reds", vmin=0, vmax=100)
+        for row, column in np.ndindex(rates.shape):
+            if len(classes) <= MOST_NUMBERS and rates[row, column] >= 0.5:
+                colour = "white" if rates[row, column] > 55 else "black"
+                axes.text(column, row, f"{rates[row, column]:.0f}", ha="center", va="center", fontsize=8, color=colour)
         turn = 45 if max(map(len, classes)) > 2 else 0
         shown = range(len(classes)) if len(classes) <= MOST_NUMBERS else range(0, len(classes), len(classes) // 10)
         names = [classes[place] for place in shown]
@@ -164,15 +164,15 @@ def confusion(task: str, methods: Runs, path: Path) -> Path:
         axes.set_xlabel("predicted")
         axes.set_title(name, fontsize=10)
     all_axes[0, 0].set_ylabel("true")
-    figure.suptitle(f"{task}: % of a true class predicted as", fontsize=10, y=1.03)
+    figure.suptitle(f"{task}: confusion matrix, % of each true class", fontsize=10, y=1.03)
     figure.tight_layout()
     return save(figure, path)
 
 
 def tsne(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Returns places in the plane, (N, 2), of source and then target features."""
+    """Returns the t-SNE embedding (N, 2) of source features followed by target features."""
     features = np.concatenate([arrays["source_features"], arrays["target_features"]]).astype(np.float32)
-    # one thread: several wait for each other, for minutes where the machine has other work
+    # one thread: with several, t-SNE is very slow on a busy machine
     with threadpool_limits(1):
         places: np.ndarray = TSNE(init="pca", perplexity=min(30, len(features) // 4), random_state=0).fit_transform(
             features
@@ -181,7 +181,7 @@ def tsne(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def embeddings(task: str, panels: list[Panel], classes: list[str], path: Path) -> Path:
-    """t-SNE of source and target features, a panel a method: colour for the class, ring or dot for the domain."""
+    """Draws t-SNE of source and target features, one panel per method: colours are classes, rings and dots domains."""
     figure, all_axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 5.2), squeeze=False)
     palette = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20")
     for axes, (title, arrays) in zip(all_axes[0], panels, strict=True):
@@ -198,13 +198,13 @@ def embeddings(task: str, panels: list[Panel], classes: list[str], path: Path) -
     handles = [Line2D([], [], marker="o", ls="", color=palette(k)) for k in shown]
     names = [*(classes[k] for k in shown), "source", "target"]
     figure.legend([*handles, ring, dot], names, loc="lower center", ncols=min(len(names), 12), frameon=False)
-    figure.suptitle(f"{task}: features of both domains, colours are the true classes (t-SNE)", fontsize=11)
+    figure.suptitle(f"{task}: t-SNE of source and target features, coloured by true class", fontsize=11)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     return save(figure, path)
 
 
 def domains(task: str, panels: list[Panel], path: Path) -> Path:
-    """The same places as `embeddings`, coloured by domain: where colours mix, the domains are aligned."""
+    """Draws the same embedding as `embeddings`, coloured by domain; aligned domains overlap."""
     figure, all_axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 5.2), squeeze=False)
     for axes, (title, arrays) in zip(all_axes[0], panels, strict=True):
         parts = np.split(arrays["places"], [len(arrays["source_features"])])
@@ -215,13 +215,13 @@ def domains(task: str, panels: list[Panel], path: Path) -> Path:
         axes.set_yticks([])
     handles, names = all_axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="lower center", ncols=2, frameon=False, markerscale=2)
-    figure.suptitle(f"{task}: the same features, colours are the domains", fontsize=11)
+    figure.suptitle(f"{task}: t-SNE of the same features, coloured by domain", fontsize=11)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     return save(figure, path)
 
 
 def pictures_of_task(task: str, methods: Runs, folder: Path) -> list[tuple[str, Path]]:
-    """Draws the pictures of a task that has target labels into a folder; returns a caption and the path of each."""
+    """Draws the figures of a task with target labels into a folder; returns a caption and the path of each."""
     palette = colours(list(methods))
     drawn = [("Last-step score", bars(task, methods, palette, folder / f"{task}-bars.png"))]
     drawn.append(("Learning curves", learning_curves(task, methods, palette, folder / f"{task}-curves.png")))
@@ -235,18 +235,18 @@ def pictures_of_task(task: str, methods: Runs, folder: Path) -> list[tuple[str, 
     if panels := placed_panels(methods):
         path = embeddings(task, panels, classes_of(methods), folder / f"{task}-embedding.png")
         drawn.append(("Features before and after adaptation", path))
-        drawn.append(("The same by domain", domains(task, panels, folder / f"{task}-domains.png")))
+        drawn.append(("The same features by domain", domains(task, panels, folder / f"{task}-domains.png")))
     return drawn
 
 
 def best_peer(methods: Runs) -> str | None:
-    """Returns the best method that is neither ours nor a yardstick."""
+    """Returns the best method other than ours and the two reference methods."""
     peers = [name for name in methods if not name.startswith("dmsrl") and name not in (FLOOR, CEILING)]
     return max(peers, key=lambda name: headline(methods[name]), default=None)
 
 
 def our_method(methods: Runs) -> str | None:
-    """Returns the name of our method, the default recipe where it was run."""
+    """Returns the name of our method: the default recipe if it was run, else the published one."""
     return next((name for name in ("dmsrl", "dmsrl_published") if name in methods), None)
 
 
@@ -257,8 +257,8 @@ def classes_of(methods: Runs) -> list[str]:
 
 
 def placed_panels(methods: Runs) -> list[Panel]:
-    """Returns the features kept from source-only training ("before") and from our method ("after"), and their places
-    in the plane."""
+    """Returns the stored features of source-only training ("before") and of our method ("after"), with their t-SNE
+    embedding."""
     panels = []
     for name, moment in ((FLOOR, "before: "), (our_method(methods), "after: ")):
         if kept := [run for run in methods.get(name or "", []) if "features" in run]:
@@ -270,13 +270,13 @@ def placed_panels(methods: Runs) -> list[Panel]:
 
 
 def can_be_drawn(arrays: dict[str, np.ndarray]) -> bool:
-    """Whether t-SNE takes the features: not those of a run that diverged, nor a handful."""
+    """Whether t-SNE can embed the features: all are finite, and there are at least 12."""
     features = [arrays["source_features"], arrays["target_features"]]
     return all(np.isfinite(part).all() for part in features) and sum(map(len, features)) >= 12
 
 
 def pictures(results: list[Result], folder: Path) -> dict[str, list[tuple[str, Path]]]:
-    """Draws the pictures of all tasks whose targets have labels; see `pictures_of_task`."""
+    """Draws the figures of all tasks with target labels; see `pictures_of_task`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {
         task: pictures_of_task(task, dict(methods), folder)

@@ -1,4 +1,4 @@
-"""The pictures of a report that are over several tasks."""
+"""The figures of a report over several tasks."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .tables import by_task_and_method, headline
 
 
 def critical_difference(found: Ranking, path: Path) -> Path:
-    """Mean ranks on a line, best at the left; a bar joins methods that Nemenyi's test does not tell apart."""
+    """Draws mean ranks on a line, best at the left; bars join methods without a significant difference (Nemenyi)."""
     ordered = sorted(found.ranks, key=lambda name: found.ranks[name])
     palette, count, half = colours(ordered), len(ordered), (len(ordered) + 1) // 2
     figure, axes = plt.subplots(figsize=(7, 2 + 0.28 * half + 0.14 * len(found.groups)))
@@ -42,7 +42,8 @@ def critical_difference(found: Ranking, path: Path) -> Path:
 
 
 def speed_accuracy(tasks: Tasks, path: Path) -> Path | None:
-    """Score against the time of a step; None without DANN, the unit, or where no two methods share all tasks."""
+    """Draws the mean score against the time of a step relative to DANN. Returns None if fewer than two methods, or no
+    DANN, were run on all tasks."""
     names = shared_methods(tasks)
     if "dann" not in names or len(names) < 2:
         return None
@@ -55,7 +56,7 @@ def speed_accuracy(tasks: Tasks, path: Path) -> Path | None:
         points.append((float(np.median(ratios)), score))
         axes.plot(*points[-1], "o", color=palette[name], ms=8, mec="black" if name == OURS else "white")
     for name, point in zip(names, points, strict=True):
-        # names of two points side by side go above and below
+        # names of neighbouring points go above and below
         is_under = any(other != point and abs(np.log(other[0] / point[0])) < 0.25 and 0 < other[1] - point[1] < 2
                        for other in points)  # fmt: skip
         offset = (6, -9 if is_under else 3)
@@ -65,20 +66,20 @@ def speed_accuracy(tasks: Tasks, path: Path) -> Path | None:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.margins(x=0.15, y=0.1)
-    axes.set_xlabel("time of a training step as a ratio to DANN's (median over tasks)")
+    axes.set_xlabel("time of a training step relative to DANN (median over tasks)")
     axes.set_ylabel("target score, %, mean over tasks")
-    axes.set_title("Speed against accuracy: up and to the left is better", fontsize=10)
+    axes.set_title("Accuracy against speed: higher and further left is better", fontsize=10)
     plain(axes)
     return save(figure, path)
 
 
 def median_seconds(runs: list[Result]) -> float:
-    """Seconds of a step, median over seeds."""
+    """Returns the seconds of a step, median over seeds."""
     return float(np.median([run["seconds_per_step"] for run in runs]))
 
 
 def overall_pictures(results: list[Result], folder: Path) -> list[tuple[str, Path]]:
-    """Draws what there is enough for; returns a caption and the path of each."""
+    """Draws the figures for which there are enough results; returns a caption and the path of each."""
     folder.mkdir(parents=True, exist_ok=True)
     tasks = scored(by_task_and_method(results))
     drawn = []

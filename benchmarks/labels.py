@@ -50,7 +50,7 @@ def measure(task: Task, seed: int, steps: int) -> dict[str, dict[str, float]]:
         labeler.relabel([(target["features"], idx)])
         accuracy[name] = {"all": (labeler.labels == truth).float().mean().item()}
         labeler.threshold = usual
-        kept = labeler.relabel([(target["features"], idx)])["share_kept"]
+        kept = labeler.relabel([(target["features"], idx)])["fraction_kept"]
         right = (labeler.labels == truth).float().mean().item()
         accuracy[name] |= {"kept": kept, "right_of_kept": right / max(kept, 1 / len(truth))}
     return accuracy
@@ -70,8 +70,8 @@ def write_labels(
             yield runs
 
 
-def told(result: Mapping[str, Any]) -> list[list[str]]:
-    """Returns what `labels.json` holds as a table."""
+def table(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the content of `labels.json` as a table."""
     return rows(result["runs"])
 
 

@@ -54,8 +54,8 @@ def row(probs: Tensor, labels: Tensor) -> list[str]:
     return cells
 
 
-def told(result: Mapping[str, Any]) -> list[list[str]]:
-    """Returns what `open_set.json` holds as a table."""
+def table(result: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the content of `open_set.json` as a table."""
     rows: list[list[str]] = result["rows"]
     return rows
 

@@ -1,4 +1,4 @@
-"""Methods over several tasks: means, ranks, what adaptation spoils, and a paired test of ours against each."""
+"""Methods over several tasks: means, ranks, negative transfer, and paired tests of our method against each."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,18 +11,22 @@ from .results import Result
 from .tables import by_task_and_method, headline, label
 
 TESTS = ("p (task x seed)", "p (tasks)")
-NAMED = 4  # tasks up to which they are named, not counted
+NAMED = 4  # up to this number, tasks are named instead of counted
 
 
 def overview(results: list[Result]) -> list[list[str]]:
-    """Returns the rows of a table over tasks, best mean first, of the methods that were run on all tasks.
+    """Returns the rows of a table over tasks, best mean first, for the methods that were run on all tasks. Returns no
+    rows for fewer than two tasks.
 
-    Columns: mean over tasks of the mean over seeds; mean rank among the methods shown but the ceiling; tasks on which
-    the method is best of these; tasks on which it is best or, over seeds, not below the best by more than one standard
-    error of their difference; its worst difference to source-only training, and on which task; difference of ours to
-    the method and two-sided p of Wilcoxon signed-rank tests, one over the pairs of task and seed that both have, which
-    takes the seeds of a task for independent, one over the mean differences of the tasks, which is never below 2 / 2^T
-    with T tasks. Empty where there are fewer than two tasks.
+    Columns:
+        mean: over tasks, of the mean over seeds.
+        mean rank: among the methods shown, except the ceiling.
+        best on: number of tasks on which the method is the best of these.
+        best or tied: number of tasks on which it is below the best by at most one standard error of their difference.
+        worst against source_only: worst difference to source-only training, and its task.
+        dmsrl minus it: mean difference of our method to this one.
+        p (task x seed): two-sided Wilcoxon signed-rank test over common pairs of task and seed, taken as independent.
+        p (tasks): the same test over the mean differences of the tasks; never below 2 / 2^T with T tasks.
     """
     tasks = scored(by_task_and_method(results))
     shared = shared_methods(tasks) if len(tasks) > 1 else []
@@ -47,8 +51,8 @@ def overview(results: list[Result]) -> list[list[str]]:
 
 
 def places_of(tasks: Tasks, names: list[str]) -> dict[str, list[str]]:
-    """Returns by method its mean rank, on how many tasks it is best, and on how many best or tied, as `overview` shows
-    them."""
+    """Returns, by method, the cells of `overview` for its mean rank, the tasks on which it is best, and those on which
+    it is best or tied."""
     ranks, cells = ranks_of(tasks, names), {}
     for name, own in zip(names, ranks.T, strict=True):
         is_best = own == ranks.min(1)
@@ -59,29 +63,29 @@ def places_of(tasks: Tasks, names: list[str]) -> dict[str, list[str]]:
 
 
 def left_out(results: list[Result]) -> str:
-    """Says which methods `overview` leaves out because some task lacks them, and which task; empty where none does."""
+    """Returns a note on the methods that `overview` leaves out, and the tasks that lack them; empty without any."""
     tasks = scored(by_task_and_method(results))
     lacking = defaultdict(list)
     for name in sorted({name for methods in tasks.values() for name in methods}):
         if missing := tuple(task for task, methods in tasks.items() if name not in methods):
             lacking[missing].append(f"`{name}`")
-    told = []
+    notes = []
     for missing, names in lacking.items():
         where = ", ".join(missing) if len(missing) <= NAMED else f"{len(missing)} of {len(tasks)} tasks"
-        told.append(f"{', '.join(names)} (not on {where})")
-    return f"Not run on every task, so left out of means and ranks: {'; '.join(told)}." if told else ""
+        notes.append(f"{', '.join(names)} (not on {where})")
+    return f"Not run on every task, so left out of means and ranks: {'; '.join(notes)}." if notes else ""
 
 
 def worst(scores: Mapping[str, float], floor: Mapping[str, float]) -> str:
-    """The task on which adaptation gains least, or loses most."""
+    """Returns the smallest difference to source-only training, and its task."""
     task = min(scores, key=lambda task: scores[task] - floor[task])
     return f"{scores[task] - floor[task]:+.1f} ({task})"
 
 
 def difference(gaps: Mapping[str, np.ndarray]) -> tuple[str, str, str]:
-    """Mean over tasks of what ours is above another, and the p of `TESTS`.
+    """Returns the mean difference over tasks and the p-values of `TESTS`, as text.
 
-    gaps: by task, see `paired_gaps`.
+    gaps: differences by task, see `paired_gaps`.
     """
     if not gaps:
         return "-", "-", "-"
@@ -90,6 +94,6 @@ def difference(gaps: Mapping[str, np.ndarray]) -> tuple[str, str, str]:
 
 
 def paired_p(gaps: np.ndarray) -> str:
-    """Two-sided p of a Wilcoxon signed-rank test."""
+    """Returns the two-sided p-value of a Wilcoxon signed-rank test as text."""
     p = wilcoxon(gaps).pvalue if np.any(gaps) else 1.0
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

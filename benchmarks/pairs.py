@@ -1,4 +1,4 @@
-"""With and without our hooks: each method NAME beside NAME_dmsrl, the same with parts of DMSRL in it."""
+"""Methods with and without our hooks: each method NAME beside NAME_dmsrl, the same method with parts of DMSRL."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ Pairs = dict[str, tuple[np.ndarray, np.ndarray]]  # by task, scores of `paired`
 
 
 def paired_scores(results: list[Result]) -> dict[str, Pairs]:
-    """Gives, by method and task, its scores alone and with our hooks. Methods without such a pair are left out."""
+    """Returns, by method and task, the scores alone and with our hooks. Methods without such a pair are left out."""
     tasks = by_task_and_method(results)
     found = {}
     for name in sorted({name for methods in tasks.values() for name in methods}):
@@ -28,8 +28,8 @@ def paired_scores(results: list[Result]) -> dict[str, Pairs]:
 
 
 def pair_rows(results: list[Result]) -> list[list[str]]:
-    """Returns a row a method: its mean over tasks without and with our hooks, and the difference on every task; with
-    the p of Wilcoxon signed-rank tests, see `overview`. Empty where there is no pair."""
+    """Returns one row per method: its mean over tasks without and with our hooks, their difference with the p-values of
+    `overview`, and the difference on each task. Returns no rows if there is no pair."""
     pairs = paired_scores(results)
     tasks = sorted({task for of_task in pairs.values() for task in of_task})
     rows = [["method", "alone", "with ours", "difference", *TESTS, "seeds", *tasks]]
@@ -37,14 +37,14 @@ def pair_rows(results: list[Result]) -> list[list[str]]:
         gaps = {task: ours - alone for task, (alone, ours) in of_task.items()}
         means = np.mean([(alone.mean(), ours.mean()) for alone, ours in of_task.values()], axis=0)
         seeds = max(map(len, gaps.values()))
-        told = [f"{gaps[task].mean():+.1f}" if task in gaps else "-" for task in tasks]
+        cells = [f"{gaps[task].mean():+.1f}" if task in gaps else "-" for task in tasks]
         both = (run for run in results if run["method"] in (name, name + SUFFIX))
-        rows.append([label(name, both), f"{means[0]:.1f}", f"{means[1]:.1f}", *difference(gaps), str(seeds), *told])
+        rows.append([label(name, both), f"{means[0]:.1f}", f"{means[1]:.1f}", *difference(gaps), str(seeds), *cells])
     return rows if pairs else []
 
 
 def pair_picture(results: list[Result], path: Path) -> Path:
-    """An arrow a method and task, from its score alone to that with our hooks: means over seeds. Needs a pair."""
+    """Draws one arrow per method and task, from the score alone to the score with our hooks, as means over seeds."""
     pairs = paired_scores(results)
     rows = [(name, task) for name, of_task in pairs.items() for task in of_task]
     figure, axes = plt.subplots(figsize=(7, 0.32 * len(rows) + 1.3))

@@ -1,4 +1,4 @@
-"""What made a result: the commit and the versions of packages, and whether they are those of today."""
+"""Provenance of results: the commit and the package versions, and whether they are current."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = ("torch", "pytorch-adapt", "dmsrl-adapt", "timm", "numpy", "scikit-learn", "faiss-gpu", "faiss-cpu")
 ROOT = Path(__file__).resolve().parent.parent
-# what the outcome of a run depends on; a commit that leaves all of it alone makes no result stale
+# code that affects the outcome of a run; a commit that changes none of it makes no result stale
 CODE = (
     "dmsrl_adapt",
     "benchmarks/methods",
@@ -30,7 +30,7 @@ Made = tuple[str | None, tuple[tuple[str, str], ...]]  # commit and versions
 
 @cache
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that matter."""
+    """Returns the versions of Python and of `PACKAGES`."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -42,13 +42,13 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Returns the commit of this checkout, marked where it has changes; None outside of git."""
+    """Returns the commit of this checkout, with "-dirty" for uncommitted changes; None outside of git."""
     done = git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     return done.stdout.strip() if done is not None and done.returncode == 0 else None
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
-    """Runs git in this checkout; None where there is no git."""
+    """Runs git in this checkout; returns None if git is not installed."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
     except OSError:
@@ -57,35 +57,35 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
 
 @cache
 def is_todays_code(of: str | None) -> bool:
-    """Whether a commit has the code of today; False for one that had changes or that this clone does not know."""
-    if of == commit():
-        return True
+    """Whether `CODE` at a commit equals the current code; False for a dirty or unknown commit."""
     if of is None or of.endswith("-dirty"):
         return False
+    if of == commit():
+        return True
     done = git("diff", "--quiet", of, "--", *CODE)
     return done is not None and done.returncode == 0
 
 
 def is_stale(result: Mapping[str, Any]) -> bool:
-    """Whether a result was made by other code or other versions than those of today."""
+    """Whether a result was made by other code or package versions than the current ones."""
     return result.get("versions") != versions() or not is_todays_code(result.get("commit"))
 
 
 def marked(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the results with `is_stale`, by which tables mark them."""
+    """Returns the results with the key `is_stale`, which tables show as a mark."""
     return [{**result, "is_stale": is_stale(result)} for result in results]
 
 
 def made_by(result: Mapping[str, Any]) -> Made:
-    """Returns what made a result."""
+    """Returns the commit and versions that made a result."""
     return result.get("commit"), tuple(sorted(result.get("versions", {}).items()))
 
 
 def usual(results: Iterable[Mapping[str, Any]]) -> Made:
-    """Returns what made most of the results."""
+    """Returns the commit and versions that made most of the results."""
     return Counter(map(made_by, results)).most_common(1)[0][0]
 
 
 def marked_unlike(results: Iterable[dict[str, Any]], reference: Made) -> list[dict[str, Any]]:
-    """Returns the results with `is_stale`, True for those that something else than `reference` made."""
+    """Returns the results with the key `is_stale`, True unless made by the commit and versions of `reference`."""
     return [{**result, "is_stale": made_by(result) != reference} for result in results]

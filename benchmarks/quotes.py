@@ -1,6 +1,6 @@
-"""What README and docs show of studies: tables between `<!-- study NAME: VIEW -->` and `<!-- end -->`, and pictures.
+"""Tables of studies in README and docs. A table is put between `<!-- study NAME: VIEW -->` and `<!-- end -->`.
 
-`VIEW` is one of `VIEWS`. `VIEW | ROW | COLUMN` is a single figure, and may stand within a line.
+`VIEW` is one of `VIEWS` or `MEASURED`. `VIEW | ROW | COLUMN` is a single number, and may stand within a line.
 """
 
 import json
@@ -42,38 +42,38 @@ VIEWS: dict[str, Callable[[list[Result]], Rows]] = {
     "task": only_task,
     "trials": trial_rows,
 }
-# of measurements: the file in `measured`, and what it holds as rows
+# measurements: the file in `measured`, and the function that returns its table
 MEASURED: dict[str, tuple[str, Callable[[dict[str, Any]], Rows]]] = {
     "endurance": ("endurance.json", endurance.rows),
-    "labels": ("labels.json", labels.told),
-    "open_set": ("open_set.json", open_set.told),
+    "labels": ("labels.json", labels.table),
+    "open_set": ("open_set.json", open_set.table),
     "speed": ("speed-cpu.json", speed.rows),
     "speed_labeler": ("speed-labeler-cpu.json", speed_labeler.rows),
 }
 
 
 def reference(results: list[Result]) -> Made:
-    """Returns the commit and versions that others in a table are marked against: those of most runs of our method."""
+    """Returns the commit and versions of most runs of our method; a table marks runs made by others."""
     return usual([run for run in results if run["method"] == OURS] or results)
 
 
 def table_of(study: Study, view: str, table: Path = TABLE) -> tuple[Rows, str]:
-    """Returns the table of a view, and a line that names the study, its size, and what made it.
+    """Returns the table of a view, and a caption with the study's name, its number of runs, and the commit.
 
-    Raises `ValueError` for an unknown view, or where there is nothing to tell.
+    Raises `ValueError` for an unknown view, or if the study has no results for it.
     """
     name = f"Study `{study.name}`"
     if study.commands and view in MEASURED:
         file, rows_of = MEASURED[view]
-        told = json.loads(table.with_name("measured").joinpath(file).read_text())
-        rows, caption = rows_of(told), f"{name}, `{file}`, commit {told['commit']}."
+        measured = json.loads(table.with_name("measured").joinpath(file).read_text())
+        rows, caption = rows_of(measured), f"{name}, `{file}`, commit {measured['commit']}."
     elif view in VIEWS:
         results = read_runs(table, *(part.name for part in study.parts))
         seeds = sorted({run["seed"] for run in results})
         made = reference(results)
         rows = VIEWS[view](marked_unlike(results, made))
-        told = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-        caption = f"{name}: {len(results)} runs, {told}, {study.steps} steps, commit {made[0]}."
+        seeds_text = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+        caption = f"{name}: {len(results)} runs, {seeds_text}, {study.steps} steps, commit {made[0]}."
     else:
         raise ValueError(f"there is no view {view!r}; there are {', '.join((*VIEWS, *MEASURED))}")
     if not rows:
@@ -83,7 +83,7 @@ def table_of(study: Study, view: str, table: Path = TABLE) -> tuple[Rows, str]:
 
 
 def quoted(name: str, what: str, table: Path = TABLE) -> str:
-    """Returns what stands between the marks: a table and its caption, or a single figure."""
+    """Returns the text between the markers: a table with its caption, or a single number."""
     view, *cell = [part.strip() for part in what.split("|")]
     rows, caption = table_of(read_study(name), view, table)
     if not cell:
@@ -96,13 +96,13 @@ def quoted(name: str, what: str, table: Path = TABLE) -> str:
 
 
 def filled(text: str, study: str | None = None, table: Path = TABLE) -> str:
-    """Returns a page with what it quotes made anew, of one study or of all."""
+    """Returns a page with its quotes replaced by current ones, of one study or of all."""
 
-    def anew(found: re.Match[str]) -> str:
+    def replaced(found: re.Match[str]) -> str:
         start, name, what, old, end = found.groups()
         return start + (quoted(name, what, table) if study in (None, name) else old) + end
 
-    return BLOCK.sub(anew, text)
+    return BLOCK.sub(replaced, text)
 
 
 def studies_in(text: str) -> set[str]:
@@ -111,7 +111,7 @@ def studies_in(text: str) -> set[str]:
 
 
 def fill_pages(study: str, table: Path = TABLE) -> list[Path]:
-    """Makes anew what README and docs quote of a study; returns the pages that changed."""
+    """Updates the quotes of a study in README and docs; returns the pages that changed."""
     changed = []
     for page in (ROOT / name for name in PAGES):
         old = page.read_text()
@@ -136,7 +136,7 @@ DRAWN: dict[str, Callable[[list[Result], Path], Path | None]] = {
 
 
 def draw(study: Study, table: Path = TABLE) -> list[Path]:
-    """Draws the picture that a study names, beside the table; those of measurements are drawn by their commands."""
+    """Draws the figure that a study names, beside the table. Commands of measurements draw their own."""
     if study.picture is None:
         return []
     folder = table.with_name("pictures")

@@ -1,4 +1,4 @@
-"""A report on folders of results: `report.html`, one page that needs no other file, `report.md`, and the pictures."""
+"""The report on folders of results: `report.html`, a self-contained page, `report.md`, and the figures."""
 
 import base64
 import json
@@ -26,47 +26,51 @@ from .validators import VALIDATORS
 
 Rows = list[list[str]]
 
-HEAD = """Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are those of the last step, on
-the part of the target that is kept for scoring; `selected` is the headline score at the step that a label-free
-validator ({selector}) picks, `oracle` the best on the curve, picked with target labels. `step / DANN's` is the time of
-a method's training step as a ratio to DANN's on the same task (lower decile over steps, median over seeds)."""
+HEAD = """Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are measured after the last
+training step, on the part of the target that is held out for scoring. `selected` is the headline score at the step
+chosen by a label-free validator ({selector}). `oracle` is the best headline score during training, chosen with target
+labels. `step / DANN's` is the time of a training step divided by that of DANN on the same task (lower decile over
+steps, median over seeds)."""
 
-OVERVIEW = """Mean of the headline scores over tasks; rank among the methods below; on how many tasks a method is best
-of them, and on how many it is best or not below the best by more than one standard error of their difference over
-seeds; its worst difference to source-only training; how far dmsrl is above it, with the two-sided p of a Wilcoxon
-signed-rank test over the pairs of task and seed, as if the seeds of a task told of different things, and over the
-tasks' mean differences, which is the safer one."""
+OVERVIEW = """`mean` is the mean headline score over tasks, and `mean rank` the mean rank among the methods of the
+table. `best on` counts the tasks on which a method has the best mean. `best or tied` also counts the tasks on which it
+is below the best by at most one standard error of the difference over seeds. `dmsrl minus it` is the mean difference
+between dmsrl and the method, with two-sided p-values of Wilcoxon signed-rank tests. The first test takes every pair of
+task and seed as an independent sample, which seeds of one task are not. The second takes the mean difference of each
+task, and is the more conservative one."""
 
-SCORES = f"""Headline score of the last step by task, the best but the ceiling bold; {MARK} marks negative transfer:
-below {FLOOR} by more than one standard error over seeds. `gap closed` is the share of the way from {FLOOR} to
-{CEILING}, mean over tasks; `negative on` counts the tasks of negative transfer."""
+SCORES = f"""Headline score after the last step on each task. The best method except {CEILING} is bold. {MARK} marks
+negative transfer: the method is below {FLOOR} by more than one standard error over seeds. `gap closed` is the fraction
+of the gap between {FLOOR} and {CEILING} that the method closes, averaged over tasks. `negative on` counts the tasks
+with negative transfer."""
 
-DETAILS = f"""Mean difference to {FLOOR} ± its standard error over seeds ({MARK}: negative transfer, below by more than
-that); share of the way from {FLOOR} to {CEILING}; headline score at the step that each label-free validator picks; peak
-memory of a run in MiB, libraries included unless on a GPU."""
+DETAILS = f"""Mean difference to {FLOOR} ± its standard error over seeds, where {MARK} marks negative transfer; fraction
+of the gap between {FLOOR} and {CEILING} that is closed; headline score at the step chosen by each label-free validator;
+peak memory of a run in MiB. The memory includes libraries on a CPU, and only tensors on a GPU."""
 
-PUBLISHED = "Figures of others beside ours, made by another protocol: not to be compared, only to see where others are."
+PUBLISHED = """Published results of other authors beside ours. They were obtained under other protocols and are not
+comparable with ours; they show the range of published scores."""
 
-PAIRS = """Each method alone, and with every part of our default recipe that it takes, put in by `attach_dmsrl`: means
-over tasks of the headline scores, their difference in points with the two-sided p of Wilcoxon signed-rank tests over
-the pairs of task and seed and over the tasks, and the difference on each task."""
+PAIRS = """Each method alone, and with every compatible part of our default recipe added by `attach_dmsrl`. The table
+has the mean headline scores over tasks, their difference in points, the two-sided p-values of Wilcoxon signed-rank
+tests over pairs of task and seed and over tasks, and the difference on each task."""
 
-SENSITIVITY = """The default recipe with each of its numbers halved and doubled, one at a time: by how many points the
-mean over tasks moves, and the task that moves most."""
+SENSITIVITY = """The default recipe with each number halved and doubled, one at a time. The table has the change of the
+mean score over tasks in points, and the largest change on a single task."""
 
-OUTDATED = f"""{STALE}: has runs of another commit or of other versions than today's. `python -m benchmarks run
---redo-stale` makes them anew."""
+OUTDATED = f"""{STALE} marks methods with runs of another commit or of other package versions than the current ones.
+`python -m benchmarks run --redo-stale` repeats these runs."""
 
-# settings that are not a method's own
+# settings that all methods have in common
 SHARED = ("data", "network", "batch_size", "scorings")
 
 
 @dataclass
 class Chapter:
-    """A part of the report.
+    """A section of the report.
 
-    tables: what is told of each, and its rows, the first of them the head.
-    pictures: caption and path of each.
+    tables: text above each table, and its rows, the header first.
+    pictures: caption and path of each figure.
     """
 
     title: str
@@ -76,16 +80,16 @@ class Chapter:
 
 
 def write_report(*sources: Path, out: Path | None = None, studies: Sequence[str] = ()) -> Path:
-    """Writes `report.html`, `report.md` and the pictures of all runs in folders and tables of results; returns the path
-    of the second.
+    """Writes `report.html`, `report.md` and the figures of all runs in folders and tables of results; returns the path
+    of `report.md`.
 
-    out: the folder to write into; None for that of the results, where it is one.
-    studies: of a table, all of them where none is named.
+    out: the folder to write into; defaults to the folder of results if there is only one.
+    studies: the studies of a table to report on; defaults to all.
 
-    Raises `ValueError` where a source holds no results, two hold the same run, or there is no folder to write into.
+    Raises `ValueError` if a source has no results, two sources have the same run, or the output folder is not clear.
     """
     if out is None and (len(sources) > 1 or sources[0].suffix == ".csv"):
-        raise ValueError("a report on a table or on several folders needs a folder of its own, --out")
+        raise ValueError("a report on a table or on several folders needs an output folder: --out DIR")
     out = out or sources[0]
     parts = chapters(marked(read_sources(sources, studies)), sources, out)
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape())
@@ -102,7 +106,7 @@ def write_report(*sources: Path, out: Path | None = None, studies: Sequence[str]
 
 
 def chapters(results: list[Result], sources: Sequence[Path], out: Path) -> list[Chapter]:
-    """Returns what the report tells: of all, of all tasks together, and of every task. Draws into a folder in `out`."""
+    """Returns the sections: general notes, results over all tasks, and one for each task. Draws figures into `out`."""
     tasks, figures = by_task_and_method(results), out / "figures"
     drawn = pictures(results, figures)
     first = Chapter("Results", [HEAD.format(selector=results[0]["selector"])])
@@ -119,16 +123,16 @@ def chapters(results: list[Result], sources: Sequence[Path], out: Path) -> list[
 
 
 def over_tasks(results: list[Result], figures: Path) -> list[Chapter]:
-    """Returns the chapters that are over tasks, as far as there is enough for each."""
+    """Returns the sections over all tasks, leaving out those without enough results."""
     tasks = by_task_and_method(results)
     name = "All tasks" if len(tasks) > 1 else "Overview"
     together = Chapter(name, pictures=overall_pictures(results, figures))
     if rows := overview(results):
         together.texts = [OVERVIEW]
         together.tables = [("", rows)]
-    if len(told := scored(tasks)) > 1:
+    if len(with_labels := scored(tasks)) > 1:
         together.texts += [text] if (text := left_out(results)) else []
-        together.tables.append((SCORES, score_matrix(told)))
+        together.tables.append((SCORES, score_matrix(with_labels)))
     parts = [together] if together.tables or together.pictures else []
     if rows := pair_rows(results):
         drawn_pairs = [("With and without our hooks", pair_picture(results, figures / "with-and-without.png"))]
@@ -140,27 +144,27 @@ def over_tasks(results: list[Result], figures: Path) -> list[Chapter]:
 
 
 def details(methods: Mapping[str, list[Result]]) -> Rows:
-    """Returns a table beside the usual one, in the same order; "-" for what a result does not tell."""
+    """Returns the second table of a task, in the same order as the first; "-" for missing values."""
     metric, floor = next(iter(methods.values()))[0]["metric"], methods.get(FLOOR, [])
-    told = [["method", f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
+    rows = [["method", f"against {FLOOR}", "gap closed", *(f"by {name}" for name in VALIDATORS), "MiB"]]
     for name in by_score(methods):
         runs = methods[name]
         by = [[run.get("selected_by", {}).get(one, {metric: None})[metric] for run in runs] for one in VALIDATORS]
         picked = [percent([{metric: {"last": score}} for score in scores], metric) for scores in by]
         memory = [run["peak_memory"] for run in runs if run.get("peak_memory") is not None]
-        gap = share(gap_closed(runs, methods))
+        gap = gap_cell(gap_closed(runs, methods))
         mib = f"{np.median(memory):.0f}" if memory else "-"
-        told.append([label(name, runs), floor_cell(name, runs, floor), gap, *picked, mib])
-    return told
+        rows.append([label(name, runs), floor_cell(name, runs, floor), gap, *picked, mib])
+    return rows
 
 
-def share(value: float | None) -> str:
-    """A share in per cent."""
+def gap_cell(value: float | None) -> str:
+    """Returns the fraction of the gap closed as text, in per cent; "-" for None."""
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
-    """The difference to source-only training as a table has it."""
+    """Returns the cell with the difference to source-only training."""
     found = None if name == FLOOR else against(runs, floor)
     if found is None:
         return "-"
@@ -169,7 +173,7 @@ def floor_cell(name: str, runs: list[Result], floor: list[Result]) -> str:
 
 
 def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
-    """Returns a row a method and a column a task, best mean first; methods that lack a task come after the others."""
+    """Returns one row per method and one column per task, best mean first; incomplete methods come last."""
     names = list(dict.fromkeys(name for methods in tasks.values() for name in methods))
     scores = {name: {task: headline(of[name]) for task, of in tasks.items() if name in of} for name in names}
     best = {task: max((scores[name][task] for name in of if name != CEILING), default=0) for task, of in tasks.items()}
@@ -187,7 +191,7 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
         is_whole = len(scores[name]) == len(tasks)
         mean = f"{np.mean(list(scores[name].values())):.1f}" if is_whole else "-"
         gaps = [gap for gap in closed if gap is not None and name not in (FLOOR, CEILING)]
-        gap = share(float(np.mean(gaps))) if is_whole and len(gaps) == len(tasks) else "-"
+        gap = gap_cell(float(np.mean(gaps))) if is_whole and len(gaps) == len(tasks) else "-"
         on = "-" if name == FLOOR else f"{negative} of {len(scores[name])}" + f" {MARK}" * (negative > 0)
         every = (run for methods in tasks.values() for run in methods.get(name, []))
         rows.append([label(name, every), mean, gap, on, *cells])
@@ -195,44 +199,44 @@ def score_matrix(tasks: Mapping[str, Mapping[str, list[Result]]]) -> Rows:
 
 
 def as_markdown(parts: list[Chapter], out: Path) -> str:
-    """Returns the report as markdown, with pictures beside it in `out`."""
+    """Returns the report as markdown, with links to the figures in `out`."""
     lines = []
     for number, part in enumerate(parts):
         lines += ["#" * min(number + 1, 2) + f" {part.title}\n", *(f"{text}\n" for text in part.texts)]
-        for told, rows in part.tables:
-            lines += [f"{told}\n"] * bool(told) + [f"{as_text(rows, is_markdown=True)}\n"]
+        for text, rows in part.tables:
+            lines += [f"{text}\n"] * bool(text) + [f"{as_text(rows, is_markdown=True)}\n"]
         for caption, path in part.pictures:
             lines.append(f"![{caption}]({quote(path.relative_to(out).as_posix())})\n")
     return "\n".join(lines)
 
 
 def is_wide(path: Path) -> bool:
-    """Whether a picture, a PNG file, has several panels side by side and wants the width of the page."""
+    """Whether a figure, a PNG file, has several panels side by side and needs the full width of the page."""
     width, height = struct.unpack(">II", path.read_bytes()[16:24])
     return bool(width > 1.9 * height)
 
 
 def inlined(path: Path) -> str:
-    """Returns a picture as an address that holds it."""
+    """Returns a figure as a data URL."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def notes(methods: Mapping[str, list[Result]]) -> str:
-    """Returns what the table's numbers were made with, and a warning where that differs between them."""
+    """Returns the conditions of a task's runs as text, with a warning if they differ between runs."""
     runs = [run for of_method in methods.values() for run in of_method]
     titles = {"steps": "Steps", "score_on": "Scored on", "commit": "Commit"}
     values = {title: sorted({str(run[key]) for run in runs}) for key, title in titles.items()}
-    told = [f"{title}: {', '.join(value)}." for title, value in values.items()]
+    conditions = [f"{title}: {', '.join(value)}." for title, value in values.items()]
     differs = [title.lower() for title in ("Steps", "Scored on") if len(values[title]) > 1]
     differs += [key.replace("_", " ") for key in differing_settings(runs) if key in SHARED]
     for name, of_method in methods.items():
         differs += [f"{key} of {name}" for key in differing_settings(of_method) if key not in SHARED]
-    warning = [f"**These runs differ in {' and '.join(differs)}: do not compare them.**"] if differs else []
+    warning = [f"**These runs differ in {' and '.join(differs)} and are not comparable.**"] if differs else []
     outdated = [OUTDATED.replace("\n", " ")] if any(run.get("is_stale") for run in runs) else []
-    return " ".join([*told, *outdated, *warning])
+    return " ".join([*conditions, *outdated, *warning])
 
 
 def differing_settings(runs: list[Result]) -> list[str]:
-    """Returns the keys of the settings that are not the same in all runs; those of methods differ between methods."""
+    """Returns the keys of settings whose values differ between runs."""
     keys = dict.fromkeys(key for run in runs for key in run["settings"])
     return [key for key in keys if len({json.dumps(run["settings"].get(key), sort_keys=True) for run in runs}) > 1]

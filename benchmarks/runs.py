@@ -1,4 +1,4 @@
-"""The table of runs, `runs.csv`: a row a run, for any number of studies; `runs.schema.json` describes its columns."""
+"""The table of runs, `runs.csv`: one row per run of each study; `runs.schema.json` describes its columns."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def row_of(study: str, result: Result) -> Row:
-    """Returns the row of a result, by column."""
+    """Returns the row of a result, as values by column."""
     row = {key: result.get(key) for key in COLUMNS}
     row |= {name: result[metric][moment] for name, (metric, moment) in POINTS.items()}
     row |= {key: packed(result[key]) for key in ("settings", "versions")}
@@ -27,7 +27,7 @@ def row_of(study: str, result: Result) -> Row:
 
 
 def result_of(row: Row) -> Result:
-    """Returns the result that a row tells of; of its curve the last point alone."""
+    """Returns the result of a row, with only the last point of its curve."""
     result = {key: value for key, value in row.items() if key not in (*POINTS, "study", "selector_last")}
     for metric in METRICS:
         result[metric] = {moment: row[f"{metric}_{moment}"] for moment in MOMENTS}
@@ -38,19 +38,19 @@ def result_of(row: Row) -> Result:
 
 
 def packed(named: Mapping[str, Any]) -> str:
-    """Returns settings as in a method's brackets, `key=value key=value`: JSON, simple words without quotes."""
+    """Returns settings as text, `key=value key=value`, with values in JSON and simple words without quotes."""
     return " ".join(f"{key}={as_word(named[key])}" for key in sorted(named))
 
 
 def as_word(value: Any) -> str:
-    """Returns a value as JSON without blanks, a string that is no JSON itself as it is."""
+    """Returns a value as JSON without blanks; strings that are not valid JSON keep no quotes."""
     if isinstance(value, str) and not set(value) & set(' "\n\t') and not is_json(value):
         return value
     return json.dumps(value, separators=(",", ":")).replace(" ", "\\u0020")
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is JSON by itself, as `null` and `1` are."""
+    """Whether a text is valid JSON, such as `null` or `1`."""
     try:
         json.loads(text)
     except ValueError:
@@ -65,10 +65,10 @@ def unpacked(text: str) -> dict[str, Any]:
 
 
 def read_rows(table: Path, study: str | None = None) -> list[Row]:
-    """Returns the rows of a table, or of one of its studies: numbers as numbers, None for an empty cell. There are none
-    where there is no table.
+    """Returns the rows of a table, or of one of its studies, with numbers parsed and None for empty cells; empty
+    without a table.
 
-    Raises `ValueError` for other columns than those of the schema.
+    Raises `ValueError` if the columns are not those of the schema.
     """
     if not table.is_file():
         return []
@@ -89,7 +89,7 @@ def parsed(column: str, cell: str) -> int | float | str | None:
 
 
 def write_rows(table: Path, rows: Iterable[Row]) -> None:
-    """Writes a table, sorted, so that a difference shows what changed; a reader never sees half of it."""
+    """Writes a table atomically, sorted so that differences between versions are easy to read."""
     table.parent.mkdir(parents=True, exist_ok=True)
     unfinished = table.with_suffix(".part")
     with unfinished.open("w", newline="") as file:
@@ -100,9 +100,9 @@ def write_rows(table: Path, rows: Iterable[Row]) -> None:
 
 
 def read_runs(table: Path, *studies: str) -> list[Result]:
-    """Returns the runs of studies with their details, of all studies of the table where none is named.
+    """Returns the runs of studies with their details; of all studies in the table if none is named.
 
-    Raises `ValueError` for a study that the table lacks, or two that hold the same run.
+    Raises `ValueError` if the table lacks a study, or two studies have the same run.
     """
     rows = read_rows(table)
     there = dict.fromkeys(row["study"] for row in rows)

@@ -1,4 +1,4 @@
-"""How much a method depends on its numbers: each halved and doubled, one at a time."""
+"""Sensitivity of the default recipe to its numbers: each is halved and doubled, one at a time."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from .methods import get_method
 from .results import Result
 from .tables import by_task_and_method
 
-ALLOWED = 1.5  # points by which a mean may move
+ALLOWED = 1.5  # points; changes of the mean up to this size are shaded
 FACTORS = (0.5, 2.0)
 Moves = dict[str, dict[float, np.ndarray]]  # by number and factor, points by task
 
 
 def methods() -> list[str]:
-    """Returns the default recipe and the names of it with each of its numbers halved and doubled."""
+    """Returns the names of the default recipe and of its variants with one number halved or doubled."""
     numbers = {key: value for key, value in get_method(OURS).settings.items() if isinstance(value, float)}
     return [OURS, *(f"{OURS}[{key}={numbers[key] * factor:g}]" for key in numbers for factor in FACTORS)]
 
 
 def change(name: str, settings: Mapping[str, Any]) -> tuple[str, float] | None:
-    """Returns which number a method's name changes and by which factor; None for a name of another kind.
+    """Returns the number that a method's name changes, and the factor; None for other names.
 
     Several settings that change by the same factor, such as the strength of two augmentations, count as one number.
     """
@@ -39,10 +39,10 @@ def change(name: str, settings: Mapping[str, Any]) -> tuple[str, float] | None:
 
 
 def moves(results: list[Result]) -> Moves:
-    """Returns by how many points of the headline score every task moves, a mean over the seeds that both have; empty
-    where no number was changed.
+    """Returns the change of the headline score on each task in points, averaged over common seeds; empty without
+    variants.
 
-    Raises `ValueError` where a change was not run on a task on which the default was.
+    Raises `ValueError` if a variant lacks a task on which the default was run.
     """
     tasks, moved = by_task_and_method(results), defaultdict[str, dict[float, np.ndarray]](dict)
     settings = default_settings(results)
@@ -57,7 +57,7 @@ def moves(results: list[Result]) -> Moves:
 
 
 def default_settings(results: list[Result]) -> dict[str, Any]:
-    """Returns the settings with which the default recipe was run, none where it was not."""
+    """Returns the settings of the default recipe's runs; empty if it was not run."""
     return next((run["settings"] for run in results if run["method"] == OURS), {})
 
 
@@ -68,7 +68,7 @@ def value(number: str, results: list[Result]) -> float:
 
 
 def sensitivity_rows(results: list[Result]) -> list[list[str]]:
-    """Returns a table: every number, how far the mean over tasks moves by each factor, and the task that moves most."""
+    """Returns a table with the change of the mean over tasks and the largest change on a task, by number and factor."""
     table = [["setting", "default", *(f"x {factor:g}, {what}" for factor in FACTORS for what in ("mean", "most"))]]
     moved = moves(results)
     for key, by_factor in moved.items():
@@ -81,7 +81,7 @@ def sensitivity_rows(results: list[Result]) -> list[list[str]]:
 
 
 def sensitivity_picture(results: list[Result], path: Path) -> Path:
-    """Draws how far the score moves: a bar for the mean over tasks, a dot a task."""
+    """Draws the changes of the score: a bar for the mean over tasks, and one dot per task."""
     moved = moves(results)
     names = list(moved)
     figure, axes = plt.subplots(figsize=(7, 0.55 * len(names) + 1.4))
@@ -95,8 +95,8 @@ def sensitivity_picture(results: list[Result], path: Path) -> Path:
             gaps = moved[name][factor]
             axes.plot(gaps, np.full(len(gaps), place), "o", ms=3, color=colour, mec="black", mew=0.4)
     axes.set_yticks(range(len(names)), [f"{name.replace(', ', chr(10))} = {value(name, results):g}" for name in names])
-    axes.set_xlabel("points of target accuracy against the default, last step")
-    what = f"bar: mean over tasks, dot: a task, grey: {ALLOWED:g} points"
+    axes.set_xlabel("change of the target score against the default, points, after the last step")
+    what = f"bar: mean over tasks, dots: tasks, grey: ± {ALLOWED:g} points"
     axes.set_title(f"Default recipe, one number changed at a time\n({what})", fontsize=10)
     axes.legend(frameon=False, loc="lower left")
     plain(axes)

@@ -1,8 +1,8 @@
-"""Studies: what README and docs quote, each described by a file `studies/NAME.toml`.
+"""Studies: the experiments that README and docs quote, each described by a file `studies/NAME.toml`.
 
-A study is a grid of runs (`tasks`, `methods`, `seeds`, and `steps`, `network`, `score_on` where they are not the usual
-ones), or all runs of other studies (`of`), or measurements (`commands`: by file the commands that write it).
-`picture` is what README or docs show of it, one of `quotes.DRAWN`.
+A study is a grid of runs (`tasks`, `methods`, `seeds`, and optionally `steps`, `network`, `score_on`), or all runs of
+other studies (`of`), or measurements (`commands`: for each file the commands that write it). `picture` is the figure
+that README or docs show, one of `quotes.DRAWN`.
 """
 
 import json
@@ -27,9 +27,9 @@ FOLDER = Path(__file__).with_name("studies")
 
 @dataclass(frozen=True)
 class Study:
-    """What a file says.
+    """The content of a study's file.
 
-    keeps_features: keep some features of the first seed, for pictures.
+    keeps_features: keep some features of the first seed, for figures.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Study:
 
     @property
     def plan(self) -> Plan:
-        """How its runs train and score."""
+        """The plan of its runs."""
         return Plan(steps=self.steps, network=self.network, score_on=self.score_on)
 
     @property
@@ -57,7 +57,7 @@ class Study:
 
     @property
     def parts(self) -> list["Study"]:
-        """The studies whose runs it has: others, or itself."""
+        """The studies that it consists of: others, or itself."""
         return [read_study(name) for name in self.of] or [self]
 
 
@@ -67,23 +67,23 @@ def study_names() -> list[str]:
 
 
 def read_study(name: str) -> Study:
-    """Returns a study. Raises `ValueError` for an unknown one, or a file with other keys than those of `Study`."""
+    """Returns a study. Raises `ValueError` for an unknown name or unknown keys in the file."""
     if name not in study_names():
         raise ValueError(f"there is no study {name!r}; there are {', '.join(study_names())}")
-    told: dict[str, Any] = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    if unknown := told.keys() - {one.name for one in fields(Study)}:
+    content: dict[str, Any] = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    if unknown := content.keys() - {one.name for one in fields(Study)}:
         raise ValueError(f"{name}.toml has unknown keys: {', '.join(sorted(unknown))}")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
     return Study(**{"name": name, **values})
 
 
 @dataclass(frozen=True)
 class State:
-    """How much of a study is there.
+    """Progress of a study.
 
-    total: number of its runs or, of measurements, files.
-    missing, stale: which of them, by `key_of` or name; stale ones were made by other code or versions than today's.
-    hours: training time of the runs that are there, None for measurements.
+    total: number of its runs, or of its files for measurements.
+    missing, stale: keys (`key_of`) or file names; stale ones were made by other code or versions than the current ones.
+    hours: training time of the finished runs; None for measurements.
     """
 
     total: int
@@ -93,12 +93,12 @@ class State:
 
 
 def state(study: Study, table: Path = TABLE) -> State:
-    """Returns how much of a study's runs is in the table or, of measurements, how many of its files are there."""
+    """Returns which runs of a study are in the table or, for measurements, which of its files exist."""
     if study.commands:
         files = {name: ROOT / name for name in study.commands}
         there = {name: path for name, path in files.items() if path.is_file()}
-        told = {name: json.loads(path.read_text()) for name, path in there.items() if path.suffix == ".json"}
-        stale = [name for name, result in told.items() if is_stale(result)]
+        results = {name: json.loads(path.read_text()) for name, path in there.items() if path.suffix == ".json"}
+        stale = [name for name, result in results.items() if is_stale(result)]
         return State(len(files), [name for name in files if name not in there], stale)
     states = [grid_state(part, table) for part in study.parts]
     hours = sum(one.hours or 0.0 for one in states)
@@ -107,7 +107,7 @@ def state(study: Study, table: Path = TABLE) -> State:
 
 
 def grid_state(study: Study, table: Path = TABLE) -> State:
-    """Returns how much of a study of its own runs is in the table."""
+    """Returns which runs of a study without parts are in the table."""
     there = {key_of(run): run for run in map(result_of, read_rows(table, study.name)) if is_of(study, run)}
     found = {key: there[key] for key in study.keys if key in there}
     stale = [key for key, run in found.items() if is_stale(run)]
@@ -116,6 +116,6 @@ def grid_state(study: Study, table: Path = TABLE) -> State:
 
 
 def is_of(study: Study, run: Result) -> bool:
-    """Whether a run was trained and scored as the study says."""
-    told = run["steps"], run["settings"]["network"], run["score_on"]
-    return told == (study.steps, study.network, study.score_on)
+    """Whether a run has the steps, network and scoring part of the study."""
+    of_run = run["steps"], run["settings"]["network"], run["score_on"]
+    return of_run == (study.steps, study.network, study.score_on)

@@ -18,19 +18,19 @@ def by_task_and_method(results: Iterable[Result]) -> dict[str, dict[str, list[Re
 
 
 def by_seed(runs: Iterable[Result]) -> dict[int, float]:
-    """Returns the headline scores of the last step by seed, in per cent; without runs that have no labels."""
+    """Returns the headline scores of the last step by seed, in per cent, leaving out runs without target labels."""
     return {run["seed"]: 100 * run[run["metric"]]["last"] for run in runs if run[run["metric"]]["last"] is not None}
 
 
 def headline(runs: Iterable[Result]) -> float:
-    """Mean over seeds of the headline scores of the last step, in per cent; 0 without labels."""
+    """Returns the mean over seeds of the headline scores of the last step, in per cent; 0 without labels."""
     scores = by_seed(runs)
-    # rounded, so that equal means are so to the last bit
+    # rounded, so that equal means compare as equal
     return round(float(np.mean(list(scores.values()))), 9) if scores else 0.0
 
 
 def percent(results: list[Result], metric: str, point: str = "last") -> str:
-    """Mean and standard deviation over seeds in per cent; "-" where there are no labels."""
+    """Returns the mean and standard deviation over seeds in per cent, as text; "-" without labels."""
     values = [result[metric][point] for result in results]
     if any(value is None for value in values):
         return "-"
@@ -39,7 +39,7 @@ def percent(results: list[Result], metric: str, point: str = "last") -> str:
 
 
 def label(name: str, runs: Iterable[Result]) -> str:
-    """Returns a method's name as a row shows it: with a mark where one of its runs is stale."""
+    """Returns a method's name for a table, with a mark if one of its runs is stale."""
     return f"{name} {STALE}" if any(run.get("is_stale") for run in runs) else name
 
 
@@ -49,10 +49,10 @@ def by_score(methods: Mapping[str, list[Result]]) -> list[str]:
 
 
 def task_rows(methods: Mapping[str, list[Result]]) -> list[list[str]]:
-    """Returns the rows of a task's table, headline first, a row a method in the order of the last step's accuracy."""
+    """Returns the table of a task, one row per method, sorted by the headline score of the last step."""
     first = next(iter(methods.values()))[0]
     metric, other = first["metric"], "balanced_accuracy" if first["metric"] == "accuracy" else "accuracy"
-    # a ratio to DANN's step, because absolute times mean nothing on another machine
+    # a ratio to DANN's step, because absolute times depend on the machine
     dann = [result["seconds_per_step"] for result in methods.get("dann", [])]
     rows = [["method", metric, other, "selected", "oracle", "step / DANN's", "seeds"]]
     for name in by_score(methods):
@@ -69,7 +69,7 @@ def task_rows(methods: Mapping[str, list[Result]]) -> list[list[str]]:
 
 
 def score_rows(results: Iterable[Result]) -> list[list[str]]:
-    """Returns a row a method, best first: the mean over tasks, and mean and deviation over seeds on every task."""
+    """Returns one row per method, best first: the mean over tasks, and mean and deviation over seeds on each task."""
     tasks = by_task_and_method(results)
     rows = []
     for name in dict.fromkeys(name for methods in tasks.values() for name in methods):
@@ -82,8 +82,8 @@ def score_rows(results: Iterable[Result]) -> list[list[str]]:
 
 
 def trial_rows(results: Iterable[Result]) -> list[list[str]]:
-    """Returns a row a method with settings: the mean over runs of the label-free score of the last step, by which a
-    search picks, and of the headline score."""
+    """Returns one row per method and settings: the means over runs of the label-free score and of the headline score,
+    both of the last step."""
     by_name = defaultdict[str, list[Result]](list)
     for result in results:
         by_name[result["method"]].append(result)

@@ -1,9 +1,9 @@
-"""The search for settings: the same number of trials for every method, on tasks for tuning, by Optuna.
+"""Hyper-parameter search by Optuna, with the same number of trials for every method.
 
-A trial is a set of settings, run on every task with every seed on the validation part of the target, so that the part
-for scoring plays no role. Its value is the mean over runs of what a label-free validator says of the last step or, with
-`select_by="validation"`, of the headline score on the validation part, which takes target labels. The first trial of a
-method has its settings as they are written in `methods/`. `tuning.json` is the log.
+A trial trains one set of settings on every tuning task with every seed, and is scored on the validation part of the
+target; the test part is not used. Its value is the mean over runs of a label-free validator's score after the last
+step. With `select_by="validation"` it is the mean headline score on the validation part, which needs target labels. The
+first trial of a method uses its settings in `methods/`. `tuning.json` is the log.
 """
 
 import json
@@ -28,7 +28,7 @@ Do = Callable[[list[Run]], list[Report]]
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched with; the log of another search is not gone on with.
+    """Conditions of a search. A log can only be continued under the same conditions.
 
     select_by: name of a validator, or `BY_LABELS`.
     """
@@ -39,7 +39,7 @@ class Search:
     select_by: str
 
     def described(self) -> dict[str, Any]:
-        """As the log has it."""
+        """Returns the conditions as the log stores them."""
         return {
             "tasks": list(self.tasks),
             "seeds": list(self.seeds),
@@ -49,7 +49,7 @@ class Search:
 
 
 def distributions(method: Method) -> dict[str, BaseDistribution]:
-    """Returns where to look for each setting. Raises `ValueError` where the method has nothing to tune."""
+    """Returns the search space of a method. Raises `ValueError` if it has nothing to tune."""
     if not method.space:
         raise ValueError(f"{method.name} has nothing to tune")
     return {
@@ -59,16 +59,16 @@ def distributions(method: Method) -> dict[str, BaseDistribution]:
 
 
 def named(method: Method, settings: Mapping[str, Any]) -> str:
-    """Returns the method's name with settings in brackets, none for those that it has anyway."""
+    """Returns the method's name with the settings that differ from its defaults in brackets."""
     changed = {key: value for key, value in settings.items() if value != method.settings[key]}
     texts = (f"{key}={json.dumps(value)}" for key, value in changed.items())
     return f"{method.name}[{','.join(texts)}]" if changed else method.name
 
 
 def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settings:
-    """Returns the settings to try after `trials`: the written ones first, then what Optuna suggests.
+    """Returns the settings of the next trial: the method's defaults first, then suggestions of Optuna.
 
-    They do not depend on whether the search was interrupted.
+    An interrupted search continues with the same settings.
     """
     space = distributions(method)
     if not trials:
@@ -76,7 +76,7 @@ def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settin
     sampler = optuna.samplers.TPESampler(seed=len(trials), n_startup_trials=4, multivariate=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for trial in trials:
-        # the written settings may be outside of where others are looked for
+        # the defaults may lie outside of the search space
         known = {key: nearest(space[key], value) for key, value in trial["settings"].items()}
         value, state = trial["value"], optuna.trial.TrialState
         how = {"value": value, "state": state.COMPLETE} if value is not None else {"state": state.FAIL}
@@ -86,14 +86,14 @@ def next_settings(method: Method, trials: Sequence[Mapping[str, Any]]) -> Settin
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """Returns the value inside of a distribution that is next to this one."""
+    """Returns the value of a distribution that is nearest to the given one."""
     if isinstance(distribution, FloatDistribution):
         return float(np.clip(value, distribution.low, distribution.high))
     return value
 
 
 def value_of(results: Sequence[Result], select_by: str) -> float | None:
-    """Mean over runs of the last step's score, higher is better; None where a model diverged."""
+    """Returns the mean over runs of the last step's score, higher is better; None if a model diverged."""
     points = [result["curve"][-1] for result in results]
     metrics = [result["metric"] for result in results]
     if select_by == BY_LABELS:
@@ -107,17 +107,17 @@ def value_of(results: Sequence[Result], select_by: str) -> float | None:
 def tune(
     names: Sequence[str], search: Search, trials: int, folder: Path, do: Do
 ) -> tuple[dict[str, Any], list[Report]]:
-    """Tries settings until every method has `trials`, and writes the log after every round of one trial a method.
+    """Runs trials until every method has `trials`, and writes the log after each round of one trial per method.
 
     Args:
-        names: of methods.
-        search: what to search with.
-        trials: number for every method, those in the log counted.
-        folder: of the log and of the results of the runs; finished trials in it are not repeated.
-        do: does runs and writes their results into the folder.
+        names: methods to tune.
+        search: conditions of the search.
+        trials: number of trials per method, including those in the log.
+        folder: folder of the log and of the runs' results; finished trials in it are not repeated.
+        do: runs the grid and writes the results into the folder.
 
     Returns:
-        What the log says, and the reports of runs that failed; a method with such a run gets no further trials.
+        The log, and the reports of failed runs. A method with a failed run gets no further trials.
 
     Raises:
         ValueError: the folder has the log of another search, or a method has nothing to tune.
@@ -150,12 +150,12 @@ def tune(
 
 
 def best(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Returns the first of the best trials."""
+    """Returns the trial with the best value, the first one if there are several."""
     return max(trials, key=lambda trial: -np.inf if trial["value"] is None else trial["value"])
 
 
 def read_log(folder: Path, search: Search) -> dict[str, Any]:
-    """Returns the log of this search, an empty one where there is none. Raises `ValueError` for that of another."""
+    """Returns the log of this search, a new one if there is none. Raises `ValueError` for the log of another search."""
     path = folder / LOG
     if not path.exists():
         return {**search.described(), "trials": {}, "best": {}}
@@ -167,8 +167,8 @@ def read_log(folder: Path, search: Search) -> dict[str, Any]:
 
 
 def rows(log: Mapping[str, Any]) -> list[list[str]]:
-    """Returns a table of what was found, a row a method."""
-    shown = [["method", "trials", "as written", "best", "best settings"]]
+    """Returns a table of the results, one row per method."""
+    shown = [["method", "trials", "default", "best", "best settings"]]
     for name, trials in log["trials"].items():
         values = ["-" if trial["value"] is None else f"{trial['value']:.4f}" for trial in (trials[0], best(trials))]
         shown.append([name, str(len(trials)), *values, best(trials)["name"]])

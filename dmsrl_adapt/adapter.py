@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from . import keys
 from .components import Components, one_recipe
 from .dmsrl_hook import DMSRLHook
+from .inference import infer
 from .processes import is_shared, of_all_processes
 from .recipe import DEFAULT
 from .training import TrainingProgress
@@ -59,7 +60,8 @@ class DMSRL(BaseAdapter):
         given = {**dict(zip(CONTAINERS, args, strict=False)), **kwargs}
         containers = [*(kwargs.get("default_containers") or {}).values(), *(given.get(name) for name in CONTAINERS)]
         modules = [module for one in containers if isinstance(one, Mapping) for module in one.values()]
-        self.recipe = one_recipe(hook_kwargs.get("recipe"), modules) or DEFAULT
+        found = one_recipe(hook_kwargs.get("recipe"), modules)
+        self.recipe = DEFAULT if found is None else found
         super().__init__(*args, hook_kwargs={**hook_kwargs, "recipe": self.recipe}, **kwargs)
 
     @classmethod
@@ -80,19 +82,15 @@ class DMSRL(BaseAdapter):
         """Class of the hook."""
         return DMSRLHook
 
-    def inference(self, x: Tensor, domain: Any = None, **inputs: Tensor) -> dict[str, Tensor]:
+    def inference(self, x: Tensor, domain: Any = None, **inputs: Any) -> dict[str, Tensor]:
         """Returns `features`, shape (N, D), and `logits`, shape (N, K).
 
         Args:
             x: inputs of G.
             domain: not used; upstream's wrappers pass it.
-            **inputs: other arguments of G, for example `landmarks`.
+            **inputs: what G takes beside images, for example `landmarks`.
         """
-        if not inputs:
-            outputs: dict[str, Tensor] = super().inference(x, domain=domain)
-            return outputs
-        features = self.models[keys.G](x, **inputs)
-        return {"features": features, "logits": self.models[keys.C](features)}
+        return infer(self, x, domain, **inputs)
 
     def init_containers_and_check_keys(self, containers: MultipleContainers) -> None:
         """Checks the keys of all containers; the models' first, because upstream creates their optimizers before."""
@@ -117,10 +115,10 @@ class DMSRL(BaseAdapter):
         """Sets the length of the warm-ups, unless the user has given it."""
         super().before_training_starts_default(framework)
         check_lengths(framework)
-        tell_length(self.misc[keys.TRAINING_PROGRESS], framework)
+        set_length(self.misc[keys.TRAINING_PROGRESS], framework)
 
 
-def tell_length(progress: TrainingProgress, framework: Any) -> None:
+def set_length(progress: TrainingProgress, framework: Any) -> None:
     """Sets the length of the warm-ups to the framework wrapper's number of steps, unless the user gave it.
 
     Warns if neither is known.

@@ -11,9 +11,10 @@ from pytorch_adapt.containers import Optimizers
 from pytorch_adapt.hooks.base import BaseHook
 
 from . import keys
-from .adapter import check_lengths, tell_length
+from .adapter import check_lengths, set_length
 from .attached_hook import AttachedHook, fitting_recipe
 from .components import Components, one_recipe
+from .inference import Inference
 from .recipe import DEFAULT, Recipe
 from .training.checkpoints import allow_upstream_checkpoints
 
@@ -106,7 +107,8 @@ def attach_to_adapter(
     adapter: Adapter, parts: Components, recipe: str | Recipe | None, opts: list[Any], *hook_args: Any
 ) -> Adapter:
     """Returns the adapter with `AttachedHook(host, recipe, opts, *hook_args)` as its hook, and the hook's modules."""
-    given = one_recipe(recipe, [*parts.models.values(), *parts.misc.values()]) or DEFAULT
+    found = one_recipe(recipe, [*parts.models.values(), *parts.misc.values()])
+    given = DEFAULT if found is None else found
     fitting = fitting_recipe(adapter.hook, given)
     models = {key: find(parts.models, key) for key in fitting.model_keys}
     misc = {key: find(parts.misc, key) for key in fitting.misc_keys}
@@ -118,6 +120,7 @@ def attach_to_adapter(
     optimizers.create_with(models)
     for container, ours in ((adapter.models, models), (adapter.misc, misc), (adapter.optimizers, optimizers)):
         container.update(ours)
+    adapter.inference = Inference(adapter)
     adapter.before_training_starts = BeforeTraining(adapter, adapter.before_training_starts)
     allow_upstream_checkpoints()
     return adapter
@@ -148,4 +151,4 @@ class BeforeTraining:
         """Calls the previous callback and sets the length of the adapter's training progress."""
         self.host(framework)
         check_lengths(framework)
-        tell_length(self.adapter.misc[keys.TRAINING_PROGRESS], framework)
+        set_length(self.adapter.misc[keys.TRAINING_PROGRESS], framework)

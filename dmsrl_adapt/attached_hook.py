@@ -113,8 +113,9 @@ class AttachedHook(BaseWrapperHook):
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.given is None:
-            self._build(one_recipe(None, inputs.values()) or DEFAULT)
-        recipe = self.recipe or DEFAULT
+            carried = one_recipe(None, inputs.values())
+            self._build(DEFAULT if carried is None else carried)
+        recipe: Recipe = self.recipe  # type: ignore[assignment]
         models = {key: read(self, inputs, key) for key in recipe.model_keys}
         misc = {key: read(self, inputs, key) for key in recipe.misc_keys}
         one_recipe(self.given, [*models.values(), *misc.values()])
@@ -122,7 +123,7 @@ class AttachedHook(BaseWrapperHook):
             opts = [read(self, inputs, opt) if isinstance(opt, str) else opt for opt in self.step.optimizers]
             check_opts(opts, models)
             self.are_opts_checked = True
-        check_batch(self, inputs, {**models, **misc}, "known_target_labels" in recipe.kinds)
+        check_batch(self, inputs, {**models, **misc}, recipe.reads_target_labels)
         self._check_inputs(inputs)
         result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         misc[keys.TRAINING_PROGRESS].advance()
@@ -159,19 +160,18 @@ def refused_parts(host: BaseHook, recipe: Recipe) -> dict[str, str]:
 
 
 def fitting_recipe(host: BaseHook, recipe: Recipe) -> Recipe:
-    """Returns the recipe without parts that stay the host's own, and the default without parts that it cannot have.
+    """Returns the recipe without what is the host's own, and without parts as in the default that the host refuses.
 
-    Raises `ValueError` if another recipe has a part that the host cannot have, or if no part is left.
+    Raises `ValueError` for another part that the host refuses, and if no part is left.
     """
     fitting = Recipe(*(part for part in recipe if part.in_hosts))
     refused = refused_parts(host, fitting)
-    if recipe == DEFAULT and len(refused) < len(fitting):
-        left = fitting.without(*refused)
-        # a part that is left out can be one that another part needs in this host
-        return fitting_recipe(host, left) if refused else left
-    if refused:
-        raise ValueError(f"recipe must not have parts that {type(host).__name__} refuses: {listed(refused)}")
-    return fitting
+    chosen = {kind: reason for kind, reason in refused.items() if fitting.get(kind) != DEFAULT.get(kind)}
+    if chosen or len(refused) == len(fitting):
+        reasons = listed(chosen or refused) or "it has a classification loss of its own, and there is no other part"
+        raise ValueError(f"recipe must not have parts that {type(host).__name__} refuses: {reasons}")
+    # a part that is left out can be one that another part needs in this host
+    return fitting_recipe(host, fitting.without(*refused)) if refused else fitting
 
 
 def listed(reasons: Mapping[str, str]) -> str:
@@ -190,7 +190,7 @@ def fixed_networks(host: BaseHook) -> list[BaseHook]:
 def loss_weights(recipe: Recipe, hooks: Sequence[BaseHook], weights: Mapping[str, float]) -> dict[str, float]:
     """Returns the weights of all losses of the hooks. Raises `ValueError` for a weight of an unknown loss."""
     losses = sorted({key for hook in hooks for key in hook.loss_keys})
-    unknown = sorted(set(weights) - set(losses))
+    unknown = sorted({*weights, *recipe.loss_weights} - set(losses))
     if unknown:
         raise ValueError(f"weights must be of {losses}, got {unknown}")
     return {key: weights.get(key, recipe.loss_weights.get(key, 1.0)) for key in losses}

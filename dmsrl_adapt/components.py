@@ -19,12 +19,15 @@ class Components:
 
     models: trained modules, for upstream's `Models`.
     misc: modules with buffers only, for upstream's `Misc`.
-    recipe: the recipe they were made for.
     """
 
     models: dict[str, nn.Module]
     misc: dict[str, nn.Module]
-    recipe: Recipe
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that the modules carry."""
+        return carried_recipe([*self.models.values(), *self.misc.values()])
 
 
 def dmsrl_components(
@@ -63,7 +66,7 @@ def dmsrl_components(
     misc = {keys.TRAINING_PROGRESS: TrainingProgress(total_steps), **recipe.misc(sizes)}
     for module in (*models.values(), *misc.values()):
         setattr(module, ATTRIBUTE, recipe)
-    return Components(models, misc, recipe)
+    return Components(models, misc)
 
 
 def carried_recipe(modules: Iterable[object]) -> Recipe | None:

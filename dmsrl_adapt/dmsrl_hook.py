@@ -89,24 +89,35 @@ class DMSRLHook(BaseWrapperHook):
         # the recipe's order: classification comes last, because the other hooks' checks of features have clearer errors
         parts = [hook for part in recipe for hook in part.hooks()]
         weighter = self.weighter or SumWeighter(weights=recipe.loss_weights)
+        check_losses(recipe, parts)
         chain = ChainHook(*first, *features, *parts, *self.post, self.collapse)
         step = OptimizerHook(chain, self.opts, weighter, self.reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.recipe is None:
-            self._build(one_recipe(None, inputs.values()) or DEFAULT)
-        recipe = self.recipe or DEFAULT
+            carried = one_recipe(None, inputs.values())
+            self._build(DEFAULT if carried is None else carried)
+        recipe: Recipe = self.recipe  # type: ignore[assignment]
         trained = {key: read(self, inputs, key) for key in (keys.G, keys.C, *recipe.model_keys)}
         modules = {key: read(self, inputs, key) for key in (*recipe.model_keys, *recipe.misc_keys)}
         one_recipe(recipe, modules.values())
         if not self.are_opts_checked:
             check_opts(self.opts, trained)
             self.are_opts_checked = True
-        inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, modules, "known_target_labels" in recipe.kinds)}
+        inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, modules, recipe.reads_target_labels)}
         result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         inputs[keys.TRAINING_PROGRESS].advance()
         return result
+
+
+def check_losses(recipe: Recipe, hooks: Iterable[BaseHook]) -> None:
+    """Raises `ValueError` for a recipe without a loss, or with the weight of a loss that its hooks do not have."""
+    made = sorted({key for hook in hooks for key in hook.loss_keys})
+    if unknown := sorted(set(recipe.loss_weights) - set(made)):
+        raise ValueError(f"loss_weights of parts must be of {made}, got {unknown}")
+    if not made:
+        raise ValueError(f"recipe must have a part with a loss, got {recipe}")
 
 
 def check_opts(opts: Iterable[torch.optim.Optimizer], modules: Mapping[str, nn.Module]) -> None:

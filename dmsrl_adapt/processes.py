@@ -35,10 +35,10 @@ def of_all_processes(tensor: Tensor) -> Tensor:
 
 
 def rows_of_all_processes(rows: Tensor) -> tuple[Tensor, slice]:
-    """Returns the rows of all processes, one process after the other, and where this process's own are among them.
+    """Returns the concatenated rows of all processes, and the slice of this process's rows.
 
     Args:
-        rows: shape (N, ...); N may differ between processes, the rest of the shape may not.
+        rows: shape (N, ...); only N may differ between processes.
     """
     if not is_shared():
         return rows, slice(len(rows))

@@ -1,7 +1,6 @@
 """Recipes: the parts of a method, with their settings."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from dataclasses import replace as replace_fields
 from typing import Any
@@ -23,11 +22,11 @@ from .parts import (
     SourceClassification,
     TargetConsistency,
 )
-from .parts.part import KINDS, OptimizerChoice, Sizes
+from .parts.part import PART_CLASSES, OptimizerChoice, Sizes, class_name
+from .parts.together import Kind, check_together, is_of, listed
 from .training import WarmUp
 
 ADAM: OptimizerChoice = (torch.optim.Adam, {"lr": 1e-3, "weight_decay": 5e-4})
-Kind = str | type[Part]
 
 
 class Recipe(tuple[Part, ...]):
@@ -69,37 +68,34 @@ class Recipe(tuple[Part, ...]):
         return tuple(part.kind for part in self)
 
     def get(self, kind: Kind) -> Part | None:
-        """Returns the part of a kind, given by name or class; None if there is none."""
-        return next((part for part in self if part.kind == name_of(kind)), None)
+        """Returns the part of a kind or class; None if there is none."""
+        return next((part for part in self if is_of(part, kind)), None)
 
     def without(self, *kinds: Kind) -> "Recipe":
-        """Returns the recipe without some kinds of parts. Raises `ValueError` for a kind that it does not have."""
-        names = [self._known(kind) for kind in kinds]
-        return Recipe(*(part for part in self if part.kind not in names))
+        """Returns the recipe without some kinds or classes of parts. Raises `ValueError` for one it does not have."""
+        left_out = [self._known(kind) for kind in kinds]
+        return Recipe(*(part for part in self if part not in left_out))
 
     def replace(self, kind: Kind | Part, **settings: Any) -> "Recipe":
         """Returns the recipe with other settings of one part, or with another part in place of the one of its kind.
 
-        Raises `ValueError` for a kind that it does not have, `TypeError` for a setting that the part does not have.
+        Raises `ValueError` for a part that it does not have, `TypeError` for a setting that the part does not have.
         """
-        name = self._known(kind.kind if isinstance(kind, Part) else kind)
-
-        def changed(part: Part) -> Part:
-            return replace_fields(kind if isinstance(kind, Part) else part, **settings)
-
-        return Recipe(*(changed(part) if part.kind == name else part for part in self))
+        old = self._known(kind.kind if isinstance(kind, Part) else kind)
+        new = replace_fields(kind if isinstance(kind, Part) else old, **settings)
+        return Recipe(*(new if part is old else part for part in self))
 
     def ablated(self, kind: Kind) -> "Recipe":
         """Returns the recipe for an ablation of one part; see `Part.ablated`."""
-        name = self._known(kind)
-        replaced = ((part.ablated() if part.kind == name else part) for part in self)
+        old = self._known(kind)
+        replaced = ((part.ablated() if part is old else part) for part in self)
         return Recipe(*(part for part in replaced if part is not None))
 
-    def _known(self, kind: Kind) -> str:
-        name = name_of(kind)
-        if name not in self.kinds:
-            raise ValueError(f"the recipe has no part {name!r}, it has {', '.join(self.kinds)}")
-        return name
+    def _known(self, kind: Kind) -> Part:
+        part = self.get(kind)
+        if part is None:
+            raise ValueError(f"the recipe has no part {listed(kind)}, it has {', '.join(self.kinds)}")
+        return part
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -109,20 +105,20 @@ class Recipe(tuple[Part, ...]):
     @property
     def model_keys(self) -> list[str]:
         """Context keys of the trained modules that it needs besides G and C."""
-        return [key for part in self for key in part.model_keys]
+        return [key for part in self for key in part.models()]
 
     @property
     def misc_keys(self) -> list[str]:
         """Context keys of the modules without trained parameters that it needs."""
-        return [keys.TRAINING_PROGRESS, *(key for part in self for key in part.misc_keys)]
+        return [keys.TRAINING_PROGRESS, *(key for part in self for key in part.misc())]
 
     def models(self, sizes: Sizes) -> dict[str, nn.Module]:
         """Returns new trained modules for `model_keys`."""
-        return {key: module for part in self for key, module in part.models(sizes).items()}
+        return {key: make(sizes) for part in self for key, make in part.models().items()}
 
     def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
         """Returns new modules for `misc_keys`, but for the training progress."""
-        return {key: module for part in self for key, module in part.misc(sizes).items()}
+        return {key: make(sizes) for part in self for key, make in part.misc().items()}
 
     @property
     def usual_optimizer(self) -> OptimizerChoice:
@@ -141,71 +137,45 @@ class Recipe(tuple[Part, ...]):
         """All parts and their settings as plain values: `{"margin": "CosineMargin", "margin.weight": 0.2, ...}`."""
         values: dict[str, Any] = {}
         for part in self:
-            values[part.kind] = type(part).__name__
+            values[part.kind] = class_name(type(part))
             values |= {f"{part.kind}.{name}": value for name, value in part.settings.items()}
         return values
+
+    @property
+    def reads_target_labels(self) -> bool:
+        """Whether a part uses the `target_labels` of a batch."""
+        return any(part.reads_target_labels for part in self)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":
         """Returns the recipe that `settings` describes. Keys that name no kind are ignored, as are kinds with None.
 
         Raises:
-            ValueError: an unknown class of part, or invalid settings of a part.
+            ValueError: an unknown class of part, or unknown or invalid settings of a part.
         """
-        return cls(
-            *(
-                class_of(kind, name)(**own_settings(class_of(kind, name), settings))
-                for kind, name in settings.items()
-                if name is not None and kind in {part.kind for part in KINDS.values()}
-            )
-        )
+        kinds = {part.kind for part in PART_CLASSES.values()}
+        named = {kind: name for kind, name in settings.items() if kind in kinds and name is not None}
+        return cls(*(part_of(kind, name, settings) for kind, name in named.items()))
 
     def __repr__(self) -> str:
         return f"Recipe({', '.join(map(repr, self))})"
 
 
-def name_of(kind: Kind) -> str:
-    """Returns the name of a kind, given by name or class."""
-    return kind if isinstance(kind, str) else kind.kind
+def part_of(kind: str, name: str, settings: Mapping[str, Any]) -> Part:
+    """Returns the part that the settings of a recipe describe, of the class of that name.
 
-
-def is_of(part: Part, kind: Kind) -> bool:
-    """Whether a part is of a kind that is given by its name or by a class."""
-    return part.kind == kind if isinstance(kind, str) else isinstance(part, kind)
-
-
-def class_of(kind: str, name: str) -> type[Part]:
-    """Returns the part class of a kind by its name. Raises `ValueError` for an unknown name."""
-    known = [of_kind for of_kind, part in KINDS.items() if part.kind == kind]
+    Raises `ValueError` for an unknown class, and for unknown or invalid settings.
+    """
+    known = [of_kind for of_kind, part in PART_CLASSES.items() if part.kind == kind]
     if name not in known:
         raise ValueError(f"{kind} must be one of {', '.join(known)} or None, got {name!r}")
-    return KINDS[name]
-
-
-def own_settings(part: type[Part], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of one part out of those of a recipe."""
-    names = [one.name for one in fields(part)]
-    return {name: settings[f"{part.kind}.{name}"] for name in names if f"{part.kind}.{name}" in settings}
-
-
-def check_together(parts: Iterable[Part]) -> None:
-    """Raises `ValueError` for two parts of a kind, a wrong order, or a part without one that it requires."""
-    parts = list(parts)
-    places = {part.kind: place for place, part in enumerate(parts)}
-    twice = [kind for kind, number in Counter(part.kind for part in parts).items() if number > 1]
-    if twice:
-        named = [type(part).__name__ for part in parts if part.kind in twice]
-        raise ValueError(f"a recipe has one part of a kind, got {' and '.join(named)}")
-    for place, part in enumerate(parts):
-        name = type(part).__name__
-        for kind in part.requires:
-            if not any(is_of(other, kind) for other in parts):
-                wanted = repr(kind) if isinstance(kind, str) else kind.__name__
-                raise ValueError(f"{name} requires a part {wanted}, the recipe has {', '.join(places)}")
-        late = [kind for kind in map(name_of, (*part.requires, *part.after)) if places.get(kind, -1) > place]
-        if late:
-            first = type(parts[places[late[0]]]).__name__
-            raise ValueError(f"{first} must come before {name}, which reads what it writes")
+    prefix = f"{kind}."
+    own = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+    try:
+        return PART_CLASSES[name](**own)
+    except TypeError as error:
+        wanted = ", ".join(one.name for one in fields(PART_CLASSES[name]))
+        raise ValueError(f"{name} must have the settings {wanted}, got {own} ({error})") from error
 
 
 DEFAULT = Recipe(
@@ -245,5 +215,11 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
 
 
 def described(recipe: Recipe) -> str:
-    """Returns a text for messages: the name of a built-in recipe, or all parts."""
-    return next((repr(name) for name, known in RECIPES.items() if known == recipe), repr(recipe))
+    """Returns a recipe for messages: its name, or how it differs from the default."""
+    for name, known in RECIPES.items():
+        if known == recipe:
+            return repr(name)
+    settings, usual = recipe.settings, DEFAULT.settings
+    changes = [f"{key} = {value!r}" for key, value in settings.items() if usual.get(key) != value]
+    changes += [f"no {kind}" for kind in DEFAULT.kinds if kind not in recipe.kinds]
+    return f"'default' with {', '.join(changes)}" if changes else repr(recipe)

@@ -43,10 +43,10 @@ class Drawing:
         width, height = size
         self.shapes.append(f'<rect class="{look}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6"/>')
 
-    def svg(self, width: float, height: float, told: str) -> str:
-        """Returns the picture as an HTML element; `told` is its description for screen readers."""
+    def svg(self, width: float, height: float, description: str) -> str:
+        """Returns the picture as an HTML element; `description` is for screen readers."""
         size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-        opened = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(told)}" {size}>'
+        opened = f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(description)}" {size}>'
         return f'<div class="chart">{opened}{"".join(self.shapes)}</svg></div>'
 
 

@@ -29,6 +29,6 @@ def as_svg(tex: str, inline: bool = False) -> str:
     drawn = ziamath.Latex(tex, size=SIZE, color="currentColor", inline=inline)
     if unknown := re.search(r"\\[A-Za-z]+", drawn.mathmlstr()):
         raise ValueError(f"cannot draw {unknown[0]} in the formula {tex}")
-    told = f'role="img" aria-label="{html.escape(tex)}"'
+    label = f'role="img" aria-label="{html.escape(tex)}"'
     style = f' style="vertical-align: {drawn.getyofst():.2f}px"' if inline else ""
-    return drawn.svg().replace("<svg ", f"<svg {told}{style} ", 1)
+    return drawn.svg().replace("<svg ", f"<svg {label}{style} ", 1)

@@ -28,8 +28,8 @@ def draw_hook(name: str, call: Call) -> str:
     if left:
         draw_end(drawing, x + length(left), height, "after")
         x += length(left) + END
-    told = f"{name} reads {', '.join(taken) or 'no key'} and writes {', '.join(left) or 'none'}"
-    return drawing.svg(x + EDGE, height + 2 * EDGE, told)
+    description = f"{name} reads {', '.join(taken) or 'no key'} and writes {', '.join(left) or 'none'}"
+    return drawing.svg(x + EDGE, height + 2 * EDGE, description)
 
 
 def length(keys: list[str]) -> float:

@@ -45,8 +45,8 @@ def draw_step(calls: Calls, links: Mapping[str, str] | None = None) -> str:
             drawing.line([(box_at + width, y), (sum_at - 3, y)], "loss", head=True)
             drawing.text(box_at + width + 14, y - 10, key, "key start")
     draw_sum(drawing, sum_at, min(y for place in places for y in place.losses.values()), bottom)
-    told = f"One training step of {len(calls)} hooks: keys read, keys written and losses"
-    return drawing.svg(sum_at + 90, bottom + 60, told)
+    description = f"One training step of {len(calls)} hooks: keys read, keys written and losses"
+    return drawing.svg(sum_at + 90, bottom + 60, description)
 
 
 def boxes_of(calls: Calls, links: Mapping[str, str]) -> list[HookBox]:

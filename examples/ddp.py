@@ -57,7 +57,7 @@ def main(local_rank: int, epochs: int) -> None:
     if idist.get_rank() == 0:
         # labels of the target are used for scoring only
         accuracy = (predicted == target.tensors[1]).float().mean()
-        kept = diagnostics["share_kept"]
+        kept = diagnostics["fraction_kept"]
         print(f"{idist.get_world_size()} processes: target accuracy {accuracy:.3f}, {kept:.3f} labelled")
 
 

@@ -73,12 +73,13 @@ def counted(numbers, collective):
 
 def train(number=0, processes=1, count=STEPS, checkpoints=None):
     """Returns losses of every step and the states at the end, of the modules inside of their wrappers."""
-    adapter, losses = make_adapter(), []
+    adapter, losses, numbers_augmented = make_adapter(), [], []
     step = adapter.hook
 
     def noted(*args):
         result = step(*args)
         losses.append(result[1]["total_loss"])
+        numbers_augmented.append(result[0]["src_imgs_is_augmented"].sum().item())
         return result
 
     adapter.hook = noted
@@ -101,6 +102,7 @@ def train(number=0, processes=1, count=STEPS, checkpoints=None):
     )
     return {
         "losses": losses,
+        "numbers_augmented": numbers_augmented,
         "exchanged": exchanged,
         "exchanged_in_pass": sum(EXCHANGED) - before_pass,
         "states": states,

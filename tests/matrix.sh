@@ -1,17 +1,18 @@
 #!/bin/sh
-# Tests of the package with the oldest and with the newest releases that setup.cfg allows of everything it names, and
-# with the other wheel of FAISS; prints a table. Environments lie under the folder that is given; a row that is there is
-# not run again. Needs uv (pip install uv), a package index, 15 GB, and Pythons: OLDEST_PYTHON and NEWEST_PYTHON name them.
+# Tests the package with the oldest and the newest releases of all dependencies that setup.cfg allows, and with the
+# other wheel of FAISS; prints a table. Environments are stored in the given folder, and finished rows are not repeated.
+# Needs uv (pip install uv), a package index, 15 GB, and two Pythons: set OLDEST_PYTHON and NEWEST_PYTHON.
 set -eu
 cd "$(dirname "$0")/.."
 folder=${1:?usage: sh tests/matrix.sh FOLDER [pytest arguments]}
 shift
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
-# links into a cache on the same disk take no room of their own
+# a cache on the same disk, so that links into it take no additional space
 export UV_CACHE_DIR="$folder/cache" UV_PYTHON_DOWNLOADS=never
-PARTS="tests/hooks tests/losses tests/labelers tests/backbones tests/augment tests/training tests/test_adapter.py tests/test_attach.py tests/test_components.py tests/test_recipes.py
-    tests/test_checkpoints.py tests/test_lightning.py tests/test_ddp.py"
+PARTS="tests/hooks tests/losses tests/labelers tests/backbones tests/augment tests/training tests/test_adapter.py
+    tests/test_attach.py tests/test_components.py tests/test_recipe.py tests/test_dmsrl_hook.py tests/test_lightning.py
+    tests/test_ddp.py"
 FAISS="tests/labelers/test_faiss_search.py tests/labelers/test_prototype_labeler.py tests/labelers/test_neighbour_memory.py
     tests/hooks/test_pseudo_label.py"
 

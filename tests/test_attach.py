@@ -7,8 +7,9 @@ from pytorch_adapt.containers import Misc, Models
 from pytorch_adapt.hooks import ClassifierHook, FeaturesHook, GANHook
 from torch import nn
 
-from dmsrl_adapt import PseudoLabelHook, attach_dmsrl, dmsrl_components
+from dmsrl_adapt import DMSRL, PseudoLabelHook, Recipe, attach_dmsrl, dmsrl_components
 from dmsrl_adapt.components import Components
+from dmsrl_adapt.parts import SourceClassification
 from dmsrl_adapt.recipe import DEFAULT, get_recipe
 
 from .hooks.host_table import HOSTS, host_batch, make_adapter
@@ -51,7 +52,10 @@ def test_recipe_leaves_out_what_the_host_has_already():
     with pytest.raises(
         ValueError, match="ClassifierHook refuses: pseudo_labels: it has 'target_pseudo_labels' already"
     ):
-        attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe=DEFAULT.without("mi"))
+        attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe="published")
+    unchanged = DEFAULT.replace("margin", scale=16.0)
+    hook = attach_dmsrl(ClassifierHook(["G_opt"], post=[PseudoLabelHook()]), recipe=unchanged)
+    assert hook.recipe == unchanged.without("pseudo_labels", "classification")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,11 @@ def test_recipe_leaves_out_what_the_host_has_already():
         (lambda: attach_dmsrl(make_adapter(HOSTS["DANN"])), TypeError, "parts must be the result of dmsrl_components"),
         (lambda: attach_dmsrl(ClassifierHook(["G_opt"]), opts=make_opts(make_models())), TypeError, "must be names"),
         (
+            lambda: attach_dmsrl(ClassifierHook(make_opts(make_models())), opts=["G_opt"]),
+            TypeError,
+            "opts must be optimizers, as the host's are, got names",
+        ),
+        (
             lambda: attach_dmsrl(ClassifierHook(["G_opt"]), recipe="default", weights={"x": 1.0}),
             ValueError,
             "weights must be of .*'x'",
@@ -73,7 +82,7 @@ def test_recipe_leaves_out_what_the_host_has_already():
             "got 'default', and the modules are made for 'published'",
         ),
         (
-            lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), Components({}, {}, DEFAULT), recipe="default"),
+            lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), Components({}, {}), recipe="default"),
             KeyError,
             "parts must have 'margin_metric' for this recipe",
         ),
@@ -107,6 +116,46 @@ def test_a_hook_takes_the_recipe_from_the_modules_of_the_first_call(recipe):
     _, other = make_context(lambda opts: None, "default")
     with pytest.raises(ValueError, match="the modules are made for 'default'"):
         hook(other)
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(SourceClassification())])
+def test_a_recipe_without_a_part_for_the_host_is_refused(recipe):
+    for attach in (
+        lambda: attach_dmsrl(make_adapter(HOSTS["DANN"]), parts(recipe)),
+        lambda: attach_dmsrl(ClassifierHook(["G_opt"]), recipe=recipe),
+    ):
+        with pytest.raises(ValueError, match=r"recipe must not have parts that .* no other part"):
+            attach()
+    with pytest.raises(ValueError, match="must have a part with a loss" if not recipe else "nothing"):
+        adapter = DMSRL.of(*make_models().values(), parts(recipe))
+        raise ValueError(f"nothing, and it trains: {adapter.training_step(make_batch())}")
+
+
+def test_inference_of_an_adapter_passes_on_what_g_takes_beside_images():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(6, DIM)
+
+        def forward(self, x, mask=1.0):
+            return self.net(x * mask)
+
+    adapter = make_adapter(HOSTS["DANN"])
+    adapter.models["G"] = Masked()
+    attach_dmsrl(adapter, parts())
+    twin, x, mask = copy.deepcopy(adapter), torch.randn(4, 6), torch.rand(4, 6)
+    assert torch.equal(adapter.inference(x, mask=mask)["features"], adapter.models["G"](x, mask))
+    twin.models["G"].net.weight.data.zero_()
+    assert not torch.equal(twin.inference(x)["features"], adapter.inference(x, domain=1)["features"])
+
+
+@pytest.mark.parametrize("key", ["margin_metric", "mi_critic", "pseudo_labeler", "training_progress"])
+def test_a_module_of_another_recipe_is_refused_whichever_it_is(key):
+    hook, context = make_context(lambda opts: attach_dmsrl(ClassifierHook(opts), recipe="default"), "default")
+    other = parts(DEFAULT.replace("margin", scale=64.0))
+    with pytest.raises(ValueError, match="all modules must be of one recipe, got"):
+        hook({**context, key: {**other.models, **other.misc}[key]})
+    assert context["G"].count == 0
 
 
 @pytest.mark.parametrize("make", [copy.deepcopy, lambda adapter: pickle.loads(pickle.dumps(adapter))])

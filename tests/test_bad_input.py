@@ -1,4 +1,4 @@
-"""Generated input, good and bad: the right answer, or one error with the values in it and everything as it was before.
+"""Generated input, valid and invalid: the right result, or one error with the values in it and no change of state.
 
 DMSRL_ADAPT_CASES says how many cases there are: `DMSRL_ADAPT_CASES=5500 sh tests/run.sh -s tests/test_bad_input.py`
 makes that many, in some minutes, and prints the number.
@@ -33,10 +33,10 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.int8)
 
 
-def cases(share):
-    """As many cases of a test as its share of all."""
+def cases(fraction):
+    """Settings with this fraction of all cases."""
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-    examples = max(int(CASES * share), 5)
+    examples = max(int(CASES * fraction), 5)
     return settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=checks)
 
 
@@ -44,7 +44,7 @@ REFUSALS = (ValueError, TypeError, KeyError, OSError)
 
 
 def outcome(name, call, modules=(), refusals=REFUSALS):
-    """Returns what a call gives, or None where it was refused: by one error that says why, everything as it was."""
+    """Returns the result of a call, or None if it raised a clear error and changed nothing."""
     before = [copy.deepcopy(module.state_dict()) for module in modules]
     try:
         result = call()
@@ -60,7 +60,7 @@ def outcome(name, call, modules=(), refusals=REFUSALS):
 
 
 def assert_finite(result):
-    """Of every floating tensor of a result."""
+    """Checks every floating tensor of a result."""
     for one in [result] if isinstance(result, Tensor) else result:
         if isinstance(one, Tensor) and one.is_floating_point():
             assert one.isfinite().all(), one
@@ -68,7 +68,7 @@ def assert_finite(result):
 
 @st.composite
 def rows(draw, size=N, dim=D, good=6):
-    """Features, mostly good ones."""
+    """Features, mostly valid ones."""
     kind = draw(st.sampled_from(["good"] * good + ["dtype", "shape", "value", "meta", "huge", "none"]))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
     values = torch.randn(size, dim, generator=generator)
@@ -88,7 +88,7 @@ def rows(draw, size=N, dim=D, good=6):
 
 @st.composite
 def numbers(draw, size=N, lowest=-1, highest=K - 1, good=6):
-    """Labels, domains or indices, mostly good ones."""
+    """Labels, domains or indices, mostly valid ones."""
     kind = draw(st.sampled_from(["good"] * good + ["range", "dtype", "shape", "meta", "none"]))
     values = torch.tensor([draw(st.integers(lowest, highest)) for _ in range(size)], dtype=torch.int64)
     if kind == "good":
@@ -106,8 +106,8 @@ def numbers(draw, size=N, lowest=-1, highest=K - 1, good=6):
 
 
 @st.composite
-def shares(draw, size=N):
-    """Weights, mostly good ones or none."""
+def fractions(draw, size=N):
+    """Weights, mostly valid ones or None."""
     kind = draw(st.sampled_from(["none"] * 3 + ["good"] * 3 + ["range", "nan", "dtype", "shape", "meta"]))
     values = torch.rand(size, generator=torch.Generator().manual_seed(draw(st.integers(0, 9))))
     if kind == "range":
@@ -123,7 +123,7 @@ def shares(draw, size=N):
 
 @st.composite
 def probabilities(draw, size=N):
-    """What a classifier says, mostly good."""
+    """Class probabilities, mostly valid ones."""
     kind = draw(st.sampled_from(["good"] * 4 + ["none", "range", "nan", "shape", "meta"]))
     values = torch.rand(size, K, generator=torch.Generator().manual_seed(draw(st.integers(0, 9)))).softmax(1)
     if kind == "range":
@@ -142,7 +142,7 @@ def test_losses_are_finite_or_one_error(data, size, kind):
     features, domains = data.draw(rows(size)), data.draw(numbers(size, 0, 1))
     if kind in ("cosine", "centers"):
         loss = {"cosine": losses.CosineMarginLoss, "centers": losses.MarginMetricLoss}[kind](K, D)
-        labels, weights = data.draw(numbers(size)), data.draw(shares(size))
+        labels, weights = data.draw(numbers(size)), data.draw(fractions(size))
         result = outcome(kind, lambda: loss(features, labels, domains, weights), [loss])
     elif kind.startswith("mi"):
         loss = losses.AdversarialMILoss(D, K if kind == "mi of classes" else None, hidden=8)
@@ -164,7 +164,7 @@ def test_labeler_stays_as_it_was_after_an_error(data, size, method, per_class):
     labeler = labelers.PrototypeLabeler(K, D, NUM_TARGET, prototypes_per_class=per_class)
     labeler.update(torch.eye(K, D), torch.arange(K))
     features, idx = data.draw(rows(size)), data.draw(numbers(size, 0, NUM_TARGET - 1))
-    probs, labels, weights = data.draw(probabilities(size)), data.draw(numbers(size)), data.draw(shares(size))
+    probs, labels, weights = data.draw(probabilities(size)), data.draw(numbers(size)), data.draw(fractions(size))
     calls = {
         "forward": lambda: labeler(features, idx, probs),
         "update": lambda: labeler.update(features, labels, weights),
@@ -180,7 +180,7 @@ def test_labeler_stays_as_it_was_after_an_error(data, size, method, per_class):
 @given(
     st.data(),
     st.sampled_from(
-        ["probs", "certainty", "consistency", "confusion", "argmax", "nearest", "maps", "style", "pose", "skill"]
+        ["probs", "certainty", "consistency", "mcc", "argmax", "nearest", "maps", "convolution", "affine", "accuracy"]
     ),
 )
 def test_functions_answer_or_raise_one_error(data, kind):
@@ -198,10 +198,10 @@ def test_functions_answer_or_raise_one_error(data, kind):
             data.draw(st.sampled_from(["cosine", "l2", "?"])),
         ),
         "maps": lambda: backbones.StoredMaps([(1, 1, 2), (1, 1, 1)])(values),
-        "style": lambda: augment.RandomConvolution()(as_images),
-        "pose": lambda: augment.RandomAffine()(as_images),
-        "confusion": lambda: losses.MinimumClassConfusionLoss()(values),
-        "skill": lambda: training.SourceAccuracy(K).update(values, data.draw(numbers())),
+        "convolution": lambda: augment.RandomConvolution()(as_images),
+        "affine": lambda: augment.RandomAffine()(as_images),
+        "mcc": lambda: losses.MinimumClassConfusionLoss()(values),
+        "accuracy": lambda: training.SourceAccuracy(K).update(values, data.draw(numbers())),
     }
     outcome(kind, calls[kind])
 
@@ -226,7 +226,7 @@ def test_sizes_are_taken_or_one_error(kind, data):
 
 @st.composite
 def batches(draw):
-    """A batch of upstream's keys, one of them changed now and then."""
+    """A batch of upstream's keys, sometimes with one of them changed."""
     sizes = [draw(st.sampled_from([0, 1, 2] + [N] * 9)) for _ in range(2)]
     batch = {
         "src_imgs": draw(rows(sizes[0], good=40)),
@@ -283,7 +283,7 @@ def test_one_class_and_ten_thousand(classes):
 
 
 def encoded(draw):
-    """An image as a file holds it, mostly a good one."""
+    """An encoded image file, mostly valid."""
     kind = draw(st.sampled_from(["good"] * 80 + ["cut", "empty", "text", "flipped"]))
     file = io.BytesIO()
     side = draw(st.integers(1, 9))
@@ -298,7 +298,7 @@ def encoded(draw):
 
 
 def fill(draw, folder):
-    """A domain as a user may have it: class folders or none, images or other things in them."""
+    """A domain as a user may have it, with or without class folders, with images or other files."""
     for name in draw(st.sampled_from([["a", "b"]] * 12 + [["a"], ["a", "b", "c"], [".", "a"], []])):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(draw(st.sampled_from([0, 1] + [6] * 12))):
@@ -308,7 +308,7 @@ def fill(draw, folder):
 
 
 def arrays(draw, path):
-    """A file of arrays, some of them not as they should be."""
+    """A file of arrays, some of them invalid."""
     images = draw(
         st.sampled_from(
             [

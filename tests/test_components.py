@@ -100,5 +100,5 @@ def test_a_recipe_that_is_said_twice_must_be_the_same():
     with pytest.raises(ValueError, match="got 'default', and the modules are made for 'published'"):
         one_recipe("default", modules)
     other = dmsrl_components(**SIZES, recipe=DEFAULT.replace("margin", scale=64.0)).models.values()
-    with pytest.raises(ValueError, match=r"of one recipe, got 'published' and Recipe\(.*scale=64\.0"):
+    with pytest.raises(ValueError, match=r"of one recipe, got 'published' and 'default' with margin.scale = 64\.0"):
         one_recipe(None, [*modules, *other])

@@ -41,6 +41,18 @@ def test_processes_train_the_networks_of_one(processes, folder):
     assert len(alone["labels"]) == NUM_TARGET and (alone["labels"] >= 0).sum() > NUM_TARGET / 2
 
 
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_warm_up_and_augment_more_as_they_learn(processes, folder):
+    """The comparison with one process alone would pass if neither had a warm-up or an accuracy gate."""
+    results = read(folder / str(processes), processes)
+    for key in ("consistency_loss", "mcc_loss"):
+        first, *later = (max(result["losses"][step][key] for result in results) for step in range(STEPS))
+        assert first == 0 < min(later)
+    augmented = [sum(result["numbers_augmented"][step] for result in results) for step in range(STEPS)]
+    assert augmented == train()["numbers_augmented"]
+    assert augmented[0] == 0 < augmented[-1]
+
+
 def test_a_step_exchanges_at_most_what_the_page_tells(folder):
     absent = 2 * CLASSES**2 + 13 * CLASSES + 5 - 2 * CLASSES  # of a step in which the labeller is told of no class
     most = absent + 2 * CLASSES * (DIM + 1)

@@ -45,7 +45,7 @@ WHOLE = Recipe(
     PrototypeLabels(threshold=0.4, warmup="linear"),
     CosineMargin(weight=0.3, margin=0.1, scale=6.0, warmup="sigmoid"),
     ConditionalMI(weight=0.8, warmup="linear", entropy_conditioning=True, images_only=False),
-    MinimumClassConfusion(weight=0.7, temperature=2.0, warmup="sigmoid"),
+    MinimumClassConfusion(weight=0.7, temperature=2.0, warmup="linear"),
     SourceAugmentation(probability=0.9, affine_strength=0.8, accuracy_gate=True),
     TargetConsistency(weight=0.6, probability=0.7, affine_strength=0.6, warmup="sigmoid"),
     SourceClassification(label_smoothing=0.1),
@@ -373,6 +373,16 @@ def test_modules_of_another_recipe_are_refused_and_nothing_changes(other):
     hook({**models, **misc, **make_batch()})
     with pytest.raises(ValueError, match="must be of one recipe, got"):
         hook({**models, **misc, "margin_metric": wrong, **make_batch()})
+
+
+def test_a_list_of_optimizers_that_is_changed_later_does_not_count():
+    models, misc = make("default")
+    opts = make_opts(models)
+    hook = DMSRLHook(opts, recipe="default")
+    opts.clear()
+    before = states(models)
+    hook({**models, **misc, **make_batch()})
+    assert any(not torch.equal(value, before[key]) for key, value in states(models).items() if "weight" in key)
 
 
 def test_optimizers_by_name():

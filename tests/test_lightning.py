@@ -74,9 +74,7 @@ def fit(host="GAN", loader=None, after=100, total_steps=None, ckpt_path=None, **
     return module.adapter.misc["training_progress"], stop.seen, trainer
 
 
-UNKNOWN = (
-    "the length of the run is not known, so that warm-ups take 1,000 steps: pass total_steps=... to dmsrl_components"
-)
+UNKNOWN = "the length of the run is not known, so warm-ups take 1,000 steps: pass total_steps=... to dmsrl_components"
 ENDLESS = DataLoader(Endless(), batch_size=None)
 
 

@@ -159,10 +159,11 @@ def test_running_means_move_and_counts_count_where_16_bits_would_stand_still(dty
     labeler = PrototypeLabeler(2, 3, 10, momentum=0.999).to(dtype)
     plain = PrototypeLabeler(2, 3, 10, momentum=0.999)
     for step in range(20):
-        rows = torch.randn(8, 3, generator=torch.Generator().manual_seed(step)).to(dtype)
-        for one in (labeler, plain):
-            one.update(rows.float(), torch.arange(8) % 2)
-            one(rows.float(), torch.arange(8))
+        rows = torch.randn(8, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(step)).to(dtype)
+        for one, default in ((labeler, dtype), (plain, torch.float32)):
+            with default_type(default):
+                one.update(rows.float(), torch.arange(8) % 2)
+                one(rows.float(), torch.arange(8))
     for key, value in plain.state_dict().items():
         assert torch.equal(labeler.state_dict()[key], value), key
     loaded = PrototypeLabeler(2, 3, 10).to(dtype)

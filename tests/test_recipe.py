@@ -18,13 +18,15 @@ from dmsrl_adapt.parts import (
     MinimumClassConfusion,
     Part,
     PrototypeLabels,
+    Sizes,
     SourceAugmentation,
     SourceClassification,
     TargetConsistency,
     TwoBranchMI,
 )
-from dmsrl_adapt.parts.part import KINDS
-from dmsrl_adapt.recipe import RECIPES, get_recipe
+from dmsrl_adapt.parts.margin import Margin
+from dmsrl_adapt.parts.part import PART_CLASSES
+from dmsrl_adapt.recipe import RECIPES, described, get_recipe
 
 
 def test_published_recipe_is_that_of_the_paper():
@@ -68,8 +70,17 @@ def test_without_takes_one_part_out_and_leaves_the_rest(recipe):
     for part in recipe:
         for kind in (part.kind, type(part)):
             assert recipe.without(kind) == tuple(one for one in recipe if one is not part)
+            assert recipe.get(kind) is part
     assert isinstance(recipe.without("mi"), Recipe)
     assert recipe.without("mi", "margin") == recipe.without("margin").without("mi")
+
+
+def test_a_class_means_that_class_and_not_its_kind():
+    assert PUBLISHED.get(CosineMargin) is None
+    assert PUBLISHED.get(Margin) is PUBLISHED.get("margin") is PUBLISHED.get(CenterMargin)
+    for change in (PUBLISHED.without, PUBLISHED.replace, PUBLISHED.ablated):
+        with pytest.raises(ValueError, match="the recipe has no part CosineMargin, it has pseudo_labels, margin"):
+            change(CosineMargin)
 
 
 @pytest.mark.parametrize("change", [lambda: DEFAULT.without("local"), lambda: DEFAULT.replace("local", weight=1.0)])
@@ -156,10 +167,67 @@ def test_warm_ups_by_name(part):
         part(**weight, warmup="cosine")
 
 
+def test_settings_that_are_not_given_are_those_of_the_page():
+    """They are written down a second time here, since results of users depend on them."""
+    assert PrototypeLabels() == PrototypeLabels(threshold=0.5, warmup="linear")
+    assert ArgmaxLabels() == ArgmaxLabels(warmup="none")
+    assert CosineMargin(0.2) == CosineMargin(weight=0.2, margin=0.2, scale=8.0, warmup="none")
+    assert CenterMargin(0.2) == CenterMargin(weight=0.2, margin=100.0, warmup="sigmoid")
+    assert ConditionalMI(0.2) == ConditionalMI(0.2, warmup="linear", entropy_conditioning=True, images_only=True)
+    assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", images_only=False)
+    assert TwoBranchMI(0.2) == TwoBranchMI(weight=0.2, warmup="linear", images_only=True)
+    assert MinimumClassConfusion(0.2) == MinimumClassConfusion(weight=0.2, temperature=2.5, warmup="sigmoid")
+    assert SourceAugmentation() == SourceAugmentation(probability=0.5, affine_strength=1.0, accuracy_gate=True)
+    consistency = TargetConsistency(weight=0.2, probability=0.5, affine_strength=1.0, warmup="sigmoid")
+    assert TargetConsistency(0.2) == consistency
+    assert SourceClassification() == SourceClassification(label_smoothing=0.05)
+    assert KnownTargetLabels() == KnownTargetLabels(weight=1.0, label_smoothing=0.05)
+    assert Sizes(feature_dim=2, num_classes=3, num_target=4) == Sizes(2, 3, 4, num_domains=2)
+
+
+@dataclass(frozen=True)
+class NoKind(Part):
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class SameModule(CosineMargin):
+    kind: ClassVar = "second_margin"
+
+
+@dataclass(frozen=True)
+class OwnG(Part):
+    kind: ClassVar = "own_g"
+
+    def models(self):
+        return {"G": lambda sizes: torch.nn.Linear(sizes.feature_dim, 1)}
+
+
+@dataclass(frozen=True)
+class OwnProgress(Part):
+    kind: ClassVar = "own_progress"
+
+    def misc(self):
+        return {"training_progress": lambda sizes: torch.nn.Identity()}
+
+
+@dataclass(frozen=True)
+class SameLoss(Part):
+    kind: ClassVar = "same_loss"
+    loss_weights: ClassVar = {"mi_loss": 1.0}
+
+
 @dataclass(frozen=True)
 class NeedsLabels(Part):
     kind: ClassVar = "needs_labels"
     requires: ClassVar = ("pseudo_labels",)
+
+
+def test_a_part_has_nothing_but_what_it_says():
+    part = NeedsLabels()
+    assert part.models() == part.misc() == part.loss_weights == part.optimizers(DEFAULT.usual_optimizer) == {}
+    assert part.hooks_before() == part.hooks() == []
+    assert part.ablated() is None
 
 
 @pytest.mark.parametrize(
@@ -169,6 +237,11 @@ class NeedsLabels(Part):
         ((CosineMargin(0.2), ArgmaxLabels()), "ArgmaxLabels must come before CosineMargin, which reads what it writes"),
         ((NeedsLabels(),), "NeedsLabels requires a part 'pseudo_labels', the recipe has needs_labels"),
         ((NeedsLabels(), ArgmaxLabels()), "ArgmaxLabels must come before NeedsLabels"),
+        ((NoKind(),), "NoKind must have a kind, a name without dots, got ''"),
+        ((CosineMargin(0.2), SameModule(0.2)), "CosineMargin and SameModule have 'margin_metric'"),
+        ((OwnG(),), "DMSRL and OwnG have 'G'"),
+        ((OwnProgress(),), "DMSRL and OwnProgress have 'training_progress'"),
+        ((ConditionalMI(0.1), SameLoss()), "ConditionalMI and SameLoss have 'mi_loss'"),
     ],
 )
 def test_parts_that_cannot_be_together_are_refused_when_the_recipe_is_made(parts, message):
@@ -211,6 +284,34 @@ def test_a_part_of_none_is_left_out():
     assert Recipe.from_settings({**DEFAULT.settings, "mi": None}) == DEFAULT.without("mi")
 
 
+@pytest.mark.parametrize("changed", [{"margin.nope": 3}, {"margin.scale": -1.0}, {"mi.warmup": "cosine"}])
+def test_settings_that_a_part_does_not_have_are_refused(changed):
+    with pytest.raises(ValueError, match=r"must have the settings|must be"):
+        Recipe.from_settings({**DEFAULT.settings, **changed})
+
+
+def test_a_part_from_elsewhere_takes_no_name_of_ours():
+    """Nor does its kind reach settings of methods that have no recipe."""
+
+    @dataclass(frozen=True)
+    class CosineMargin(Part):
+        kind: ClassVar = "weight"
+
+    recipe = Recipe(*DEFAULT, CosineMargin())
+    assert recipe.settings["weight"].endswith(
+        "test_recipe.test_a_part_from_elsewhere_takes_no_name_of_ours.<locals>.CosineMargin"
+    )
+    assert Recipe.from_settings(recipe.settings) == recipe
+    assert Recipe.from_settings(DEFAULT.settings) == DEFAULT
+    PART_CLASSES.pop(recipe.settings["weight"])
+
+
+def test_recipes_are_described_by_their_difference_to_the_default():
+    assert described(DEFAULT) == "'default'"
+    assert described(DEFAULT.replace("margin", scale=16.0)) == "'default' with margin.scale = 16.0"
+    assert described(DEFAULT.without("mi")) == "'default' with no mi"
+
+
 def test_settings_of_an_unknown_part_are_refused():
     with pytest.raises(ValueError, match="margin must be one of CosineMargin, CenterMargin or None, got 'ArcMargin'"):
         Recipe.from_settings({"margin": "ArcMargin", "margin.weight": 0.1})
@@ -227,9 +328,19 @@ def test_parts_are_frozen():
         DEFAULT.get("mi").weight = 2.0
 
 
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_settings_of_the_recipes_are_in_the_search_space(recipe):
+    """So that a search finds nothing worse than them but by chance."""
+    for part in recipe:
+        for name, values in part.search_space.items():
+            value = part.settings[name]
+            assert value in values if isinstance(values, list) else values[0] < value < values[1]
+            assert list(values) == sorted(set(values))
+
+
 def test_every_number_is_in_the_search_space_or_has_one_value_that_no_trial_moves():
     """Each name in a search space is a field."""
-    for part in (kind for kind in KINDS.values() if kind.__module__.startswith("dmsrl_adapt")):
+    for part in (kind for kind in PART_CLASSES.values() if kind.__module__.startswith("dmsrl_adapt")):
         made = part(
             **(
                 {}

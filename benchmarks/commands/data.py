@@ -1,11 +1,11 @@
-"""`data check`: what tasks need, have and lack."""
+"""`data check`: which data of a task is present, and which is missing."""
 
 import argparse
 
 from ..data_check import check
 from .options import add_data_dir, data_place
 
-HELP = "say which data sets of a task are there, and what each of them holds"
+HELP = "check which data sets of a task are present, and count their samples"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def do(options: argparse.Namespace) -> int:
-    """Prints what is there; the exit status tells whether that is all."""
+    """Prints the state of the data; the exit status is 0 if all of it is present."""
     place = data_place(options)
     complete = [check(name, place) for name in options.task.split(",")]
     return 0 if all(complete) else 1

@@ -5,11 +5,11 @@ import argparse
 from ..methods import methods
 from ..tasks import families
 
-HELP = "show tasks and methods"
+HELP = "list tasks and methods"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing."""
+    """Adds no options."""
 
 
 def do(options: argparse.Namespace) -> int:

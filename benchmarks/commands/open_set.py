@@ -9,16 +9,18 @@ from ..tables import as_text
 from ..tasks import digits
 from .options import add_data_dir, add_length, data_place, positive, seeds_of
 
-HELP = "digits without 7, 8 and 9 in the source: unknown samples that are rejected, known ones that are kept"
+HELP = "measure rejection of unknown classes: digits, with 7, 8 and 9 missing from the source"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what to train and on what."""
+    """Adds task, methods, seeds and output folder."""
     parser.add_argument("--task", choices=digits.NAMES, default="mnist-usps", help="(default: %(default)s)")
     parser.add_argument("--methods", default=METHODS, help="names, separated by commas (default: %(default)s)")
     add_length(parser, seeds="0,1")
     add_data_dir(parser)
-    parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmark_results"), help="output folder (default: %(default)s)"
+    )
 
 
 def do(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`predict`: classes of the images in a folder, by a model file."""
+"""`predict`: classifies the images in a folder with a model file."""
 
 import argparse
 from collections import Counter
@@ -10,14 +10,14 @@ from ..tables import as_text
 from ..tasks.own_data import is_image, visible_files
 from .options import tell_left_out
 
-HELP = "label a folder of images by a model file of `train`: a table, and a picture of the most and least certain"
+HELP = "classify a folder of images with a model file of `train`; writes a table, and the most and least certain images"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds model, images and where the results go."""
+    """Adds model, images and output file."""
     parser.add_argument("model", type=Path, help="file that `train` wrote")
-    parser.add_argument("folder", type=Path, help="images, also in folders below")
-    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="table (default: %(default)s)")
+    parser.add_argument("folder", type=Path, help="folder of images; subfolders are included")
+    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="output table (default: %(default)s)")
 
 
 def do(options: argparse.Namespace) -> int:

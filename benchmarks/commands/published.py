@@ -1,15 +1,15 @@
-"""`published`: results of others."""
+"""`published`: published results of other authors."""
 
 import argparse
 
 from ..published import published
 from ..tables import as_text
 
-HELP = "show results that others have published"
+HELP = "show published results of other authors"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing."""
+    """Adds no options."""
 
 
 def do(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`run`: a grid of runs, and the report on them."""
+"""`run`: trains a grid of runs and writes a report."""
 
 import argparse
 import sys
@@ -28,16 +28,16 @@ from .options import (
     show_failures,
 )
 
-HELP = "train, score, and report; without arguments the embedded task"
+HELP = "train methods on tasks, score them, and write a report (default: the embedded task)"
 METHODS = "source_only,dann,mcd,mcc,mcc_augmented,dmsrl_published,dmsrl,target_supervised"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what to run, on what, and how."""
-    parser.add_argument("--tasks", default="embedded", help="names, separated by commas; `list` shows them")
+    """Adds tasks, methods, seeds and output folder."""
+    parser.add_argument("--tasks", default="embedded", help="task names, separated by commas; `list` shows them")
     what = (
-        "names, separated by commas; `sensitivity`: dmsrl with each number of its recipe halved and doubled (default: "
-        f"{METHODS})"
+        "method names, separated by commas; `sensitivity`: dmsrl with each number of its recipe halved and doubled "
+        f"(default: {METHODS})"
     )
     parser.add_argument("--methods", help=what)
     add_length(parser, seeds="0,1,2")
@@ -45,14 +45,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-on", choices=parts, default="test", help="part of the target to score on")
     add_network(parser)
     add_grid_options(parser)
-    stale = "make results anew that other code or other versions than today's have made"
+    stale = "repeat results that other code or other package versions have made"
     parser.add_argument("--redo-stale", action="store_true", help=stale)
-    add_own_data(parser, "your own data, instead of --tasks: folders with images, or .npz files")
-    parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="results (default: %(default)s)")
+    add_own_data(parser, "your own data instead of --tasks: folders of images, or .npz files")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmark_results"), help="folder of results (default: %(default)s)"
+    )
 
 
 def do(options: argparse.Namespace) -> int:
-    """Trains what is missing, prints the tables, writes the report."""
+    """Does the missing runs, prints the tables, and writes the report."""
     plan = Plan(steps=positive(options.steps, "--steps"), score_on=options.score_on, network=plan_network(options))
     names, seeds = method_names(options), seeds_of(options)
     for name in names:
@@ -67,23 +69,23 @@ def do(options: argparse.Namespace) -> int:
     status = show_failures([report for report in reports if report.error])
     if any(not report.error for report in reports):
         path = write_report(options.out)
-        print(f"\nReport and pictures: {path.with_suffix('.html')}, {path}")
+        print(f"\nReport: {path.with_suffix('.html')}, {path}")
     return status
 
 
 def tasks(options: argparse.Namespace) -> list[str | OwnTask]:
-    """Returns the tasks that the options name. Raises `ValueError` for unknown ones."""
+    """Returns the tasks of the options. Raises `ValueError` for unknown tasks."""
     if not (options.source or options.target):
         return [*known_tasks(options.tasks)]
     return [own_task(options)]
 
 
 def method_names(options: argparse.Namespace) -> list[str]:
-    """Returns the methods that the options name; without any named those that the target's labels suffice for."""
+    """Returns the methods of the options; the default leaves out those that need missing target labels."""
     names, target = split_names(options.methods or METHODS), options.target
     names = [one for name in names for one in (changed_methods() if name == "sensitivity" else [name])]
     if options.methods or not (target and target.exists()) or is_labelled(target):
         return names
     left = [name for name in names if get_method(name).is_supervised]
-    print(f"note: {target} has no labels, so {', '.join(left)}, which learns from them, is not run", file=sys.stderr)
+    print(f"note: {target} has no labels; left out, since they need them: {', '.join(left)}", file=sys.stderr)
     return [name for name in names if name not in left]

@@ -1,4 +1,4 @@
-"""`speed`: times, as ratios in one run."""
+"""`speed`: time ratios."""
 
 import argparse
 from pathlib import Path
@@ -9,25 +9,27 @@ from ..speed_labeler import rows, write_labeler_speed
 from ..tables import as_text
 from .options import positive
 
-HELP = "time of a training step, of the backbone, or of labelling the target"
+HELP = "measure the time of a training step, of the backbone, or of labelling the target"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what to time, and its sizes."""
+    """Adds the subject of the measurement, and its sizes."""
     what = (
-        "a training step to DANN's (step), MultiLevelBackbone to the bare network (backbone), or labelling the target "
-        "by prototypes, over its size (labeler) (default: %(default)s)"
+        "step: a training step relative to DANN's; backbone: MultiLevelBackbone relative to the bare network; labeler: "
+        "pseudo labels by prototypes, for several sizes of the target (default: %(default)s)"
     )
     parser.add_argument("what", nargs="?", choices=(*BASELINES, "labeler"), default="step", help=what)
     parser.add_argument("--network", default="resnet18", help="name of a timm model (default: %(default)s)")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=32, help="images a domain and step (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, help="counted steps a method, passes with labeler (default: 20, 3)")
-    parser.add_argument("--out", type=Path, default=Path("benchmark_results"), help="folder (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images per domain and step (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, help="timed steps per method, or passes for labeler (default: 20, 3)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmark_results"), help="output folder (default: %(default)s)"
+    )
 
 
 def do(options: argparse.Namespace) -> int:
-    """Measures, prints and writes times."""
+    """Measures times, and prints and writes them."""
     if options.what == "labeler":
         print(as_text(rows(write_labeler_speed(options.out, positive(options.rounds or 3, "--rounds")))))
         return 0

@@ -1,4 +1,4 @@
-"""`studies`: what README and docs quote, and how much of it is there."""
+"""`studies`: the studies that README and docs quote, and their progress."""
 
 import argparse
 from pathlib import Path
@@ -7,23 +7,23 @@ from ..runs import TABLE
 from ..studies import Study, read_study, state, study_names
 from ..tables import as_text
 
-HELP = "list the studies that README and docs quote: how much is there, what is stale, and the time it took"
+HELP = "list the studies that README and docs quote, with finished runs, stale runs and training time"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the table."""
-    parser.add_argument("--table", type=Path, default=TABLE, help="of runs (default: %(default)s)")
+    """Adds the table of runs."""
+    parser.add_argument("--table", type=Path, default=TABLE, help="table of runs (default: %(default)s)")
 
 
 def do(options: argparse.Namespace) -> int:
-    """Prints a row a study."""
-    head = ["study", "there", "stale", "training time", "what"]
+    """Prints one row per study."""
+    head = ["study", "finished", "stale", "training time", "title"]
     print(as_text([head, *(row(read_study(name), options.table) for name in study_names())]))
     return 0
 
 
 def row(study: Study, table: Path) -> list[str]:
-    """Returns what the list says of a study."""
+    """Returns the row of a study."""
     found = state(study, table)
     there = f"{found.total - len(found.missing)} of {found.total}"
     hours = "-" if found.hours is None else f"{found.hours:.1f} h"

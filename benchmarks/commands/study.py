@@ -1,4 +1,4 @@
-"""`study`: the runs of a study that are missing, and what README and docs quote of it."""
+"""`study`: runs what is missing of a study, and updates its quotes in README and docs."""
 
 import argparse
 import os
@@ -12,23 +12,23 @@ from ..runs import TABLE, collect
 from ..studies import Study, grid_state, read_study, state
 from .options import add_grid_options, cluster, data_place, show_failures
 
-HELP = "run what is missing of a study, and make the tables and pictures that README and docs quote"
+HELP = "do the missing runs of a study, and update its tables and figures in README and docs"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the study and where it runs."""
-    parser.add_argument("name", help="a name; `studies` lists them")
-    stale = "also make anew what other code or other versions than today's have made"
+    """Adds the study, and how to run it."""
+    parser.add_argument("name", help="study name; `studies` lists them")
+    stale = "also repeat results that other code or other package versions have made"
     parser.add_argument("--redo-stale", action="store_true", help=stale)
-    parser.add_argument("--no-runs", action="store_true", help="only tables and pictures, of what is there")
-    parser.add_argument("--table", type=Path, default=TABLE, help="of runs (default: %(default)s)")
+    parser.add_argument("--no-runs", action="store_true", help="only update tables and figures from existing results")
+    parser.add_argument("--table", type=Path, default=TABLE, help="table of runs (default: %(default)s)")
     add_grid_options(parser)
     where = "folder of unfinished studies (default: %(default)s)"
     parser.add_argument("--out", type=Path, default=Path("benchmark_results") / "studies", help=where)
 
 
 def do(options: argparse.Namespace) -> int:
-    """Runs, collects, writes; the exit status tells whether all of the study is there."""
+    """Runs, collects and updates quotes; the exit status is 0 if the study is complete."""
     study, table, failed = read_study(options.name), options.table, list[Report]()
     if not options.no_runs:
         for part in study.parts:
@@ -40,7 +40,7 @@ def do(options: argparse.Namespace) -> int:
 
 
 def run(study: Study, options: argparse.Namespace) -> list[Report]:
-    """Does the runs that the table lacks and puts them into it; returns the reports of those that failed."""
+    """Does the runs that the table lacks and adds them to it; returns the reports of failed runs."""
     found, folder = grid_state(study, options.table), options.out.resolve() / study.name
     first = study.seeds[0] if study.keeps_features else None
     keys = [*found.missing, *(found.stale if options.redo_stale else [])]
@@ -55,7 +55,7 @@ def run(study: Study, options: argparse.Namespace) -> list[Report]:
 
 
 def measure(study: Study, options: argparse.Namespace) -> list[Report]:
-    """Runs the commands of files that are missing, or stale where these are to be made anew."""
+    """Runs the commands of missing files, and of stale ones with --redo-stale."""
     from ..cli import main  # the command line imports this module
 
     if options.data_dir:

@@ -1,4 +1,4 @@
-"""`train`: one method on data of one's own, and the file that predicts."""
+"""`train`: trains one method on your own data, and writes a model file."""
 
 import argparse
 import math
@@ -21,17 +21,17 @@ HELP = "train on your own images and write a model file for `predict`"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the data and how to train."""
+    """Adds data, network, method and output file."""
     add_own_data(parser, "your data: folders with images")
     add_network(parser)
-    parser.add_argument("--method", default="dmsrl", help="one that `list` shows (default: %(default)s)")
+    parser.add_argument("--method", default="dmsrl", help="method name; `list` shows them (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=400, help="training steps (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("model.pt"), help="model file (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("model.pt"), help="output model file (default: %(default)s)")
 
 
 def do(options: argparse.Namespace) -> int:
-    """Trains, prints the scores on the way, and writes the model."""
+    """Trains, prints the scores, and writes the model."""
     plan = Plan(steps=positive(options.steps, "--steps"), network=plan_network(options))
     method, own = get_method(options.method), own_task(options)
     check_free(options.out, own.name)
@@ -42,16 +42,18 @@ def do(options: argparse.Namespace) -> int:
         outcome = train(task, method, options.seed, plan, on_step=lambda step: bar.update())
     print(as_text(scores(outcome)))
     if task.target_test.labels is not None:
-        print(f"accuracy: on {len(task.target_test)} target samples that training has not seen")
+        print(f"accuracy: measured on {len(task.target_test)} target samples that were not used for training")
     highest = f"{math.log(len(task.classes)):.2f}"
-    print(f"label-free score: no labels needed, the higher the better, at most {highest} (information maximisation)")
+    print(f"label-free score: information maximisation, needs no labels; higher is better, at most {highest}")
     write_model(options.out, outcome, task, own, method, options.seed, plan)
-    print(f"\n{options.out} is the model; python -m benchmarks predict {options.out} FOLDER")
+    print(
+        f"\nwrote the model to {options.out}; classify images with: python -m benchmarks predict {options.out} FOLDER"
+    )
     return 0
 
 
 def with_whole_target(task: Task) -> Task:
-    """Returns the task; where nothing can be scored with all of the target to train on."""
+    """Returns the task; without labels to score with, the whole target is used for training."""
     if task.target_test.labels is not None:
         return task
     parts = (task.target_train, task.target_validation, task.target_test)
@@ -59,7 +61,7 @@ def with_whole_target(task: Task) -> Task:
 
 
 def scores(outcome: Outcome) -> list[list[str]]:
-    """Returns a table, a row a scoring; accuracies in % only where there are labels."""
+    """Returns a table with one row per scoring; accuracies, in %, need target labels."""
     named = {"accuracy": "accuracy, %", "balanced_accuracy": "balanced, %"}
     there = [key for key in named if outcome.curve[-1][key] is not None]
     rows = [["step", *(named[key] for key in there), "label-free score"]]

@@ -1,4 +1,4 @@
-"""`tune`: the same number of trials for every method."""
+"""`tune`: hyper-parameter search with the same number of trials for every method."""
 
 import argparse
 from pathlib import Path
@@ -11,23 +11,25 @@ from ..training import Plan
 from ..validators import BY_LABELS, SELECTOR, VALIDATORS
 from .options import add_grid_options, add_length, cluster, data_place, known_tasks, positive, seeds_of, show_failures
 
-HELP = "search for settings, the same number of trials for every method"
+HELP = "search for hyper-parameters, with the same number of trials for every method"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what to search, on what, and by what."""
+    """Adds tasks, methods, trials, criterion and output folder."""
     parser.add_argument("--tasks", default=",".join(TUNING), help="names, separated by commas (default: %(default)s)")
     parser.add_argument("--methods", default="dann,mcd,mcc,dmsrl", help="names (default: %(default)s)")
-    parser.add_argument("--trials", type=int, default=20, help="for every method (default: %(default)s)")
+    parser.add_argument("--trials", type=int, default=20, help="trials per method (default: %(default)s)")
     add_length(parser, seeds="0")
-    by = f"a label-free validator, or {BY_LABELS}: target labels of a part that does not score (default: %(default)s)"
+    by = f"a label-free validator, or {BY_LABELS} for labels of the target's validation part (default: %(default)s)"
     parser.add_argument("--select-by", choices=(*VALIDATORS, BY_LABELS), default=SELECTOR, help=by)
     add_grid_options(parser)
-    parser.add_argument("--out", type=Path, default=Path("benchmark_tuning"), help="log, runs (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmark_tuning"), help="folder of log and runs (default: %(default)s)"
+    )
 
 
 def do(options: argparse.Namespace) -> int:
-    """Searches and prints the best settings."""
+    """Runs the search and prints the best settings."""
     try:
         from ..tune import Search, rows, tune
     except ModuleNotFoundError as error:  # only the search needs Optuna

@@ -32,20 +32,23 @@ def get_method(name: str) -> Method:
     Raises `ValueError` for an unknown method, part or setting, or a value of the wrong type.
     """
     base, _, changes = name.removesuffix("]").partition("[")
-    method = replace(methods().get(base) or derived(base), name=name)
+    method = methods().get(base) or derived(base)
     for change in changes.split(",") if changes else ():
         method = replace(method, settings=method.change(method.settings, *parse_setting(method, change)))
-    return method
+    return replace(method, name=name)
 
 
 def derived(name: str) -> Method:
-    """Returns a method by the name of another, of a part to add and of a part to remove."""
-    known, found = methods(), re.fullmatch(r"(\w+)(?:\+([\w.]+))?(?:-(\w+))?", name)
-    if found is None or found[1] not in known or not (found[2] or found[3]):
+    """Returns a method by the name of another, of parts that come in and of parts that go."""
+    known = methods()
+    base = max((one for one in known if name.startswith(one)), key=len, default="")
+    changes = re.findall(r"([+-])([\w.]+)", name.removeprefix(base))
+    if not base or "".join(map("".join, changes)) != name.removeprefix(base):
         raise ValueError(f"there is no method {name!r}; there are {', '.join(known)}")
-    method = known[found[1]]
-    method = dmsrl.with_part(method, found[2], name) if found[2] else method
-    return dmsrl.without(method, found[3], name) if found[3] else method
+    method = known[base]
+    for sign, part in changes:
+        method = (dmsrl.with_part if sign == "+" else dmsrl.without)(method, part)
+    return method
 
 
 def parse_setting(method: Method, change: str) -> tuple[str, Any]:

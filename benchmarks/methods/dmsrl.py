@@ -26,25 +26,35 @@ def of_recipe(name: str, recipe: Recipe, local: str | None = None) -> Method:
     return Method(name, build, {"local": local, **recipe.settings}, space=space, change=with_setting)
 
 
-def without(method: Method, kind: str, name: str) -> Method:
-    """Returns the ablation of one part of a method's recipe. Raises `ValueError` if it has no part of that kind."""
-    recipe = Recipe.from_settings(method.settings).ablated(kind)
-    return of_recipe(name, recipe, method.settings["local"])
+def recipe_of(method: Method) -> Recipe:
+    """Returns the recipe of a method. Raises `ValueError` for a method that has none."""
+    if method.build is not build:
+        raise ValueError(f"{method.name} has no recipe of which a part could be taken out or added")
+    return Recipe.from_settings(method.settings)
 
 
-def with_part(method: Method, path: str, name: str) -> Method:
-    """Returns the method with one more part, given by module and class, as in `my_package.my_part.MyPart`.
+def without(method: Method, kind: str) -> Method:
+    """Returns the ablation of one part of a method's recipe. Raises `ValueError` where it has no part of that kind."""
+    return of_recipe(method.name, recipe_of(method).ablated(kind), method.settings["local"])
 
-    Raises `ValueError` if there is no such part.
+
+def with_part(method: Method, path: str) -> Method:
+    """Returns the method with one part more, given by module and class, as in `my_package.my_part.MyPart`.
+
+    Raises `ValueError` where there is no such part, or one that needs settings.
     """
-    module, _, kind = path.rpartition(".")
+    recipe, (module, _, name) = recipe_of(method), path.rpartition(".")
     try:
-        part = getattr(import_module(module), kind)
+        kind = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"there is no part {path!r}: {error}") from error
-    if not (isinstance(part, type) and issubclass(part, Part)):
-        raise ValueError(f"{path} must be a class of parts, got {part!r}")
-    return of_recipe(name, Recipe(*Recipe.from_settings(method.settings), part()), method.settings["local"])
+    if not (isinstance(kind, type) and issubclass(kind, Part)):
+        raise ValueError(f"{path} must be a class of parts, got {kind!r}")
+    try:
+        part = kind()
+    except TypeError as error:
+        raise ValueError(f"all settings of {path} must have defaults: {error}") from error
+    return of_recipe(method.name, Recipe(*recipe, part), method.settings["local"])
 
 
 def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Setup:
 
     def pre_hooks(self, settings: Mapping[str, Any]) -> list[BaseHook]:
         """Returns the hooks of source augmentation, if the settings have it; any method can have them."""
-        part = Recipe.from_settings(settings).get("augmentation")
+        part = augmentation_of(settings).get("augmentation")
         return [] if part is None else [*part.hooks_before(), BackboneHook([keys.SRC]), *part.hooks()]
 
     def containers(
@@ -120,6 +120,11 @@ class Method:
     change: Change = with_setting
 
 
+def augmentation_of(settings: Mapping[str, Any]) -> Recipe:
+    """Returns the source augmentation of a method's settings, as a recipe of one part or none."""
+    return Recipe.from_settings({key: value for key, value in settings.items() if key.startswith("augmentation")})
+
+
 def with_variants(*methods: Method) -> tuple[Method, ...]:
     """Returns each method and its variants with ingredients of our recipe.
 
@@ -144,7 +149,7 @@ def with_source_accuracy(build: Build) -> Build:
     def build_both(setup: Setup, settings: Mapping[str, Any]) -> Trainable:
         trainable = build(setup, settings)
         sizes = Sizes(trainable.adapter.models[keys.G].feature_dim, setup.num_classes, setup.num_target)
-        trainable.adapter.misc.update(Recipe.from_settings(settings).misc(sizes))
+        trainable.adapter.misc.update(augmentation_of(settings).misc(sizes))
         return trainable
 
     return build_both

@@ -11,7 +11,7 @@ from filelock import FileLock
 from pytorch_adapt.datasets import DomainNet126, Office31, OfficeHome
 from pytorch_adapt.datasets.base_dataset import BaseDownloadableDataset
 
-from ..frozen_features import frozen_features, restyled_features
+from ..frozen_features import augmented_features, frozen_features
 from .images import decode, to_images
 from .own_data import image_files
 from .task import DataError, DataPlace, Fractions, Need, Split, Task
@@ -130,7 +130,7 @@ def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, 
     numbered = [(path, number) for number, name in enumerate(names) for path in files[name]]
     parts = [numbered[start : start + AT_ONCE] for start in range(0, len(numbered), AT_ONCE)]
     images = (to_images(np.stack([decode(path, str(path), SIZE) for path, _ in part])) for part in parts)
-    computed = [(frozen_features(of_part), restyled_features(of_part)) for of_part in images]
+    computed = [(frozen_features(of_part), augmented_features(of_part)) for of_part in images]
     features, augmented = (torch.cat(of_parts) for of_parts in zip(*computed, strict=True))
     return Split(features, torch.as_tensor([number for _, number in numbered]), augmented), set(names)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..frozen_features import frozen_features, restyled_features
+from ..frozen_features import augmented_features, frozen_features
 from .images import decode, encoded_images, read_arrays, register_heif, to_images
 from .own_classes import Pool, agree
 from .task import DataError, Fractions, Split, Task
@@ -234,4 +234,4 @@ def with_frozen_features(split: Split) -> Split:
     """Returns images as features of the frozen network; feature vectors are unchanged."""
     if split.inputs.ndim != 4:
         return split
-    return Split(frozen_features(split.inputs), split.labels, restyled_features(split.inputs))
+    return Split(frozen_features(split.inputs), split.labels, augmented_features(split.inputs))

@@ -1,4 +1,4 @@
-"""Maps of a frozen network, computed once and kept on disk: multi-level features on a machine without a GPU."""
+"""Feature maps of a frozen network, cached on disk: multi-level features without a GPU."""
 
 import hashlib
 import itertools
@@ -17,9 +17,9 @@ Shape = tuple[int, int, int]
 
 
 class FrozenMaps(NamedTuple):
-    """What `frozen_maps` gives.
+    """Result of `frozen_maps`.
 
-    rows: float16 (N, D), memory-mapped: all maps of an image one after the other, for G to be trained on.
+    rows: float16 (N, D), memory-mapped: the concatenated maps of each image, as inputs of G.
     shapes: (C, H, W) of each map, for `StoredMaps`.
     """
 
@@ -30,25 +30,25 @@ class FrozenMaps(NamedTuple):
 def frozen_maps(
     images: Tensor, network: nn.Module, folder: str | Path, batch_size: int = 64, shows_progress: bool = True
 ) -> FrozenMaps:
-    """Returns the maps of images by a frozen network, from a file in `folder` or computed and kept there.
+    """Returns the feature maps of images by a frozen network, cached in a file in `folder`.
 
-    The name of the file depends on the images and on the network, its structure as it is printed and its state. What
-    neither tells, a number kept as a plain attribute for one, shows in the maps: those of some images are computed at
-    every call, and where they differ from the kept ones, by more than rounding, another file is made. An interrupted
-    computation goes on with the next batch. One process at a time fills a file, while the others wait for it.
+    The name of the file depends on the images and on the network, by its printed structure and its state. Other
+    changes, for example of a plain attribute, are detected by a probe: the maps of some images are computed at every
+    call, and if they differ from the cached ones by more than rounding, another file is used. An interrupted
+    computation resumes with the next batch. One process at a time fills a file, while others wait.
 
     Args:
-        images: shape (N, C, H, W), N at least 1, any type that the network takes.
-        network: gives maps (N, C, H, W), as `NamedLayers` does; whatever scales pixels belongs in it. It runs
-            in evaluation mode, on the device on which it is. There it must be deterministic, and give an image the same
-            maps in every batch.
-        folder: made where it is missing.
-        batch_size: images a pass.
-        shows_progress: print a progress bar to the error stream while something is computed.
+        images: shape (N, C, H, W), N at least 1, any dtype that the network accepts.
+        network: returns maps (N, C, H, W), for example `NamedLayers`; it must include the scaling of pixels.
+            It runs in evaluation mode on its current device. It must be deterministic, and the maps of an image must
+            not depend on the batch.
+        folder: created if missing.
+        batch_size: images per forward pass.
+        shows_progress: print a progress bar to stderr during computation.
 
     Raises:
-        ValueError: no images, what the network gives are no maps, a value that float16 cannot hold, or an image
-            whose maps are others a second time.
+        ValueError: no images, an output that is not a list of maps, a value that float16 cannot hold, or maps of an
+            image that differ between calls.
 
     Examples:
         >>> import tempfile
@@ -68,7 +68,7 @@ def frozen_maps(
     def compute(part: Tensor) -> list[Tensor]:
         return [one.half() for one in maps_of(network, part.to(device))]
 
-    # in evaluation mode as long as any thread computes with it
+    # one thread at a time, because threads may share the network and its mode
     with ONE_AT_A_TIME, torch.no_grad(), evaluating(network):
         shapes = [(c, h, w) for _, c, h, w in (one.shape for one in maps_of(network, images[:1].to(device)))]
         stem = Path(folder) / f"maps-{fingerprint(images, network)}"
@@ -77,11 +77,11 @@ def frozen_maps(
 
 
 def fingerprint(images: Tensor, network: nn.Module, what: str = "") -> str:
-    """Returns a text that depends on every pixel and every weight.
+    """Returns a hash of all pixels and of the network's structure and state.
 
-    what: tells it from something else that is computed of the same images.
+    what: name of the computation, to distinguish several for the same images.
     """
-    structure = re.sub(r" at 0x[0-9a-f]+", "", str(network))  # where a function lies differs between processes
+    structure = re.sub(r" at 0x[0-9a-f]+", "", str(network))  # addresses of functions differ between processes
     digest = hashlib.sha256(f"{structure}|{images.shape}|{images.dtype}{what}".encode())
     for name, value in [*network.state_dict().items(), ("images", images)]:
         if not isinstance(value, Tensor):
@@ -93,8 +93,8 @@ def fingerprint(images: Tensor, network: nn.Module, what: str = "") -> str:
 
 
 def maps_of(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Returns the network's maps. Raises `ValueError` where it gives something else."""
+    """Returns the network's maps. Raises `ValueError` for another output."""
     maps = listed_maps(network(images))
     if any(one.ndim != 4 for one in maps):
-        raise ValueError(f"the network must give maps (N, C, H, W), got {[tuple(one.shape) for one in maps]}")
+        raise ValueError(f"the network must return maps (N, C, H, W), got {[tuple(one.shape) for one in maps]}")
     return maps

@@ -1,4 +1,4 @@
-"""What a frozen network computes of a data set: once for all processes, in a file that must agree with it."""
+"""Cache on disk of what a frozen network computes for a data set, shared by processes and verified at each use."""
 
 import itertools
 import json
@@ -14,19 +14,19 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-SPREAD = 4  # inputs of the probe, besides those with the smallest and the largest number
-CLOSE = 1e-4  # relative; other devices and numbers of threads round by less
-ONE_AT_A_TIME = threading.RLock()  # threads may share a network, and with it the mode in which it is
+SPREAD = 4  # inputs of the probe, besides those with the smallest and the largest value
+CLOSE = 1e-4  # relative tolerance, above the rounding differences between devices and numbers of threads
+ONE_AT_A_TIME = threading.RLock()  # threads may share a network and its training mode
 
 Compute = Callable[[Tensor], list[Tensor]]
 
 
 class Probe(NamedTuple):
-    """What is computed of some inputs today.
+    """Current results for some inputs.
 
-    places: which inputs, in order.
-    rows: shape (n, D), of these.
-    widths: of the parts of a row.
+    places: indices of the inputs, ascending.
+    rows: shape (n, D), their results.
+    widths: sizes of the parts of a row.
     """
 
     places: list[int]
@@ -37,31 +37,31 @@ class Probe(NamedTuple):
 def kept_rows(
     stem: Path, inputs: Tensor, compute: Compute, batch_size: int = 64, seed: int | None = None, **bar: Any
 ) -> Tensor:
-    """Returns what is computed of inputs, a row each, memory-mapped from a file or computed and kept there.
+    """Returns one row per input, memory-mapped from a file, which is computed at the first call.
 
-    `stem` names the inputs and what computes them, as far as that can be told without computing. Besides, a probe of
-    some inputs is computed at every call. A file with other rows than the probe's is of something else that has the
-    same name: it is left as it is, and another one is made, with a number in its name. So the rows of a file are those
-    that `compute` returns today, but for rounding.
+    `stem` should identify the inputs and the computation. In addition, a probe of some inputs is computed at every
+    call. If its rows differ from those in the file, the file is of another computation with the same name: it is left
+    unchanged, and another file with a number in its name is used. The returned rows are therefore those of the current
+    `compute`, up to rounding.
 
-    One process and thread at a time fills a file, the others wait for it and read. The lock is the operating system's,
-    which frees it when its holder dies. An interrupted computation goes on with the next batch.
+    One process and thread at a time fills a file, while others wait. The operating system releases the lock if its
+    holder dies. An interrupted computation resumes with the next batch.
 
     Args:
-        stem: path of the file without its ending; the folder is made where it is missing.
+        stem: path of the file without extension; the folder is created if missing.
         inputs: shape (N, ...), N at least 1.
-        compute: takes some inputs, shape (n, ...), and returns parts of their rows, each of shape (n, ...) and of one
-            floating dtype, which are put side by side. Of an input they must be the same at every call, in every batch.
-        batch_size: inputs a batch.
-        seed: for a `compute` that draws random numbers on the CPU. They start from this one, and are put back
-            afterwards. The probe is the first batch, and an interrupted computation starts anew.
+        compute: takes some inputs, shape (n, ...), and returns parts of their rows, each of shape (n, ...) and of the
+            same floating point dtype, which are concatenated. The result for an input must not depend on call or batch.
+        batch_size: inputs per batch.
+        seed: for a `compute` that draws random numbers on the CPU: the generator starts from this seed, and its state
+            is restored afterwards. The probe is then the first batch, and an interrupted computation starts again.
         **bar: arguments of `tqdm` for the progress bar.
 
     Returns:
-        shape (N, D), of the dtype that is computed.
+        shape (N, D), of the dtype of `compute`.
 
     Raises:
-        ValueError: rows that are not finite, or that are others a second time; no file is left then.
+        ValueError: rows that are not finite, or that differ between calls; the file is removed.
 
     Examples:
         >>> import tempfile
@@ -77,18 +77,18 @@ def kept_rows(
         if done < len(inputs):
             stem.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{stem}.lock"), drawing(seed):
-                path, done = find(stem, probe)  # another process may have filled it meanwhile
+                path, done = find(stem, probe)  # another process may have filled it in the meantime
                 if done < 0:
                     begin(path, len(inputs), probe)
                 if done < len(inputs):
                     fill(path, inputs, compute, probe, batch_size, max(done, 0) if seed is None else 0, bar)
-    # copy on write, since torch has no tensors that cannot be written to; the file stays as it is
+    # copy on write, because torch has no read-only tensors; the file is not changed
     return torch.from_numpy(np.load(path, mmap_mode="c"))
 
 
 @contextmanager
 def drawing(seed: int | None) -> Iterator[None]:
-    """Draws random numbers of the CPU from a seed, where there is one, and puts those back that were to come."""
+    """Seeds the CPU generator, if there is a seed, and restores its state afterwards."""
     if seed is None:
         yield
         return
@@ -101,7 +101,7 @@ def drawing(seed: int | None) -> Iterator[None]:
 
 
 def probe_of(inputs: Tensor, compute: Compute, batch_size: int, seed: int | None) -> Probe:
-    """Computes the probe: inputs spread over all and those with the largest and smallest number, or the first batch."""
+    """Returns the probe: evenly spread inputs and those with extreme values, or with a seed the first batch."""
     places = list(range(min(batch_size, len(inputs))))
     if seed is None:
         flat = inputs.reshape(len(inputs), -1)
@@ -113,12 +113,12 @@ def probe_of(inputs: Tensor, compute: Compute, batch_size: int, seed: int | None
 
 
 def joined(parts: list[Tensor]) -> Tensor:
-    """Returns rows of parts that are put side by side, on the CPU."""
+    """Returns concatenated parts as rows, on the CPU."""
     return torch.cat([part.detach().reshape(len(part), -1).cpu() for part in parts], dim=1)
 
 
 def find(stem: Path, probe: Probe) -> tuple[Path, int]:
-    """Returns the first file that agrees with the probe or is not begun, and how many rows are done; -1 for that."""
+    """Returns the first file that agrees with the probe, and its number of finished rows; or a new path, and -1."""
     for number in itertools.count():
         path = stem.with_name(f"{stem.name}-{number}.npy" if number else f"{stem.name}.npy")
         done = read_done(path)
@@ -128,7 +128,7 @@ def find(stem: Path, probe: Probe) -> tuple[Path, int]:
 
 
 def agrees(rows: Tensor, places: list[int], probe: Probe) -> bool:
-    """Whether rows at these places are the probe's, but for rounding, also that of the dtype in which they are kept."""
+    """Returns whether rows at these places equal the probe's, up to rounding, including that of their dtype."""
     wanted = probe.rows
     if rows.dtype != wanted.dtype or rows.shape[1] != wanted.shape[1] or max(places) >= len(rows):
         return False
@@ -143,20 +143,24 @@ def agrees(rows: Tensor, places: list[int], probe: Probe) -> bool:
 
 
 def read_done(path: Path) -> int:
-    """Returns how many rows of a file are computed; -1 where it has not been begun."""
-    note = path.with_suffix(".json")
-    return int(json.loads(note.read_text())["rows"]) if path.is_file() and note.is_file() else -1
+    """Returns the number of finished rows of a file; -1 if it does not exist or is damaged."""
+    try:
+        done = int(json.loads(path.with_suffix(".json").read_text())["rows"])
+        np.load(path, mmap_mode="r")
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+    return done
 
 
 def write_done(path: Path, done: int) -> None:
-    """Notes how many rows of a file are computed, at once or not at all."""
+    """Writes the number of finished rows of a file atomically."""
     unfinished = path.with_suffix(".json.part")
     unfinished.write_text(json.dumps({"rows": done}))
     unfinished.replace(path.with_suffix(".json"))
 
 
 def begin(path: Path, size: int, probe: Probe) -> None:
-    """Makes a file with the probe's rows in it, by which it is known from now on."""
+    """Creates a file with the probe's rows, which identify it."""
     shape = (size, probe.rows.shape[1])
     rows = np.lib.format.open_memmap(path, mode="w+", dtype=probe.rows.numpy().dtype, shape=shape)
     rows[probe.places] = probe.rows.numpy()
@@ -167,7 +171,7 @@ def begin(path: Path, size: int, probe: Probe) -> None:
 def fill(
     path: Path, inputs: Tensor, compute: Compute, probe: Probe, batch_size: int, done: int, bar: dict[str, Any]
 ) -> None:
-    """Computes the rows that a file lacks, batch by batch. Removes it where they cannot be kept."""
+    """Computes the missing rows of a file in batches. Removes the file if they are invalid."""
     rows = np.load(path, mmap_mode="r+")
     with tqdm(total=len(inputs), initial=done, **bar) as shown:
         for start in range(done, len(inputs), batch_size):
@@ -185,7 +189,7 @@ def fill(
 
 
 def check(values: Tensor, start: int, probe: Probe) -> None:
-    """Raises `ValueError` where rows from `start` on are not finite, or not those of the probe where that has them."""
+    """Raises `ValueError` if rows from `start` on are not finite, or differ from those of the probe."""
     if not values.isfinite().all():
         kind = str(values.dtype).removeprefix("torch.")
         raise ValueError(f"what is computed must be finite in {kind}, that of inputs {start} on is not")

@@ -1,8 +1,9 @@
-"""Any adapter of pytorch-adapt, ours among them, as a LightningModule for Lightning 2."""
+"""Adapters of pytorch-adapt as LightningModules for Lightning 2."""
 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,21 +19,24 @@ except ImportError as error:
     ) from error
 
 from .. import keys
-from ..adapter import tell_length
+from ..adapter import set_length
+from ..hooks.backbone import other_inputs
+from ..inference import infer
 
 
 class LightningAdapter(LightningModule):
-    """Trains an adapter under `lightning.Trainer`; upstream's own wrapper uses a method that is gone since Lightning 2.
+    """Trains any adapter of pytorch-adapt with `lightning.Trainer`; upstream's own wrapper needs Lightning below 2.
 
-    Models and the modules in `misc` are moved and saved by Lightning. Every loss is logged as `total_loss/src_c_loss`
-    and the like. Ramps run over the trainer's batches; where it has no limit that tells their number, as with
-    `max_epochs=-1` alone, pass `total_steps` to `dmsrl_components`. Lightning's `max_steps` counts the steps of every
-    single optimizer, of which a batch takes several.
+    Lightning moves and saves the models and the modules in `misc`. Losses are logged under keys such as
+    `total_loss/src_c_loss`. Warm-ups run over the trainer's batches; if their number is unknown, as with
+    `max_epochs=-1` alone, pass `total_steps` to `dmsrl_components`. Lightning's `max_steps` counts the steps of each
+    optimizer, so one batch counts several times.
 
     Args:
-        adapter: of pytorch-adapt; `attach_dmsrl` comes before.
-        validator: upstream's; its score is logged as `validation_score`, for `ModelCheckpoint` and `EarlyStopping`.
-        splits: what the trainer's validation loaders hold, in their order, by the names that the validator has for it.
+        adapter: an adapter of pytorch-adapt; call `attach_dmsrl` on it before.
+        validator: validator of pytorch-adapt; its score is logged as `validation_score`, for `ModelCheckpoint` and
+            `EarlyStopping`.
+        splits: for each validation loader of the trainer, the validator's name of its split.
 
     Examples:
         >>> from pytorch_adapt.adapters import Classifier
@@ -48,41 +52,42 @@ class LightningAdapter(LightningModule):
         self.adapter, self.validator, self.splits = adapter, validator, tuple(splits)
         self.models = nn.ModuleDict(adapter.models)
         self.misc = nn.ModuleDict({key: one for key, one in adapter.misc.items() if isinstance(one, nn.Module)})
-        # upstream has a stand-in for the optimizer of a module without parameters, which Lightning would not take
+        # Lightning does not accept upstream's placeholder optimizer of a module without parameters
         real = {key: opt for key, opt in adapter.optimizers.items() if isinstance(opt, torch.optim.Optimizer)}
         self.own_optimizers: dict[str, torch.optim.Optimizer] = real
-        self.steps_per_batch = max(len(real), 1)  # of optimizers, until the first batch tells: some step several times
+        self.steps_per_batch = max(
+            len(real), 1
+        )  # optimizer steps, measured at the first batch: some step several times
         self.collected: dict[int, dict[str, list[Tensor]]] = {}
 
-    def forward(self, x: Tensor, domain: int | None = None) -> dict[str, Tensor]:
-        """Returns features and logits, as the adapter's `inference`."""
-        outputs: dict[str, Tensor] = self.adapter.inference(x, domain=domain)
-        return outputs
+    def forward(self, x: Tensor, domain: int | None = None, **inputs: Any) -> dict[str, Tensor]:
+        """Returns features and logits; see the adapter's `inference`. `inputs`: what G takes beside images."""
+        return infer(self.adapter, x, domain, **inputs)
 
     def configure_optimizers(self) -> Any:
         """Returns the adapter's optimizers and schedulers, so that checkpoints hold them."""
         return list(self.own_optimizers.values()), list(self.adapter.lr_schedulers.values())
 
     def get_training_length(self) -> tuple[int, int | None]:
-        """Returns epochs and batches of the run, under the name by which upstream's Ignite wrapper tells them.
+        """Returns the numbers of epochs and batches of the run, like upstream's Ignite wrapper.
 
-        The epochs are -1 where there is no limit to them, the batches None where nothing tells their number.
+        Epochs are -1 without a limit, batches None if their number is unknown.
         """
         epochs, limits = self.trainer.max_epochs, list[float]()
         if self.trainer.max_steps != -1:
             limits.append(math.ceil(self.trainer.max_steps / self.steps_per_batch))
         if epochs is not None and epochs != -1:
-            self.trainer.estimated_stepping_batches  # noqa: B018, makes the loader that tells the number of batches
+            self.trainer.estimated_stepping_batches  # noqa: B018, creates the loader, which sets the number of batches
             limits.append(self.trainer.num_training_batches * epochs)
         known = [int(limit) for limit in limits if math.isfinite(limit)]
         return -1 if epochs is None else epochs, min(known, default=None)
 
     def on_fit_start(self) -> None:
-        """Tells the adapter how long the run is."""
+        """Calls the adapter's start of training, which sets the length of warm-ups."""
         self.adapter.before_training_starts(self)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """One step of the adapter, by Lightning's optimizers and backward pass."""
+        """Runs one step of the adapter with Lightning's optimizers and backward pass."""
         wrapped = self.optimizers()
         wrapped = wrapped if isinstance(wrapped, list) else [wrapped]
         self.adapter.optimizers.update(zip(self.own_optimizers, wrapped, strict=True))
@@ -93,24 +98,27 @@ class LightningAdapter(LightningModule):
         self.adapter.lr_schedulers.step("per_step")
 
     def _count(self, steps: int) -> None:
-        """Notes how many steps of optimizers a batch takes, and tells the ramps where the run is longer or shorter."""
+        """Updates the number of optimizer steps per batch, and with `max_steps` the length of warm-ups."""
         if steps in (0, self.steps_per_batch):
             return
         self.steps_per_batch = steps
         if self.trainer.max_steps != -1 and keys.TRAINING_PROGRESS in self.adapter.misc:
-            tell_length(self.adapter.misc[keys.TRAINING_PROGRESS], self)
+            set_length(self.adapter.misc[keys.TRAINING_PROGRESS], self)
 
     def on_train_epoch_end(self) -> None:
         """Steps the schedulers that count epochs."""
         self.adapter.lr_schedulers.step("per_epoch")
 
     def on_validation_epoch_start(self) -> None:
-        """Forgets what the last validation has collected."""
+        """Clears the outputs of the last validation."""
         self.collected = defaultdict(lambda: defaultdict(list))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collects features, logits and labels of a batch of one domain."""
-        for key, values in collector_step(self.adapter.inference, batch, create_output_dict).items():
+        domain = keys.SRC if keys.imgs(keys.SRC) in batch else keys.TARGET
+        others = other_inputs(self.adapter.models[keys.G], batch, domain)
+        rest = {key: values for key, values in batch.items() if key.removeprefix(f"{keys.imgs(domain)}_") not in others}
+        for key, values in collector_step(partial(self, **others), rest, create_output_dict).items():
             self.collected[dataloader_idx][key].append(values)
 
     def on_validation_epoch_end(self) -> None:

@@ -1,8 +1,7 @@
 """Hook: features of the augmented images; and the functions by which hooks call G."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_adapt.hooks.base import BaseHook
@@ -101,33 +100,50 @@ def run_backbone_on_rows(hook: object, inputs: Mapping[str, Any], domain: str, r
     """
     backbone: nn.Module = read(hook, inputs, keys.G)
     images: Tensor = read(hook, inputs, keys.imgs(domain))
-    others = {name: values[rows] for name, values in other_inputs(backbone, inputs, domain).items()}
+    others = {name: rows_of(value, rows, len(images)) for name, value in other_inputs(backbone, inputs, domain).items()}
     return backbone(images[rows], **others)
 
 
-def other_inputs(backbone: nn.Module, inputs: Mapping[str, Any], domain: str) -> dict[str, Any]:
-    """Returns the inputs of G other than images that a batch has, by the name of G's argument.
+def rows_of(value: Any, rows: Tensor, size: int) -> Any:
+    """Returns the rows of a tensor with one row for each image; the value itself if it is something else."""
+    has_rows = isinstance(value, Tensor) and value.ndim > 0 and len(value) == size
+    return value[rows] if has_rows else value
 
-    For example `src_imgs_landmarks` for `landmarks`, or `src_imgs_mask` for an argument `mask` of your own network.
-    Raises `TypeError` or `ValueError` for landmarks of the wrong type or shape.
+
+def other_inputs(backbone: nn.Module, inputs: Mapping[str, Any], domain: str) -> dict[str, Any]:
+    """Returns what a batch brings for G beside images, by the name of G's argument.
+
+    `src_imgs_landmarks` is for an argument `landmarks`, `src_imgs_mask` for an argument `mask` of a network of the
+    user's. Tensors have one row for each image; other values are passed on unchanged.
+
+    Raises:
+        TypeError: landmarks for a network that takes none, or of the wrong type.
+        ValueError: landmarks of the wrong shape.
     """
-    prefix = f"{keys.imgs(domain)}_"
-    others = {name: inputs[prefix + name] for name in arguments_of(backbone) if prefix + name in inputs}
+    prefix, arguments = f"{keys.imgs(domain)}_", arguments_of(backbone)
+    others = {name: inputs[prefix + name] for name in arguments if prefix + name in inputs}
+    if keys.landmarks(domain) in inputs and "landmarks" not in others:
+        came = type(backbone).__name__
+        raise TypeError(f"{keys.landmarks(domain)} needs a G whose forward takes landmarks, got {came}")
     if "landmarks" in others:
         check_landmarks(others["landmarks"], len(inputs[keys.imgs(domain)]), name=keys.landmarks(domain))
     return others
 
 
 def arguments_of(backbone: nn.Module) -> tuple[str, ...]:
-    """Returns the names of the arguments of a network, wrapped or not, except the first."""
-    while isinstance(inner := getattr(backbone, "module", getattr(backbone, "_orig_mod", None)), nn.Module):
-        backbone = inner
-    return arguments_of_function(type(backbone).forward)
+    """Returns the names of the arguments that a network takes beside its first one.
 
-
-@lru_cache
-def arguments_of_function(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Returns the names of the arguments of a module's `forward` after `self` and the first one."""
+    A wrapper that passes on any keyword, such as `DistributedDataParallel`, takes those of the one network in it.
+    """
+    forward: Any = backbone.forward
+    if hasattr(forward, "schema"):  # of a network that was traced or scripted
+        return tuple(one.name for one in forward.schema.arguments[2:] if one.name not in WRITTEN)
+    parameters = list(inspect.signature(forward).parameters.values())
     named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    arguments = [one.name for one in inspect.signature(forward).parameters.values() if one.kind in named]
-    return tuple(name for name in arguments[2:] if name not in WRITTEN)
+    names = [one.name for one in parameters if one.kind in named]
+    is_first_named = bool(parameters) and parameters[0].kind in named
+    names = names[1:] if is_first_named else names
+    inner = list(backbone.children())
+    if len(inner) == 1 and any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        names += arguments_of(inner[0])
+    return tuple(name for name in dict.fromkeys(names) if name not in WRITTEN)

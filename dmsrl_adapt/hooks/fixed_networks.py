@@ -19,7 +19,7 @@ class FixedNetworksHook(BaseHook):
     features that the host has already computed are reused. With `fixes_classifier`, C computes the logits of both
     domains in evaluation mode: the gradient flows through C to the features, but not to the parameters of C.
 
-    Modules: `G`, and `C` where it is fixed. Reads: `src_imgs_features_detached` or `src_imgs`, and those of the target;
+    Modules: `G`, and `C` if it is fixed. Reads: `src_imgs_features_detached` or `src_imgs`, and those of the target;
     for a domain that is not fixed, its features. Writes: `src_imgs_features`, `src_imgs_features_detached`, and those
     of the target; `src_imgs_features_logits`, `target_imgs_features_logits` where C is fixed. No losses.
 

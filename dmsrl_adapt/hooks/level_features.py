@@ -1,4 +1,4 @@
-"""Hook: global and local features of both domains with one forward pass each."""
+"""Hook: global and local features of both domains, with one forward pass each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,25 +14,24 @@ from .context import read
 class LevelFeaturesHook(BaseHook):
     """Writes the fused feature and every level of a `MultiLevelBackbone`, with one forward pass for each domain.
 
-    It belongs into `pre=[...]`, so that the hooks after it find the features. Upstream's own features hook computes the
-    fused feature alone; with this one the levels come for free. After a `AugmentHook` features and levels are
-    those of the styled images; `DMSRLHook` has such before its `pre` where the recipe has a style.
+    Put it in `pre=[...]`, so that later hooks find the features; the levels need no further forward pass. After an
+    `AugmentHook`, features and levels are those of the augmented images; `DMSRLHook` augments before `pre`.
 
     Modules: `G` (models; a `MultiLevelBackbone`, wrapped for distributed training or not). Reads: `src_imgs`,
-    `target_imgs`; where present `src_imgs_landmarks`, `target_imgs_landmarks`, see `LocalWindows`, and what a
-    `AugmentHook` has left. Writes: `src_imgs_features`, `target_imgs_features`, and a key such as
-    `src_imgs_level_global`, shape (N, level_dims["global"]), for each level. No losses.
+    `target_imgs`; where present `src_imgs_landmarks`, `target_imgs_landmarks`, see `LocalWindows`, and the output of an
+    `AugmentHook`. Writes: `src_imgs_features`, `target_imgs_features`, and for each level a key such as
+    `src_imgs_level_global`, shape (N, level_dims["global"]). No losses.
 
     Args:
-        levels: names of the levels to write; None for all that G returns. `out_keys` then has those of the last call,
-            and none before the first.
+        levels: names of the levels to write; None for all levels of G. `out_keys` then has those of the last call, and
+            none before the first.
         domains: domains to compute.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing, or G has no level of that name.
-        TypeError: G does not give levels; landmarks that are not floating point.
-        ValueError: landmarks of the wrong shape, or far outside of the image.
+        TypeError: G does not return levels; landmarks that are not floating point.
+        ValueError: landmarks of the wrong shape, or far outside the image.
 
     Examples:
         >>> import torch
@@ -49,11 +48,11 @@ class LevelFeaturesHook(BaseHook):
     ) -> None:
         super().__init__(**kwargs)
         self.levels, self.domains = None if levels is None else tuple(levels), tuple(domains)
-        # of the last batch: upstream asks for the keys once more after a call, and wants all that were written
+        # of the last batch: upstream reads `out_keys` again after a call and requires all of them
         self.written = self.levels or ()
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        for domain in self.domains:  # refused before G has seen anything
+        for domain in self.domains:  # checks before the first forward pass
             other_inputs(read(self, inputs, keys.G), inputs, domain)
         outputs = {}
         for domain in self.domains:
@@ -71,7 +70,7 @@ class LevelFeaturesHook(BaseHook):
             if "return_levels" not in str(error):
                 raise
             came = type(inputs[keys.G]).__name__
-            raise TypeError(f"G must be a MultiLevelBackbone to give levels, got {came}") from error
+            raise TypeError(f"G must be a MultiLevelBackbone to return levels, got {came}") from error
         return result
 
     def _loss_keys(self) -> list[str]:

@@ -10,7 +10,7 @@ from .. import keys
 from .context import read
 
 
-class Part(NamedTuple):
+class LevelTerm(NamedTuple):
     """A feature that a loss is applied to.
 
     weight: weight of the loss in the sum.
@@ -38,19 +38,19 @@ def check_level_weights(levels: Mapping[str, float] | None) -> dict[str, float] 
 
 def read_parts(
     hook: object, inputs: Mapping[str, Any], key: str, domains: Sequence[str], levels: Mapping[str, float] | None
-) -> list[Part]:
+) -> list[LevelTerm]:
     """Returns the layer at `key` with the fused feature, or one layer with its feature for each level.
 
     Raises:
         KeyError: a layer is missing, or a level's feature, which `LevelFeaturesHook` writes.
     """
     if levels is None:
-        return [Part(1.0, read(hook, inputs, key), tuple(map(keys.features, domains)))]
+        return [LevelTerm(1.0, read(hook, inputs, key), tuple(map(keys.features, domains)))]
     parts = []
     for name, weight in levels.items():
         layer = read(hook, inputs, keys.level_module(key, name))
         feature_keys = tuple(keys.level(domain, name) for domain in domains)
         for feature_key in feature_keys:
             read(hook, inputs, feature_key)
-        parts.append(Part(weight, layer, feature_keys))
+        parts.append(LevelTerm(weight, layer, feature_keys))
     return parts

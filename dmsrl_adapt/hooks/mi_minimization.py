@@ -75,7 +75,7 @@ class MIMinimizationHook(BaseHook):
         self.entropy_conditioning, self.images_only = entropy_conditioning, images_only
         self.levels = check_level_weights(levels)
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
-        self.f_hook = f_hook(domains=list(keys.DOMAINS))
+        self.f_hook = f_hook(domains=keys.DOMAINS)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         parts = read_parts(self, inputs, keys.MI_CRITIC, keys.DOMAINS, self.levels)

@@ -55,7 +55,7 @@ class PseudoLabelHook(BaseHook):
     def __init__(self, warmup: WarmUp | str = WarmUp.LINEAR, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.warmup = WarmUp(warmup)
-        self.f_hook = FeaturesAndLogitsHook(domains=list(keys.DOMAINS))
+        self.f_hook = FeaturesAndLogitsHook(domains=keys.DOMAINS)
         self.labeler: Any = None  # of the last batch: upstream's logger looks for modules in hooks, not in `misc`
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

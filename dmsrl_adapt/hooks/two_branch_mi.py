@@ -59,7 +59,7 @@ class TwoBranchMIHook(BaseHook):
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         self.strength, self.warmup, self.images_only = strength, WarmUp(warmup), images_only
-        self.f_hook = FeaturesHook(domains=list(keys.DOMAINS))
+        self.f_hook = FeaturesHook(domains=keys.DOMAINS)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         branch, estimator = (read(self, inputs, key) for key in (keys.MI_BRANCH, keys.MI_ESTIMATOR))

@@ -1,4 +1,4 @@
-"""Exact nearest neighbour search on the device where the tensors are, by FAISS or for a few by one matrix product."""
+"""Exact nearest neighbour search by FAISS on the tensors' device, or for few queries by one matrix product."""
 
 import warnings
 from functools import cache
@@ -13,18 +13,18 @@ from ..checks import check_features
 
 METRICS = ("cosine", "l2")
 DEVICES = ("auto", "cpu", "all")
-# A search of a training batch on the CPU: up to here one matrix product with a sort takes 0.1 to 1.1 times as long as
-# FAISS (64 to 2048 numbers, 10 to 10,000 references, one thread); from 512 queries on it can take twice as long.
+# For a training batch on the CPU: up to this number one matrix product with a sort takes 0.1 to 1.1 times as long as
+# FAISS (64 to 2048 dimensions, 10 to 10,000 references, one thread); from 512 queries on it can take twice as long.
 PRODUCT_QUERIES = 256
 PRODUCT_CELLS = 2**22  # of the table of all inner products, 16 MiB
 
 
 @cache
 def load_faiss() -> ModuleType:
-    """Returns the module faiss, taught to take tensors. Raises `ImportError` naming the command that installs it."""
+    """Returns the module faiss with support for tensors. Raises `ImportError` with the install command."""
     try:
         import faiss
-        import faiss.contrib.torch_utils  # lets an index take tensors without a copy
+        import faiss.contrib.torch_utils  # lets FAISS use tensors without a copy
     except ImportError as error:
         raise ImportError(
             "Nearest prototype search needs FAISS: `pip install faiss-gpu` on x86-64 Linux, `pip install faiss-cpu` "
@@ -35,7 +35,7 @@ def load_faiss() -> ModuleType:
 
 @cache
 def gpu_resources(device: int, temp_memory: int | None) -> Any:
-    """Returns the FAISS resources of a GPU with at most `temp_memory` bytes of scratch memory, made once for both."""
+    """Returns the FAISS resources of a GPU with at most `temp_memory` bytes of scratch memory; cached."""
     resources = load_faiss().StandardGpuResources()
     if temp_memory is not None:
         resources.setTempMemory(temp_memory)
@@ -44,12 +44,12 @@ def gpu_resources(device: int, temp_memory: int | None) -> Any:
 
 @cache
 def warn_no_gpu() -> None:
-    """Says once that a search on CUDA tensors goes through the CPU."""
+    """Warns once that CUDA tensors are searched on the CPU."""
     warnings.warn("FAISS sees no GPU: nearest prototypes of CUDA tensors are searched on the CPU", stacklevel=2)
 
 
 def search_devices(tensor: Tensor, device: str = "auto") -> list[torch.device]:
-    """Returns the devices that search for neighbours of `tensor`: its own, all GPUs, or the CPU where there is none."""
+    """Returns the devices for a search with `tensor`: its own, all GPUs, or the CPU if FAISS has no GPU."""
     if device not in DEVICES:
         raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
     if device == "cpu" or tensor.device.type != "cuda":
@@ -66,14 +66,14 @@ def search_rows(
 ) -> tuple[Tensor, Tensor]:
     """Returns scores, float32 (N, k), and rows of the k nearest references, int64 (N, k), best first.
 
-    It is the search of FAISS's flat index on the device of the references, on the references where they lie: their copy
-    into an index costs as much as the search of a batch, and they change at every step of a training.
+    It is the search of FAISS's flat index on the device of the references, but without copying them into an index: the
+    copy costs as much as the search of a batch, and references change at every training step.
 
     Args:
         queries: shape (N, D), float32, contiguous, on the device of the references.
         references: shape (M, D), float32, contiguous, M >= k.
-        k: neighbours a query.
-        metric: "cosine" for the inner product of rows that are of unit length already, or "l2".
+        k: number of neighbours.
+        metric: "cosine" for the inner product, for rows of unit length, or "l2".
         temp_memory: as in `FlatIndex`.
     """
     faiss = load_faiss()
@@ -83,32 +83,31 @@ def search_rows(
         return scores, indices
     number = references.device.index or 0
     resources = gpu_resources(number, temp_memory)
-    # FAISS works in the current device's stream, wherever the rows are
+    # FAISS uses the stream of the current device
     with torch.cuda.device(number):
         scores, indices = faiss.knn_gpu(resources, queries, references, k, metric=kind, device=number)
     return scores, indices
 
 
 def product_rows(queries: Tensor, references: Tensor, k: int, *_: Any) -> tuple[Tensor, Tensor]:
-    """Returns what `search_rows` does for "cosine", by one matrix product on the CPU and a table of its results."""
+    """Returns the same as `search_rows` for "cosine", by one matrix product on the CPU."""
     with torch.autocast("cpu", enabled=False):
         scores, indices = (queries @ references.t()).topk(k)
     return scores, indices
 
 
 class FlatIndex:
-    """References among which to search many times, on each device that takes part.
+    """References for repeated searches, with a replica on each device.
 
     Args:
-        references: shape (M, D), floating point, finite. Searched in float32. They are not to change meanwhile: with
-            "l2" they may be searched where they lie.
-        metric: "cosine" for the distance 1 - cos, 0..2 (a zero row is 1 away from all), or "l2" for squared Euclidean
-            distance in squared feature units.
-        device: "auto" searches where the references are, "cpu" always on the CPU, "all" shares the queries out among
-            all GPUs that FAISS sees, where the references are on one. CUDA tensors with a FAISS that sees no GPU are
-            searched on the CPU, after one warning.
-        temp_memory: bytes of scratch memory that FAISS may take on a GPU; None leaves it to FAISS, which takes up to
-            1.5 GiB.
+        references: shape (M, D), floating point, finite. Searched in float32. They must not change, because with "l2"
+            they may be searched without a copy.
+        metric: "cosine" for the distance 1 - cos, 0..2 (a zero row has distance 1 to all), or "l2" for squared
+            Euclidean distance in squared feature units.
+        device: "auto" for the device of the references, "cpu" for the CPU, "all" to distribute queries over all GPUs of
+            FAISS if the references are on one. If FAISS has no GPU, CUDA tensors are searched on the CPU, with one
+            warning.
+        temp_memory: bytes of scratch memory for FAISS on a GPU; None for FAISS's default, up to 1.5 GiB.
 
     Raises:
         ValueError: unknown metric or device.
@@ -120,7 +119,7 @@ class FlatIndex:
     ) -> None:
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
-        load_faiss()  # not at the first large search
+        load_faiss()  # so that a missing FAISS raises here
         self.metric, self.num_references, self.temp_memory = metric, len(references), temp_memory
         self.replicas = [self._rows(references, place) for place in search_devices(references, device)]
 
@@ -132,18 +131,18 @@ class FlatIndex:
         if len(queries) == 0:
             empty = torch.zeros((0, k), dtype=torch.float32, device=queries.device)
             return empty, empty.long()
-        shares = queries.chunk(len(self.replicas))
+        parts = queries.chunk(len(self.replicas))
         search = product_rows if self._goes_by_product(len(queries)) else search_rows
         found = [
-            search(self._rows(share, rows.device), rows, k, self.metric, self.temp_memory)
-            for share, rows in zip(shares, self.replicas, strict=False)  # there may be fewer queries than GPUs
+            search(self._rows(part, rows.device), rows, k, self.metric, self.temp_memory)
+            for part, rows in zip(parts, self.replicas, strict=False)  # there may be fewer queries than GPUs
         ]
-        scores, indices = (torch.cat([part.to(queries.device) for part in parts]) for parts in zip(*found, strict=True))
-        # rounding puts the same vector at slightly less than no distance
+        scores, indices = (torch.cat([one.to(queries.device) for one in column]) for column in zip(*found, strict=True))
+        # rounding can make the distance of equal vectors slightly negative
         return (1 - scores).clamp(0, 2) if self.metric == "cosine" else scores.clamp(min=0), indices
 
     def _goes_by_product(self, num_queries: int) -> bool:
-        """Whether one matrix product is faster than FAISS, and as exact, which is a setting of the user's."""
+        """Returns whether one matrix product is faster than FAISS, and as exact by the user's matmul precision."""
         is_small = num_queries <= PRODUCT_QUERIES and num_queries * self.num_references <= PRODUCT_CELLS
         is_on_cpu = len(self.replicas) == 1 and self.replicas[0].device.type == "cpu"
         return is_small and is_on_cpu and self.metric == "cosine" and torch.get_float32_matmul_precision() == "highest"
@@ -154,10 +153,10 @@ class FlatIndex:
 
 
 class PartIndex(NamedTuple):
-    """Some rows of a table, ready to be searched.
+    """A searchable index of some rows of a table.
 
-    numbers: int64, which rows of the table they are.
-    rows: these.
+    numbers: int64, row numbers in the table.
+    rows: index of these rows.
     """
 
     numbers: Tensor
@@ -177,8 +176,10 @@ def nearest(
     Args:
         queries: shape (N, D), floating point, finite. Searched in float32. No gradient flows through them.
         references: shape (M, D), floating point, finite, M >= k.
-        k: neighbours a query, at least 1.
-        metric: "cosine" or "l2", as in `FlatIndex`, likewise `device`, of the queries here, and `temp_memory`.
+        k: number of neighbours, at least 1.
+        metric: "cosine" or "l2", as in `FlatIndex`.
+        device: as in `FlatIndex`, where "auto" is the device of the queries.
+        temp_memory: as in `FlatIndex`.
 
     Returns:
         distances: shape (N, k), float32.
@@ -186,7 +187,7 @@ def nearest(
 
     Raises:
         ValueError: unknown metric or device, wrong shapes, NaN or infinite values, or M < k.
-        TypeError: what is not floating point.
+        TypeError: tensors that are not floating point.
         ImportError: FAISS is not installed.
 
     Examples:

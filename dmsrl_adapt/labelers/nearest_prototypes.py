@@ -1,4 +1,4 @@
-"""Prototypes of classes, and the class of the nearest, searched with FAISS."""
+"""Class prototypes, and nearest prototype search with FAISS."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +14,14 @@ from .class_prototypes import class_sums, clusters_within_classes, present_sums
 from .faiss_search import METRICS, FlatIndex, PartIndex
 from .pseudo_labels import PseudoLabels
 
-CELLS = 2**23  # numbers at work at a time, 32 MiB: memory does not grow with the batches
+CELLS = 2**23  # numbers processed at a time, 32 MiB, so that memory does not grow with the batch
 
 
 class NearestPrototypes(PreciseBuffers):
-    """Keeps the prototypes of classes, and finds the class of the nearest with the trust in it.
+    """Class prototypes, and the class of the nearest prototype with its confidence.
 
-    The part of `PrototypeLabeler` that knows classes, and no target samples. See there for the arguments, the trust,
-    and what processes of a group share.
+    It is the base class of `PrototypeLabeler` without the state of target samples. See there for arguments, confidence
+    and process groups.
     """
 
     prototypes: Tensor
@@ -42,39 +42,38 @@ class NearestPrototypes(PreciseBuffers):
             "prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim, dtype=torch.float32)
         )
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
-        self.knows_all = False  # kept on the host, since it stays true: asking the device means waiting for it
+        self.knows_all = False  # cached on the host, because it stays true and reading the device is slow
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
-        """Moves the prototype of every class in the batch towards the weighted mean of its features.
+        """Updates the running means of the classes in the batch with their weighted mean features.
 
         Args:
             features: shape (N, D), floating point, one sample a row.
-            labels: shape (N,), integer, 0..K-1, or -1 for a sample to leave out.
-            weights: shape (N,), floating point, 0..1; None counts every sample in full.
+            labels: shape (N,), integer, 0..K-1, or -1 for a sample to ignore.
+            weights: shape (N,), floating point, 0..1; None for 1.
 
         Raises:
-            ValueError: wrong shape, value out of range, NaN or infinite feature; nothing is updated then.
-            TypeError: wrong kind of tensor.
+            ValueError: wrong shape, value out of range, NaN or infinite feature; the state is left unchanged.
+            TypeError: wrong dtype, or not a tensor.
         """
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
         present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
-        kept = (self.is_seen[present] * self.momentum).to(self.prototypes)[:, None]
+        kept = self.momentum * self.is_seen[present].to(self.prototypes)[:, None]
         self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
         self.is_seen[present] = True
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
-        """Sets the prototypes of every class in the batch anew: the mean of its features or, with several prototypes a
-        class, the means of the clusters that k-means finds among them.
+        """Sets the prototypes of the classes in the batch: mean features, or k-means centres for several prototypes.
 
-        For as large a batch as there is memory for: the whole source or a random part of it, together with target
-        samples under the labels and weights of a pass. With two prototypes a class those may then find modes of their
-        own. In a process group k-means runs over each process's share, and once more over the clusters of all,
-        which gives those of one process where the modes of a class are apart.
+        The batch should be large: the whole source or a random part of it, and possibly target samples with the labels
+        and weights of `relabel`, for which several prototypes per class can find separate modes. In a process group
+        k-means runs on the samples of each process, and then on the clusters of all processes. If the modes of a class
+        are well separated, the result is that of a single process.
 
-        Args and Raises: those of `update`.
+        Arguments and errors are those of `update`.
         """
         rows, labels, weights = self._checked(features, labels, weights)
         settings = self.num_classes, self.prototypes_per_class, self.metric == "cosine"
@@ -90,7 +89,7 @@ class NearestPrototypes(PreciseBuffers):
         self.is_seen.copy_((mass > 0).where(present, self.is_seen))
 
     def _checked(self, features: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows as prototypes are made of, labels as int64 and weights, in float32; the state goes where they are."""
+        """Returns rows for prototypes, int64 labels and float32 weights; moves the state to their device."""
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
         weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
@@ -99,13 +98,13 @@ class NearestPrototypes(PreciseBuffers):
         return self._rows(features), labels, weights.float()
 
     def _rows(self, features: Tensor) -> Tensor:
-        """What prototypes are means of, in float32: directions, or the features themselves."""
+        """Returns the rows that prototypes are means of, in float32: unit vectors for "cosine", else the features."""
         return F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
 
     def _nearest_of_class(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """The row of the nearest prototype of the sample's own class, the first before there is one; -1 without label.
+        """Returns the row of the nearest prototype of each sample's class; the first if none is set, -1 without label.
 
-        rows: shape (N, D), as `_checked` gives them.
+        rows: shape (N, D), as returned by `_checked`.
         """
         if self.prototypes_per_class == 1:
             return labels
@@ -116,7 +115,7 @@ class NearestPrototypes(PreciseBuffers):
         return own.gather(1, first)[:, 0].where(labels >= 0, -1)
 
     def _sums(self, rows: Tensor, owners: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """What `class_sums` gives for any number of rows, without a table of all rows and prototypes."""
+        """Returns `class_sums` of any number of rows, in parts to limit memory."""
         sums, mass = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
         for some, of_some, weighing in in_parts(max(sums.shape), rows, owners, weights):
             part = class_sums(some, of_some, weighing, len(sums))
@@ -124,7 +123,7 @@ class NearestPrototypes(PreciseBuffers):
         return sums, mass
 
     def _unseen_classes(self) -> list[int]:
-        """Classes of which no sample has been seen."""
+        """Returns the classes of which no sample has been seen."""
         if self.knows_all:
             return []
         unseen: list[int] = (~self.is_seen.view(self.num_classes, -1).any(1)).nonzero()[:, 0].tolist()
@@ -136,18 +135,18 @@ class NearestPrototypes(PreciseBuffers):
         super()._load_from_state_dict(*args)
 
     def _index(self, device: str, temp_memory: int | None) -> PartIndex | None:
-        """The prototypes that are set; None before every class is seen. Arguments are those of `FlatIndex`."""
+        """Returns an index of the prototypes; None before all classes are seen. Arguments are those of `FlatIndex`."""
         if self._unseen_classes():
             return None
         seen = self.is_seen.nonzero()[:, 0]
         return PartIndex(seen, FlatIndex(self.prototypes[seen], self.metric, device, temp_memory))
 
     def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
-        """Nearest class, trust in it and distance to it of every sample; none is rejected once all classes are seen."""
+        """Returns nearest class, confidence and distance of each sample; rejects all before every class is seen."""
         if prototypes is None:
-            nothing = torch.zeros(len(features), dtype=torch.float32, device=features.device)
-            return PseudoLabels(nothing.long() - 1, nothing, nothing + torch.inf)
-        # a class has no more than P prototypes, so the one after them is another's
+            zeros = torch.zeros(len(features), dtype=torch.float32, device=features.device)
+            return PseudoLabels(zeros.long() - 1, zeros, zeros + torch.inf)
+        # a class has at most P prototypes, so P + 1 neighbours include another class
         count = min(self.prototypes_per_class + 1, len(prototypes.numbers))
         distances, indices = prototypes.rows.search(features, count)
         classes = prototypes.numbers[indices] // self.prototypes_per_class
@@ -158,10 +157,10 @@ class NearestPrototypes(PreciseBuffers):
         return PseudoLabels(classes[:, 0], (1 - ratio).clamp(0, 1), first)
 
     def _rounding(self, features: Tensor, distances: Tensor) -> Tensor:
-        """How far apart distances may come out that are the same, since float32 rounds the sums that make them.
+        """Returns a bound on the float32 rounding error of a difference of distances, shape (N,).
 
-        A sum of D products of numbers is rounded by some sqrt(D) eps times their squared lengths: 1 each for "cosine",
-        for "l2" those of the sample and of a prototype as far from it as `distances`, shape (N,), says.
+        The error of a sum of D products is about sqrt(D) eps times the squared norms: 1 for "cosine", and for "l2"
+        those of the sample and of a prototype at this distance.
         """
         rounding = torch.finfo(torch.float32).eps * (4 + self.feature_dim**0.5)
         if self.metric == "cosine":
@@ -170,7 +169,7 @@ class NearestPrototypes(PreciseBuffers):
 
 
 def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Returns tensors of one length in parts of at most `CELLS` numbers, for rows of `width` numbers."""
+    """Yields parts of tensors of equal length, each with about `CELLS` numbers for rows of `width` numbers."""
     size = max(CELLS // width, 1)
     for start in range(0, len(tensors[0]), size):
         yield tuple(tensor[start : start + size] for tensor in tensors)

@@ -207,6 +207,6 @@ class AdversarialMILoss(PreciseBuffers):
             return class_domain_cross_entropy(logits, domains, balanced)
 
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
-        predicted = logits.detach().argmax(-1) if self.num_domains > 2 else logits.detach() > 0
+        predicted = logits.argmax(-1) if self.num_domains > 2 else logits > 0
         correct = (predicted == domains) * weights
         self.accuracy.copy_((correct.sum() / weights.sum()).nan_to_num())  # 0 / 0 without weights

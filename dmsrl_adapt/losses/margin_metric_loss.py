@@ -1,4 +1,4 @@
-"""Semantic metric learning with class centres: the published form of DMSRL's category margin."""
+"""Category margin with class centres: the published semantic metric learning loss of DMSRL."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from .per_domain_mean import per_domain_mean
 
 
 def center_pull(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
-    """Half the squared distance of every sample to its class centre, ||f_i - c_{y_i}||^2 / 2, shape (N,).
+    """Returns half the squared distance of each sample to its class centre, ||f_i - c_{y_i}||^2 / 2.
 
     Args:
         features: shape (N, D), floating point, one sample a row.
@@ -33,7 +33,7 @@ def center_pull(features: Tensor, centers: Tensor, labels: Tensor) -> Tensor:
 
 
 def center_spread(centers: Tensor, margin: float) -> Tensor:
-    """Hinge on half the mean squared distance between centres, [M - sum_{i<j} ||c_i - c_j||^2 / (K (K - 1))]_+.
+    """Returns the hinge [M - sum_{i<j} ||c_i - c_j||^2 / (K (K - 1))]_+ on distances between centres.
 
     There are K (K - 1) / 2 pairs, so the sum divided by K (K - 1) is half the mean over pairs.
 
@@ -60,7 +60,7 @@ def center_spread(centers: Tensor, margin: float) -> Tensor:
 
 
 def center_gap(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared distance between the two domains' centres of a class, mean_k ||a_k - b_k||^2.
+    """Returns the mean squared distance between two domains' centres of the same class, mean_k ||a_k - b_k||^2.
 
     Args:
         first: a, shape (K, D), floating point, one class a row.
@@ -89,9 +89,9 @@ class MarginMetricLoss(nn.Module):
     + \sum_d \Big[M - \sum_{i<j} \frac{\|c^d_i - c^d_j\|^2}{K (K-1)}\Big]_+
     + \gamma \sum_{d>0} \frac{1}{K} \sum_k \|c^0_k - c^d_k\|^2 $$
 
-    The centres are parameters; the authors train them by their own SGD with learning rate 1. M is in squared units of
-    the un-normalised feature, hence tied to the scale of one network: see `CosineMarginLoss` for a form that is not.
-    Distances are computed in float32 under autocast. A class missing from the batch adds nothing to the first term.
+    The centres are parameters; the authors train them by SGD with learning rate 1. M is in squared units of the
+    un-normalised features, so it depends on the scale of the network; `CosineMarginLoss` does not. Distances are
+    computed in float32 under autocast. A class missing from the batch adds nothing to the first term.
 
     Args:
         num_classes: K, at least 1.
@@ -121,13 +121,13 @@ class MarginMetricLoss(nn.Module):
         self.centers = nn.Parameter(torch.randn(num_domains, num_classes, feature_dim))
 
     def forward(self, features: Tensor, labels: Tensor, domains: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Returns the loss, a scalar with a gradient; with no valid sample the terms on the centres remain.
+        """Returns the loss, a scalar with a gradient; without valid samples only the terms of the centres remain.
 
         Args:
             features: shape (N, D), floating point, one sample a row.
             labels: shape (N,), integer, class 0..K-1 or -1 for a sample without a label.
             domains: shape (N,), integer, domain 0..num_domains-1 of a sample.
-            weights: shape (N,), floating point, 0..1, trust in a label; None counts every label in full.
+            weights: shape (N,), floating point, 0..1, confidence in each label; None for 1.
 
         Raises:
             ValueError: wrong shape, value out of range, NaN or infinite feature.

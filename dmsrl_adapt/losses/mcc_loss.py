@@ -1,4 +1,4 @@
-"""Minimum class confusion that stays finite."""
+"""Minimum class confusion (MCC), numerically stable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,22 +11,22 @@ from torch import Tensor
 from ..checks import check_floating, check_has_values
 from ..processes import is_shared, rows_of_all_processes, summed_over_processes
 
-LOWEST = 30.0  # e^-30 of a class is nothing beside another, and its square is no zero yet in float32
+LOWEST = 30.0  # e^-30 is negligible as a probability ratio, and its square is not yet 0 in float32
 
 
 class MinimumClassConfusionLoss(MCCLoss):
-    """Upstream's `MCCLoss`, to the last bit where no class is below e^-30 times the most probable one.
+    """Upstream's `MCCLoss`, but finite for classes that are never predicted.
 
-    Upstream divides by the probability mass that a batch gives a class, which rounds to 0 for a class that is never
-    predicted; its loss is NaN then, and so are all weights after the step. It runs in float32 under autocast. In a
-    process group the confusion, K x K numbers, is that of all processes, as if one had all samples. An
-    `entropy_weighter` of one's own may look at the whole batch: it is called with the class probabilities of all
-    processes, which are then exchanged too.
+    Upstream divides by the probability mass of each class in the batch. It rounds to 0 for a class that is never
+    predicted, and the loss becomes NaN. Here probabilities are at least e^-30 times the largest one of the sample, and
+    the result is bit-identical if none is below. It runs in float32 under autocast. In a process group the K x K
+    confusion matrix is summed over processes, as if one process had all samples. A custom `entropy_weighter` is called
+    with the class probabilities of all processes, which are then exchanged too.
 
     Args:
         T: softmax temperature, above 0; 2.5 in the paper.
-        entropy_weighter: takes class probabilities, shape (N, K), N at least 1, without a gradient, and returns the
-            weights of the samples, N numbers. None for upstream's, by entropy.
+        entropy_weighter: takes class probabilities, shape (N, K), N at least 1, without a gradient, and returns N
+            sample weights. None for upstream's entropy weights.
 
     Raises:
         ValueError: a temperature of 0 or below.
@@ -45,11 +45,11 @@ class MinimumClassConfusionLoss(MCCLoss):
         super().__init__(T, entropy_weighter)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the loss of target logits, shape (N, K), 0 with a gradient where no sample has a weight above 0.
+        """Returns the loss of target logits, shape (N, K); 0 with a gradient if no sample has a weight above 0.
 
         Raises:
-            ValueError: another shape, or a tensor without values (meta).
-            TypeError: no floating point tensor.
+            ValueError: wrong shape, or a tensor without values (meta).
+            TypeError: not a floating point tensor.
         """
         check_floating(x, "logits", "N", "K")
         check_has_values(x, "logits")
@@ -65,7 +65,7 @@ class MinimumClassConfusionLoss(MCCLoss):
             return (confusion.sum() - confusion.trace()) / len(confusion)
 
     def _weights(self, probs: Tensor) -> Tensor:
-        """Weights of this process's samples, up to a factor that is the same for the samples of all processes."""
+        """Returns the weights of this process's samples, up to a factor that is common to all processes."""
         if is_shared() and is_entropy_over_sum(self.entropy_weighter):
             return 1 + torch.exp(-torch.special.entr(probs).sum(1))
         of_all, own = rows_of_all_processes(probs)
@@ -74,7 +74,7 @@ class MinimumClassConfusionLoss(MCCLoss):
 
 
 def is_entropy_over_sum(weighter: Any) -> bool:
-    """Whether a weighter is upstream's default but for a factor: in it nothing but the factor depends on the batch."""
+    """Returns whether a weighter is upstream's default, in which only a common factor depends on the whole batch."""
     is_of_entropy = type(weighter) is EntropyWeights and weighter.after_softmax
     return is_of_entropy and type(weighter.normalizer) is SumNormalizer
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from ..checks import check_at_least, check_fractions
+from ..checks import check_fractions
 from ..hooks import KnownTargetLabelsHook, TargetClassificationHook
 from .part import Part
 
@@ -28,12 +28,13 @@ class KnownTargetLabels(Part):
 
     kind: ClassVar = "known_target_labels"
     trace: ClassVar = keys.TARGET_CLASSIFICATION_LOSS
+    reads_target_labels: ClassVar = True
 
     weight: float = 1.0
     label_smoothing: float = 0.05
 
     def __post_init__(self) -> None:
-        check_at_least(0, weight=self.weight)
+        super().__post_init__()
         check_fractions(label_smoothing=self.label_smoothing)
 
     def hooks_before(self) -> list[BaseHook]:

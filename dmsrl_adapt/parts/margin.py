@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from pytorch_adapt.hooks import ADDAHook, FinetunerHook
 from pytorch_adapt.hooks.base import BaseHook
-from torch import nn
 
 from .. import keys
 from ..checks import check_at_least
@@ -16,7 +15,7 @@ from ..hooks.warm_up import warmed_up
 from ..losses import CosineMarginLoss, MarginMetricLoss
 from ..losses.cosine_margin_loss import check_scale_and_margin
 from ..training import WarmUp
-from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
+from .part import FIXED_G, Factory, OptimizerChoice, Part, Sizes, Space
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,7 @@ class Margin(Part, is_base=True):
 
     Args:
         weight: of `margin_metric_loss`, at least 0.
+        warmup: of the weight.
     """
 
     kind: ClassVar = "margin"
@@ -33,10 +33,10 @@ class Margin(Part, is_base=True):
     refused_by: ClassVar = {**Part.refused_by, FinetunerHook: FIXED_G}
 
     weight: float
+    warmup: WarmUp = WarmUp.NONE
 
-    @property
-    def model_keys(self) -> tuple[str, ...]:
-        return (keys.MARGIN_METRIC,)
+    def hooks(self) -> list[BaseHook]:
+        return [warmed_up(MarginMetricHook(), self.warmup)]
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -57,9 +57,9 @@ class CosineMargin(Margin):
 
     Args:
         weight: of `margin_metric_loss`, at least 0.
+        warmup: of the weight.
         margin: m, in units of cosine, 0..2.
         scale: s, inverse temperature of the softmax over cosines, above 0.
-        warmup: of the weight.
 
     Raises:
         ValueError: a number out of range.
@@ -69,19 +69,16 @@ class CosineMargin(Margin):
 
     margin: float = 0.2
     scale: float = 8.0
-    warmup: WarmUp = WarmUp.NONE
 
     def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight)
+        super().__post_init__()
         check_scale_and_margin(self.scale, self.margin)
 
-    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
-        settings = {"scale": self.scale, "margin": self.margin}
-        return {keys.MARGIN_METRIC: CosineMarginLoss(sizes.num_classes, sizes.feature_dim, **settings)}
+    def models(self) -> dict[str, Factory]:
+        return {keys.MARGIN_METRIC: self._loss}
 
-    def hooks(self) -> list[BaseHook]:
-        return [warmed_up(MarginMetricHook(), self.warmup)]
+    def _loss(self, sizes: Sizes) -> CosineMarginLoss:
+        return CosineMarginLoss(sizes.num_classes, sizes.feature_dim, scale=self.scale, margin=self.margin)
 
 
 @dataclass(frozen=True)
@@ -93,8 +90,8 @@ class CenterMargin(Margin):
 
     Args:
         weight: of `margin_metric_loss`, at least 0.
-        margin: M, in squared feature units, at least 0.
         warmup: of the weight.
+        margin: M, in squared feature units, at least 0.
 
     Raises:
         ValueError: a number out of range.
@@ -106,18 +103,18 @@ class CenterMargin(Margin):
     )
     search_space: ClassVar[dict[str, Space]] = {"weight": (0.001, 0.1)}
 
-    margin: float = 100.0
     warmup: WarmUp = WarmUp.SIGMOID
+    margin: float = 100.0
 
     def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight, margin=self.margin)
+        super().__post_init__()
+        check_at_least(0, margin=self.margin)
 
-    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
-        return {keys.MARGIN_METRIC: MarginMetricLoss(sizes.num_classes, sizes.feature_dim, margin=self.margin)}
+    def models(self) -> dict[str, Factory]:
+        return {keys.MARGIN_METRIC: self._loss}
 
-    def hooks(self) -> list[BaseHook]:
-        return [warmed_up(MarginMetricHook(), self.warmup)]
+    def _loss(self, sizes: Sizes) -> MarginMetricLoss:
+        return MarginMetricLoss(sizes.num_classes, sizes.feature_dim, margin=self.margin)
 
     def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
         settings: dict[str, Any] = {"lr": 1.0}

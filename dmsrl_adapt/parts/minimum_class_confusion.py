@@ -7,7 +7,7 @@ from pytorch_adapt.hooks import MCCHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from ..checks import check_at_least, check_positive
+from ..checks import check_positive
 from ..hooks.warm_up import warmed_up
 from ..losses import MinimumClassConfusionLoss, OverClassifiers
 from ..training import WarmUp
@@ -39,8 +39,7 @@ class MinimumClassConfusion(Part):
     warmup: WarmUp = WarmUp.SIGMOID
 
     def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight)
+        super().__post_init__()
         check_positive(temperature=self.temperature)
 
     def hooks(self) -> list[BaseHook]:

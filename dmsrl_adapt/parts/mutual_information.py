@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from pytorch_adapt.hooks import FinetunerHook
 from pytorch_adapt.hooks.base import BaseHook
-from torch import nn
 
 from .. import keys
-from ..checks import check_at_least
 from ..hooks import MIMinimizationHook, TwoBranchMIHook
 from ..losses import AdversarialMILoss, CLUBLoss, DomainBranch
 from ..training import WarmUp
-from .part import FIXED_G, OptimizerChoice, Part, Sizes, Space
+from .part import FIXED_G, Factory, OptimizerChoice, Part, Sizes, Space
+
+BRANCH_DIM = 1  # the log odds of two domains, which is all that the branch has to tell
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ class MutualInformation(Part, is_base=True):
     search_space: ClassVar[dict[str, Space]] = {"weight": (0.03, 3.0)}
 
     weight: float
-
-    @property
-    def model_keys(self) -> tuple[str, ...]:
-        return (keys.MI_CRITIC,)
+    warmup: WarmUp = WarmUp.LINEAR
+    images_only: bool = True
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -51,8 +49,8 @@ class ConditionalMI(MutualInformation):
     Args:
         weight: of `mi_loss`, for both critic and features, at least 0.
         warmup: of the reversed gradient that reaches the features.
-        entropy_conditioning: weight target samples by the certainty of their prediction, as in CDAN+E.
         images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
+        entropy_conditioning: weight target samples by the certainty of their prediction, as in CDAN+E.
 
     Raises:
         ValueError: a number out of range.
@@ -62,17 +60,13 @@ class ConditionalMI(MutualInformation):
         Adversarial Domain Adaptation, NeurIPS 2018, arXiv 1705.10667.
     """
 
-    warmup: WarmUp = WarmUp.LINEAR
     entropy_conditioning: bool = True
-    images_only: bool = True
 
-    def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight)
+    def models(self) -> dict[str, Factory]:
+        return {keys.MI_CRITIC: self._critic}
 
-    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
-        critic = AdversarialMILoss(sizes.feature_dim, sizes.num_classes, num_domains=sizes.num_domains)
-        return {keys.MI_CRITIC: critic}
+    def _critic(self, sizes: Sizes) -> AdversarialMILoss:
+        return AdversarialMILoss(sizes.feature_dim, sizes.num_classes, num_domains=sizes.num_domains)
 
     def hooks(self) -> list[BaseHook]:
         hook = MIMinimizationHook(
@@ -105,12 +99,8 @@ class MarginalMI(MutualInformation):
     warmup: WarmUp = WarmUp.NONE
     images_only: bool = False
 
-    def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight)
-
-    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
-        return {keys.MI_CRITIC: AdversarialMILoss(sizes.feature_dim, num_domains=sizes.num_domains)}
+    def models(self) -> dict[str, Factory]:
+        return {keys.MI_CRITIC: lambda sizes: AdversarialMILoss(sizes.feature_dim, num_domains=sizes.num_domains)}
 
     def hooks(self) -> list[BaseHook]:
         return [MIMinimizationHook(conditional=False, warmup=self.warmup, images_only=self.images_only)]
@@ -129,28 +119,22 @@ class TwoBranchMI(MutualInformation):
         images_only: apply the bound's gradient only if the inputs are images (N, C, H, W).
 
     Raises:
-        ValueError: a number out of range; in `models`, more than two domains.
+        ValueError: a number out of range; when its modules are made, more than two domains.
 
     Reference:
         Cheng et al., ICML 2020, arXiv 2006.12013.
     """
 
-    warmup: WarmUp = WarmUp.LINEAR
-    images_only: bool = True
+    def models(self) -> dict[str, Factory]:
+        return {keys.MI_BRANCH: self._branch, keys.MI_ESTIMATOR: self._estimator}
 
-    def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight)
-
-    @property
-    def model_keys(self) -> tuple[str, ...]:
-        return keys.MI_BRANCH, keys.MI_ESTIMATOR
-
-    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
+    def _branch(self, sizes: Sizes) -> DomainBranch:
         if sizes.num_domains > 2:
             raise ValueError(f"num_domains must be 2 for TwoBranchMI, got {sizes.num_domains}")
-        branch = DomainBranch(sizes.feature_dim)
-        return {keys.MI_BRANCH: branch, keys.MI_ESTIMATOR: CLUBLoss(sizes.feature_dim, branch.branch_dim)}
+        return DomainBranch(sizes.feature_dim, branch_dim=BRANCH_DIM)
+
+    def _estimator(self, sizes: Sizes) -> CLUBLoss:
+        return CLUBLoss(sizes.feature_dim, BRANCH_DIM)
 
     def hooks(self) -> list[BaseHook]:
         return [TwoBranchMIHook(warmup=self.warmup, images_only=self.images_only)]
@@ -161,4 +145,4 @@ class TwoBranchMI(MutualInformation):
 
     def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
         kind, settings = usual
-        return dict.fromkeys(self.model_keys, (kind, {**settings, "lr": 4 * settings["lr"]}))
+        return dict.fromkeys(self.models(), (kind, {**settings, "lr": 4 * settings["lr"]}))

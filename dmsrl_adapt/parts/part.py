@@ -1,6 +1,6 @@
 """Base class of the parts of a recipe."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, ClassVar
@@ -10,12 +10,17 @@ from pytorch_adapt.hooks import MultiLabelClassifierHook, MultiLabelFinetunerHoo
 from pytorch_adapt.hooks.base import BaseHook
 from torch import nn
 
+from ..checks import check_at_least
+from ..training import WarmUp
+
+Factory = Callable[["Sizes"], nn.Module]
 OptimizerChoice = tuple[type[torch.optim.Optimizer], dict[str, Any]]
 Space = tuple[float, float] | list[Any]
 
 ONE_LABEL = "its samples have several labels each, and this part needs one label per sample"
 FIXED_G = "it keeps G fixed, and this part needs a G that is trained"
-KINDS: dict[str, type["Part"]] = {}
+SAME_IMAGE = "its virtual adversarial loss compares an image with itself, not with an augmented one"
+PART_CLASSES: dict[str, type["Part"]] = {}
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,13 @@ class Part:
     Attributes:
         kind: name of the ingredient, for example in `Recipe.without`. A recipe has at most one part of a kind.
         after: kinds that must come before this part if the recipe has them, because it reads what they write.
-        requires: kinds that the recipe must have before this part.
+        requires: kinds, or classes of parts, that the recipe must have before this part.
         trace: a context key or loss that shows that a host method already has this ingredient.
         refused_by: host methods, as types of training hooks, that cannot have this part, with the reason. The first
             match counts.
         in_hosts: whether `attach_dmsrl` adds the part to other methods. If not, the host's own counterpart stays.
+        reads_target_labels: whether it uses the `target_labels` of a batch. They are then checked; otherwise a warning
+            says that they are ignored.
         usual_optimizer: class and arguments of the optimizer of G, C and all modules in a recipe with this part; None
             for that of the recipe.
         search_space: search space of the settings, by name: a tuple is a range on a logarithmic scale, a list holds
@@ -65,31 +72,30 @@ class Part:
         MultiLabelFinetunerHook: ONE_LABEL,
     }
     in_hosts: ClassVar[bool] = True
+    reads_target_labels: ClassVar[bool] = False
     usual_optimizer: ClassVar[OptimizerChoice | None] = None
     search_space: ClassVar[Mapping[str, Space]] = {}
 
     def __init_subclass__(cls, is_base: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not is_base:
-            KINDS[cls.__name__] = cls
+            PART_CLASSES[class_name(cls)] = cls
 
-    def models(self, sizes: Sizes) -> dict[str, nn.Module]:
-        """Returns new trained modules, by context key."""
+    def __post_init__(self) -> None:
+        """Converts the name of a `warmup` and checks a `weight`, where the part has them. Subclasses call it first."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        if "warmup" in values:
+            object.__setattr__(self, "warmup", WarmUp(values["warmup"]))
+        if "weight" in values:
+            check_at_least(0, weight=values["weight"])
+
+    def models(self) -> dict[str, Factory]:
+        """Returns what makes each of its trained modules for given sizes, by context key."""
         return {}
 
-    def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
-        """Returns new modules without trained parameters, by context key."""
+    def misc(self) -> dict[str, Factory]:
+        """Returns what makes each of its modules without trained parameters for given sizes, by context key."""
         return {}
-
-    @property
-    def model_keys(self) -> tuple[str, ...]:
-        """Context keys of `models`."""
-        return ()
-
-    @property
-    def misc_keys(self) -> tuple[str, ...]:
-        """Context keys of `misc`."""
-        return ()
 
     def hooks_before(self) -> list[BaseHook]:
         """Returns new hooks that run before features are computed."""
@@ -126,7 +132,8 @@ class Part:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
 
-    def coerce(self, **values: Any) -> None:
-        """Sets fields of the frozen dataclass; for `__post_init__`."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+
+def class_name(part: type[Part]) -> str:
+    """Returns the name of a class of parts in settings: with its module, for one that is not of this package."""
+    is_ours = part.__module__.startswith(f"{__package__}.")
+    return part.__name__ if is_ours else f"{part.__module__}.{part.__qualname__}"

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pytorch_adapt.hooks.base import BaseHook
-from torch import nn
 
 from .. import keys
 from ..checks import check_at_least
 from ..hooks import PseudoLabelHook
 from ..labelers import ArgmaxLabeler, PrototypeLabeler
 from ..training import WarmUp
-from .part import Part, Sizes
+from .part import Factory, Part, Sizes
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,15 @@ class PrototypeLabels(Part):
     warmup: WarmUp = WarmUp.LINEAR
 
     def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
+        super().__post_init__()
         check_at_least(0, threshold=self.threshold)
 
-    @property
-    def misc_keys(self) -> tuple[str, ...]:
-        return (keys.PSEUDO_LABELER,)
+    def misc(self) -> dict[str, Factory]:
+        return {keys.PSEUDO_LABELER: self._labeler}
 
-    def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
-        labeler = PrototypeLabeler(sizes.num_classes, sizes.feature_dim, sizes.num_target, threshold=self.threshold)
-        return {keys.PSEUDO_LABELER: labeler}
+    def _labeler(self, sizes: Sizes) -> PrototypeLabeler:
+        numbers = sizes.num_classes, sizes.feature_dim, sizes.num_target
+        return PrototypeLabeler(*numbers, threshold=self.threshold)
 
     def hooks(self) -> list[BaseHook]:
         return [PseudoLabelHook(warmup=self.warmup)]
@@ -64,15 +62,8 @@ class ArgmaxLabels(Part):
 
     warmup: WarmUp = WarmUp.NONE
 
-    def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-
-    @property
-    def misc_keys(self) -> tuple[str, ...]:
-        return (keys.PSEUDO_LABELER,)
-
-    def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
-        return {keys.PSEUDO_LABELER: ArgmaxLabeler()}
+    def misc(self) -> dict[str, Factory]:
+        return {keys.PSEUDO_LABELER: lambda sizes: ArgmaxLabeler()}
 
     def hooks(self) -> list[BaseHook]:
         return [PseudoLabelHook(warmup=self.warmup)]

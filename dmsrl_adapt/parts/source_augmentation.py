@@ -5,15 +5,12 @@ from typing import ClassVar
 
 from pytorch_adapt.hooks import ADDAHook, FinetunerHook, VADAHook
 from pytorch_adapt.hooks.base import BaseHook
-from torch import nn
 
 from .. import keys
 from ..checks import check_at_least, check_fractions
 from ..hooks import AugmentHook, SourceAccuracyHook
 from ..training import SourceAccuracy
-from .part import FIXED_G, Part, Sizes, Space
-
-SAME_IMAGE = "its virtual adversarial loss compares an image with itself, not with an augmented one"
+from .part import FIXED_G, SAME_IMAGE, Factory, Part, Space
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,14 @@ class SourceAugmentation(Part):
     accuracy_gate: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_fractions(probability=self.probability)
         check_at_least(0, affine_strength=self.affine_strength)
 
-    @property
-    def misc_keys(self) -> tuple[str, ...]:
-        return (keys.SOURCE_ACCURACY,) if self.accuracy_gate else ()
-
-    def misc(self, sizes: Sizes) -> dict[str, nn.Module]:
-        return {key: SourceAccuracy(sizes.num_classes) for key in self.misc_keys}
+    def misc(self) -> dict[str, Factory]:
+        if not self.accuracy_gate:
+            return {}
+        return {keys.SOURCE_ACCURACY: lambda sizes: SourceAccuracy(sizes.num_classes)}
 
     def hooks_before(self) -> list[BaseHook]:
         strength, gate = self.affine_strength, self.accuracy_gate

@@ -29,6 +29,7 @@ class SourceClassification(Part):
     label_smoothing: float = 0.05
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_fractions(label_smoothing=self.label_smoothing)
 
     def hooks(self) -> list[BaseHook]:

@@ -11,8 +11,7 @@ from ..checks import check_at_least, check_positive_fractions
 from ..hooks import AugmentHook, ConsistencyHook
 from ..hooks.warm_up import warmed_up
 from ..training import WarmUp
-from .part import FIXED_G, Part, Space
-from .source_augmentation import SAME_IMAGE
+from .part import FIXED_G, SAME_IMAGE, Part, Space
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class TargetConsistency(Part):
     warmup: WarmUp = WarmUp.SIGMOID
 
     def __post_init__(self) -> None:
-        self.coerce(warmup=WarmUp(self.warmup))
-        check_at_least(0, weight=self.weight, affine_strength=self.affine_strength)
+        super().__post_init__()
+        check_at_least(0, affine_strength=self.affine_strength)
         check_positive_fractions(probability=self.probability)
 
     def hooks_before(self) -> list[BaseHook]:

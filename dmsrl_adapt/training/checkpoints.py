@@ -138,7 +138,8 @@ def stateful(objects: BaseAdapter | Mapping[str, Any]) -> dict[str, Any]:
         ValueError: no objects.
     """
     if isinstance(objects, BaseAdapter):
-        objects = {**{name: getattr(objects, name) for name in container_names()}, **held_by_hooks(objects)}
+        containers = {name: getattr(objects, name) for name in container_names()}
+        objects = {**containers, **held_by_hooks(objects), **carried(objects)}
     for name, one in objects.items():
         if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
             raise TypeError(f"{name!r} must have state_dict and load_state_dict, got {type(one).__name__}")
@@ -155,6 +156,34 @@ def held_by_hooks(adapter: BaseAdapter) -> dict[str, nn.Module]:
             held[place] = module
         known.add(id(module))
     return {"hooks": held} if held else {}
+
+
+def carried(adapter: BaseAdapter) -> dict[str, "CarriedRecipe"]:
+    """Returns, as "recipe", that of the adapter's modules; {} if they carry none."""
+    recipes = [module.recipe for module in adapter.misc.values() if hasattr(module, "recipe")]
+    return {"recipe": CarriedRecipe(recipes[0].settings)} if recipes else {}
+
+
+class CarriedRecipe:
+    """The recipe of an adapter in its checkpoint, which another recipe cannot resume.
+
+    Args:
+        settings: of the recipe.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the settings."""
+        return self.settings
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises `ValueError` for other settings, and names those that differ."""
+        names = [name for name in {**state, **self.settings} if state.get(name) != self.settings.get(name)]
+        if names:
+            differing = ", ".join(f"{name} = {state.get(name)}, not {self.settings.get(name)}" for name in names)
+            raise ValueError(f"the checkpoint is of another recipe: {differing}")
 
 
 def modules_in(value: Any, place: str = "hook") -> Iterator[tuple[str, nn.Module]]:

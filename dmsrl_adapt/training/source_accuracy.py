@@ -8,6 +8,8 @@ from ..checks import check_features, check_fractions, check_labels, check_sizes
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 
+LEAST = 1e-4  # expected disagreement; below it one class is nearly all, and there is nothing to tell
+
 
 class SourceAccuracy(PreciseBuffers):
     r"""Source accuracy above chance: Cohen's kappa over the last batches, 0..1.
@@ -41,17 +43,20 @@ class SourceAccuracy(PreciseBuffers):
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
         self.num_classes, self.momentum = num_classes, momentum
-        # weighted numbers of samples of each class: predicted correctly, with this label, with this prediction
+        # weighted numbers of samples of each class: predicted wrongly, with this label, with this prediction
         self.register_buffer("counts", torch.zeros(3, num_classes, dtype=torch.float32))
 
     def forward(self) -> Tensor:
         """Returns Cohen's kappa over the last batches, a scalar, 0..1."""
-        correct, labelled, predicted = self.counts
+        wrong, labelled, predicted = self.counts.double()
         if self.num_classes == 1:
-            return labelled[0].sign()
-        total = labelled.sum().clamp(min=torch.finfo(labelled.dtype).tiny)
-        accuracy, chance = correct.sum() / total, (labelled / total) @ (predicted / total)
-        return torch.where(chance < 1, (accuracy - chance) / (1 - chance), 0.0).clamp(0, 1)
+            return labelled[0].sign().to(self.counts)
+        total = labelled.sum().clamp(min=torch.finfo(self.counts.dtype).tiny)
+        # by disagreement, since 1 - e would lose its digits where one class is nearly all
+        others = predicted @ (1 - torch.eye(self.num_classes, dtype=predicted.dtype, device=predicted.device))
+        expected = (labelled / total) @ (others / total)
+        kappa = 1 - wrong.sum() / total / expected.clamp(min=LEAST)
+        return torch.where(expected > LEAST, kappa, 0.0).clamp(0, 1).to(self.counts)
 
     @torch.no_grad()
     def update(self, class_probs: Tensor, labels: Tensor) -> None:
@@ -68,7 +73,7 @@ class SourceAccuracy(PreciseBuffers):
         check_features(class_probs, self.num_classes, name="class_probs")
         labels = check_labels(labels, len(class_probs), self.num_classes)
         labelled, predicted = (F.one_hot(one, self.num_classes) for one in (labels, class_probs.argmax(1)))
-        counts = torch.stack([(labelled * predicted).sum(0), labelled.sum(0), predicted.sum(0)]).to(self.counts)
+        counts = torch.stack([(labelled * (1 - predicted)).sum(0), labelled.sum(0), predicted.sum(0)]).to(self.counts)
         (counts,) = summed_over_processes(counts)
         decayed = self.momentum * self.counts + counts
         self.counts.copy_(torch.where(counts.sum() > 0, decayed, self.counts))

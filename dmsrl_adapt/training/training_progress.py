@@ -1,4 +1,4 @@
-"""Training progress as a module, so that ramps go on where they were when a checkpoint is loaded."""
+"""Training progress as a module, so that warm-ups resume from checkpoints."""
 
 import warnings
 from typing import Any
@@ -12,14 +12,14 @@ DEFAULT_TOTAL_STEPS = 1000
 
 
 class TrainingProgress(nn.Module):
-    """Counts finished training steps in a buffer and gives the progress 0..1. Call it for the progress.
+    """Counts finished training steps in a buffer. Call it for the progress, 0..1.
 
-    It belongs in `misc`: checkpoints save it, so a resumed run goes on with the progress it had. The length of the
-    run is `total_steps`. Where that is None, the framework wrapper (upstream's Ignite, `LightningAdapter`) proposes the
-    length of its run. A length that was given, set or proposed wins over the one in a checkpoint, of which only the
-    step is taken then: a second, longer run goes on at step / total_steps. Without any of these the length is that of
-    the checkpoint, or defaults to 1,000 steps. After the last step progress stays at 1; where the length was not the
-    user's own choice, a warning says so once.
+    It belongs in `misc`, so that checkpoints save it and a resumed run continues with its progress. The length of the
+    run is `total_steps`, or for None the length proposed by the framework wrapper (upstream's Ignite,
+    `LightningAdapter`). A given, set or proposed length has precedence over that of a checkpoint, of which only the
+    step is then loaded: a second, longer run continues at step / total_steps. Otherwise the length is that of the
+    checkpoint, or 1,000 steps by default. After the last step the progress stays at 1; if the length was neither given
+    nor proposed, a warning is raised once.
 
     Args:
         total_steps: steps of the whole run, at least 1, or None.
@@ -43,12 +43,12 @@ class TrainingProgress(nn.Module):
         self._fill(DEFAULT_TOTAL_STEPS if total_steps is None else total_steps)
 
     def set_total_steps(self, total_steps: int) -> None:
-        """Sets the length of the run, as the constructor does. Raises `ValueError` below 1."""
+        """Sets the length of the run, like the constructor. Raises `ValueError` below 1."""
         self._fill(total_steps)
         self.is_given = True
 
     def propose_total_steps(self, total_steps: int) -> None:
-        """Sets the length of the run where the user has not. Raises `ValueError` below 1."""
+        """Sets the length of the run, unless the user has. Raises `ValueError` below 1."""
         if not self.is_given:
             self._fill(total_steps)
             self.is_proposed = True
@@ -69,7 +69,7 @@ class TrainingProgress(nn.Module):
         self.total_steps.fill_(total_steps)
 
     def _warn(self, total_steps: int) -> None:
-        """Says once that a length that nobody chose is over."""
+        """Warns once that a length that was neither given nor proposed is over."""
         if self.is_given or self.is_proposed or self.has_warned:
             return
         self.has_warned = True

@@ -170,7 +170,7 @@ def test_uint8_images_are_given_as_they_are(tmp_path):
 @pytest.mark.parametrize(
     ("network", "images", "message"),
     [
-        (nn.Flatten(), make_images(), r"the network must give maps \(N, C, H, W\), got"),
+        (nn.Flatten(), make_images(), r"the network must return maps \(N, C, H, W\), got"),
         (NamedLayers(nn.Sequential(nn.Flatten()), ["0"]), make_images(), r"maps .*, got \[\(1, 363\)\]"),
         (NamedLayers(nn.Sequential(nn.Identity()), ["0"]), 1e6 * make_images(), "must be finite in float16"),
         (make_network(), make_images()[:0], r"images must have shape .*, got \(0, 3, 11, 11\)"),
@@ -305,7 +305,7 @@ def test_a_network_in_training_mode_does_not_drop_out(tmp_path):
 
 def test_a_network_with_buffers_alone_is_run_where_they_are(tmp_path):
     network = nn.Sequential(nn.BatchNorm2d(3, affine=False), nn.Flatten()).to("meta")
-    with pytest.raises(ValueError, match="the network must give maps"):
+    with pytest.raises(ValueError, match="the network must return maps"):
         kept(network, make_images(), tmp_path)
 
 

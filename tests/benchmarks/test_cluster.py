@@ -53,4 +53,4 @@ def test_a_worker_with_several_threads_is_refused() -> None:
 @pytest.mark.parametrize("options", [["--backend", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]])
 def test_backend_and_address_go_together(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", *options]) == 2
-    assert "--backend dask and --scheduler ADDRESS go together" in capsys.readouterr().err
+    assert "--backend dask and --scheduler ADDRESS must be given together" in capsys.readouterr().err

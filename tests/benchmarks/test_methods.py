@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.methods import Setup, get_method, methods, split_names
 from benchmarks.methods.method import LEARNING_RATE
+from dmsrl_adapt import DEFAULT, PUBLISHED
+from dmsrl_adapt.parts import CenterMargin
 
 
 def test_names_are_split_outside_of_brackets():
@@ -19,7 +21,8 @@ def test_settings_in_brackets_are_changed_and_the_others_stay():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("local=null", None), ("mi=marginal", "marginal"), ("mi_ramp=false", False), ("mi_weight=3", 3)]
+    ("text", "value"),
+    [("local=null", None), ("mi=MarginalMI", "MarginalMI"), ("mi.images_only=false", False), ("mi.weight=3", 3)],
 )
 def test_values_are_written_as_in_json_and_names_without_quotes(text, value):
     key = text.partition("=")[0]
@@ -33,12 +36,30 @@ def test_values_are_written_as_in_json_and_names_without_quotes(text, value):
         ("mcc[size=1]", "mcc has no setting 'size'; it has weight, temperature"),
         ("source_only[size=1]", "source_only has no setting 'size'; it has none"),
         ("mcc[weight=heavy]", "weight of mcc must be like .*, got 'heavy'"),
-        ("dmsrl[mi_ramp=1]", "mi_ramp of dmsrl must be like True, got '1'"),
+        ("dmsrl[mi.images_only=1]", r"mi\.images_only of dmsrl.* must be like True, got '1'"),
+        ("dmsrl[mi=club]", "mi must be one of ConditionalMI, MarginalMI, TwoBranchMI or None, got 'club'"),
+        ("dmsrl-local", "the recipe has no part 'local', it has pseudo_labels, margin"),
+        ("mcc-margin", "mcc has no recipe"),
+        ("dmsrl+pathlib.Path", "pathlib.Path must be a class of parts"),
+        ("dmsrl+nowhere.Part", "there is no part 'nowhere.Part'"),
     ],
 )
 def test_bad_names_say_what_there_is(name, message):
     with pytest.raises(ValueError, match=message):
         get_method(name)
+
+
+def test_another_class_of_a_part_has_numbers_of_its_own_but_the_weight():
+    settings = get_method("dmsrl[margin=CenterMargin,margin.margin=50.0,mi=null]").settings
+    recipe = DEFAULT.replace(CenterMargin(weight=0.2, margin=50.0)).without("mi")
+    assert settings == {"local": None, **recipe.settings}
+
+
+def test_ablations_by_name_are_those_of_the_recipe():
+    for kind in DEFAULT.kinds[:-1]:
+        method = get_method(f"dmsrl-{kind}")
+        assert method.settings == {"local": None, **DEFAULT.ablated(kind).settings}
+    assert get_method("dmsrl_published-margin").settings == {"local": "corners", **PUBLISHED.ablated("margin").settings}
 
 
 @pytest.mark.parametrize("name", ["source_only", "dann", "cdan", "mcd", "mcc", "bnm", "atdoc", "coral"])
@@ -48,7 +69,7 @@ def test_every_peer_is_there_with_parts_of_dmsrl_trained_as_the_rest(name):
     adapter = method.build(setup, method.settings).adapter
     assert {"margin_metric", "mi_critic"} <= set(adapter.lr_schedulers)
     assert {opt.param_groups[0]["initial_lr"] for opt in adapter.optimizers.values()} == {LEARNING_RATE}
-    assert ("confusion" in adapter.hook.recipe.parts) == (name != "mcc")
+    assert ("mcc" in adapter.hook.recipe.kinds) == (name != "mcc")
 
 
 @pytest.mark.parametrize("name", ["source_only", "dann", "cdan", "mcd", "mcc", "bnm", "atdoc", "coral", "dmsrl"])

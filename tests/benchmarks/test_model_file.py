@@ -104,7 +104,7 @@ def test_heic_without_its_package_is_told_with_what_to_install(
     photo("sky", (40, 40)).save(tmp_path / "phone" / "IMG_0001.JPG")
     for name in ("IMG_0002.HEIC", "IMG_0003.heif", "IMG_0002.MOV"):
         (tmp_path / "phone" / name).write_bytes(b"as a phone writes it")
-    note = f"3 files are left out, such as {tmp_path / 'phone' / 'IMG_0002.HEIC'}; to read HEIC, of which there are 2: "
+    note = f"3 files are left out, such as {tmp_path / 'phone' / 'IMG_0002.HEIC'}; 2 of them HEIC, which need: "
     assert main(["predict", str(model), str(tmp_path / "phone"), "--out", str(tmp_path / "labels.csv")]) == 0
     assert f"note: {tmp_path / 'phone'}: {note}pip install pillow-heif\n" in capsys.readouterr().err
     assert [row["file"] for row in read_csv(tmp_path / "labels.csv")] == ["IMG_0001.JPG"]
@@ -206,7 +206,9 @@ def test_the_file_tells_all_and_is_read_without_running_code(model: Path) -> Non
     assert set(content["models"]) == {"G", "C"}
 
 
-@pytest.mark.parametrize("name", ["dmsrl", "dmsrl[local=corners,mi=two_branch]", "mcd", "symnets", "gvb", "cdan_dmsrl"])
+@pytest.mark.parametrize(
+    "name", ["dmsrl", "dmsrl[local=corners,mi=TwoBranchMI]", "mcd", "symnets", "gvb", "cdan_dmsrl"]
+)
 def test_a_model_from_its_file_predicts_what_the_trained_one_does(name: str, tmp_path: Path) -> None:
     labels = torch.arange(16) % 2
     images = torch.randint(256, (16, 3, 12, 12)).byte()
@@ -308,7 +310,7 @@ def test_wrong_paths_are_one_error(model: Path, tmp_path: Path, capsys: pytest.C
         (["predict", str(tmp_path / "none.pt"), str(tmp_path)], "none.pt cannot be read as a model file: [Errno 2]"),
         (["predict", str(model), str(tmp_path / "empty")], "empty must be a folder that holds images, found none"),
         (["predict", str(model), str(tmp_path / "nowhere")], "nowhere must be a folder that holds images, found none"),
-        (["train", "--source", str(tmp_path / "empty")], "--source and --target go together"),
+        (["train", "--source", str(tmp_path / "empty")], "--source and --target must be given together"),
         (["train", "--source", str(tmp_path / "empty"), "--target", str(tmp_path)], "empty must hold images"),
     ):
         assert main(arguments) == 2

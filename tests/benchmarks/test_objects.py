@@ -19,7 +19,9 @@ def bright(monkeypatch: pytest.MonkeyPatch) -> None:
         return images.float().mean((1, 2, 3))[:, None]
 
     monkeypatch.setattr(objects, "frozen_features", brightness)
-    monkeypatch.setattr(objects, "restyled_features", lambda images: brightness(images)[:, None].repeat(1, 2, 1).half())
+    monkeypatch.setattr(
+        objects, "augmented_features", lambda images: brightness(images)[:, None].repeat(1, 2, 1).half()
+    )
     monkeypatch.setattr(objects, "AT_ONCE", 7)
 
 

@@ -42,7 +42,7 @@ def test_negative_transfer_is_more_than_one_standard_error_below_the_floor() -> 
     assert against(runs(0.5), []) is None
 
 
-def test_the_gap_closed_is_a_share_of_the_way_to_the_ceiling() -> None:
+def test_the_gap_closed_is_a_fraction_of_the_gap_to_the_ceiling() -> None:
     methods = {"source_only": runs(0.5), "target_supervised": runs(0.9)}
     assert gap_closed(runs(0.8), methods) == pytest.approx(0.75)
     assert gap_closed(runs(0.4), methods) == pytest.approx(-0.25)
@@ -86,7 +86,7 @@ def test_the_page_holds_all_it_shows_and_the_markdown_tells_the_same(folder: Pat
         "Quality of the pseudo labels",
         "Confusion matrices of source_only, mcc, dmsrl",
         "Features before and after adaptation",
-        "The same by domain",
+        "The same features by domain",
         "Last-step score",
         "Learning curves",
         "Quality of the pseudo labels",
@@ -190,7 +190,7 @@ def test_stale_results_are_marked_in_every_table(tmp_path: Path) -> None:
     for method, changed in (("mcc", {"commit": "0123456789ab"}), ("source_only", {"versions": {"python": "2.7"}})):
         write_result(tmp_path, fake_result("digits", method, 1, 0.5, **changed))
     text = re.sub(" +", " ", write_report(tmp_path).read_text())
-    assert f"{STALE}: has runs of another commit or of other versions than today's." in text
+    assert f"{STALE} marks methods with runs of another commit or of other package versions" in text
     both, first, second = text.partition("## All tasks")[2].split("\n## ")
     for name, marked in (("mcc", f"mcc {STALE}"), ("source_only", f"source_only {STALE}")):
         assert both.count(f"| {marked} |") == first.count(f"| {marked} |") == 2

@@ -297,7 +297,7 @@ def test_images_without_labels_are_trained_on_and_reported(
     command += ["--seeds", "0", "--steps", "2", "--size", "12"]
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert f"note: {flat_folder} has no labels, so target_supervised, which learns from them, is not run" in printed.err
+    assert f"note: {flat_folder} has no labels; left out, since they need them: target_supervised" in printed.err
     assert f"note: {class_folders}: 1 file is left out" in printed.err
     assert f"{flat_folder}: " not in printed.err
     assert re.search(r"photos-field-\w{8} dmsrl seed 0: done", printed.err)
@@ -352,7 +352,7 @@ def test_notes_warn_of_all_that_makes_runs_of_a_table_unlike() -> None:
         (["--methods", "magic"], "no method 'magic'"),
         (["--tasks", "magic"], "no tasks ['magic']"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
-        (["--source", "here"], "--source and --target go together"),
+        (["--source", "here"], "--source and --target must be given together"),
     ],
 )
 def test_a_wrong_argument_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,7 +174,7 @@ def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
     monkeypatch.setattr(frozen_features, "network", lambda: nn.Flatten())
     images = torch.randint(256, (20, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     state = torch.get_rng_state()
-    augmented = frozen_features.restyled_features(images)
+    augmented = frozen_features.augmented_features(images)
     assert torch.equal(torch.get_rng_state(), state)
     assert tuple(augmented.shape) == (20, 4, 192) and augmented.dtype == torch.float16
     copies = torch.cat([frozen_features.frozen_features(images)[:, None], augmented.float()], dim=1)
@@ -186,12 +186,12 @@ def test_features_in_other_styles_are_those_of_other_images_and_are_kept(
     counted = nn.Flatten()
     counted.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     monkeypatch.setattr(frozen_features, "network", lambda: counted)
-    assert torch.equal(frozen_features.restyled_features(images), augmented)
+    assert torch.equal(frozen_features.augmented_features(images), augmented)
     assert seen == 4 * [8]  # the copies of the first batch, which show whether the file is of this network
     other = nn.Flatten()
     other.register_forward_hook(lambda module, args, result: 2 * result)
     monkeypatch.setattr(frozen_features, "network", lambda: other)
-    torch.testing.assert_close(frozen_features.restyled_features(images), 2 * augmented)
+    torch.testing.assert_close(frozen_features.augmented_features(images), 2 * augmented)
     assert torch.equal(frozen_features.frozen_features(images), 2 * copies[:, 0])
 
 

@@ -7,6 +7,7 @@ from pytorch_adapt.containers import Models
 from torch import nn
 
 from dmsrl_adapt import DEFAULT, DMSRL, AugmentHook, BackboneHook, attach_dmsrl, dmsrl_components
+from dmsrl_adapt.hooks.backbone import arguments_of, run_backbone_on_rows
 
 from ..stand_ins import (
     CLASSES,
@@ -38,7 +39,7 @@ def make_images(seed=0):
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_one_step_equals_plain_pytorch_on_restyled_images(host):
+def test_one_step_equals_plain_pytorch_on_augmented_images(host):
     models, batch = make(host), make_images()
     twins, domains = copy.deepcopy(models), ["src", "target"] if host == "dann" else ["src"]
     torch.manual_seed(5)
@@ -55,7 +56,7 @@ def test_one_step_equals_plain_pytorch_on_restyled_images(host):
     assert models["C"].count == 1
 
 
-def test_without_a_style_hook_features_are_those_of_the_images_as_they_are():
+def test_without_augmentation_features_are_those_of_the_original_images():
     context, hook = {**make_models(), **make_batch()}, BackboneHook()
     outputs, losses = hook(context)
     for domain in ("src", "target"):
@@ -65,11 +66,22 @@ def test_without_a_style_hook_features_are_those_of_the_images_as_they_are():
     assert hook.loss_keys == []
 
 
-def test_features_that_are_there_are_left_as_they_are():
+def test_existing_features_are_kept():
     context = {**make(), **make_images(), "src_imgs_features": torch.zeros(8, DIM)}
     outputs, _ = BackboneHook()(context)
     assert outputs.keys() == {"target_imgs_features"}
     assert context["G"].count == 1
+
+
+class Network(nn.Module):
+    def forward(self, images, mask, features=None, scale=1.0, *others, shift=0.0, **kwargs):
+        return images
+
+
+def test_other_inputs_of_a_network_are_its_named_arguments_but_the_first_and_those_that_hooks_write():
+    assert arguments_of(Network()) == ("mask", "scale", "shift")
+    assert arguments_of(nn.DataParallel(Network())) == ("mask", "scale", "shift")
+    assert arguments_of(nn.Linear(2, 2)) == ()
 
 
 @pytest.mark.parametrize("key", ["G", "src_imgs"])
@@ -167,3 +179,66 @@ def test_inference_passes_other_inputs_on():
     assert torch.equal(outputs["features"], network.net(x * mask))
     assert torch.equal(outputs["logits"], adapter.models["C"](outputs["features"]))
     assert torch.equal(adapter.inference(x, domain=1)["features"], network.net(x))
+
+
+def test_a_network_that_was_traced_or_scripted_trains():
+    network = nn.Sequential(nn.Linear(6, DIM), nn.Tanh())
+    for made in (torch.jit.trace(network, torch.zeros(2, 6)), torch.jit.script(network)):
+        adapter = DMSRL.of(made, nn.Linear(DIM, CLASSES), dmsrl_components(DIM, CLASSES, NUM_TARGET))
+        assert adapter.training_step(make_batch())["total_loss"]["total"] > 0
+
+
+class Scripted(nn.Module):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return x * mask
+
+
+class OwnModule(nn.Module):
+    """A network with a part of the name by which wrappers call theirs."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(6, DIM)
+
+    def forward(self, x, mask=None):
+        return self.module(x)
+
+
+class Keywords(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.base_model = inner
+
+    def forward(self, x, **kwargs):
+        return self.base_model(x, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [
+        (nn.Linear(6, DIM), ()),
+        (WithMask(), ("mask", "scale")),
+        (Wrapper(Wrapper(WithMask())), ("mask", "scale")),
+        (Keywords(WithMask()), ("mask", "scale")),
+        (torch.optim.swa_utils.AveragedModel(WithMask()), ("mask", "scale")),
+        (OwnModule(), ("mask",)),
+        (torch.jit.script(Scripted()), ("mask",)),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_arguments_of_networks_and_of_those_in_wrappers(network, arguments):
+    assert arguments_of(network) == arguments
+
+
+def test_what_is_no_row_of_an_image_is_passed_on_unchanged():
+    network = WithMask()
+    more = {"target_imgs_mask": torch.rand(8, 6), "target_imgs_scale": [1, 2]}
+    run_backbone_on_rows(None, {"G": network, **make_batch(), **more}, "target", torch.tensor([5, 2]))
+    (mask, scale, _) = network.seen[0]
+    assert torch.equal(mask, more["target_imgs_mask"][[5, 2]])
+    assert scale == [1, 2]
+
+
+def test_landmarks_for_a_network_that_takes_none_are_an_error():
+    with pytest.raises(TypeError, match="src_imgs_landmarks needs a G whose forward takes landmarks, got Counted"):
+        BackboneHook()({**make_models(), **make_batch(), "src_imgs_landmarks": torch.rand(8, 5, 2)})

@@ -11,6 +11,7 @@ from dmsrl_adapt.losses import club_bound
 from dmsrl_adapt.losses.club_loss import standardised
 from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.recipe import DEFAULT, PUBLISHED
+from dmsrl_adapt.training.collapse_watch import CollapseWatch
 
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, make_batch, make_models, make_opts, states
 
@@ -19,7 +20,7 @@ STEPS = math.ceil(WINDOW / SIZE)
 
 
 class Run:
-    """A run of a recipe, its window as short as it can be."""
+    """Training with a recipe and the shortest possible window."""
 
     def __init__(self, recipe, lr=0.01):
         parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, recipe)
@@ -27,10 +28,10 @@ class Run:
         self.opts = dict(zip(self.models, make_opts(self.models, lr), strict=True))
         self.hook = DMSRLHook(list(self.opts.values()), recipe)
         self.hook.collapse.watch.samples = WINDOW
-        self.shift = 0  # of the target's images
+        self.shift = 0  # added to the target images
 
     def windows(self, count=1):
-        """Trains for a number of windows, and gives the last losses."""
+        """Trains for a number of windows and returns the last losses."""
         for number in range(count * STEPS):
             batch = {**make_batch(number), "progress": 1.0}
             batch["target_imgs"] = batch["target_imgs"] + self.shift
@@ -41,7 +42,7 @@ class Run:
 
 
 def one_class():
-    """The classifier says class 0 of everything, and the published recipe's labels are what it says."""
+    """The classifier predicts class 0 everywhere, and the published recipe labels by its predictions."""
     run = Run(PUBLISHED)
     run.models["C"].net.bias.data[0] = 1000
     return run, {"largest_class": 1.0, "missing_classes": 2 / 3}
@@ -60,7 +61,7 @@ def all_rejected():
 
 
 def critic_wins(recipe):
-    """The target is far away, and features are not trained."""
+    """The target is far from the source, and the features are not trained."""
     run = Run(recipe)
     run.opts["mi_critic"].param_groups[0]["lr"] = 0.1 / recipe.get("mi").weight
     for module in (run.models["G"], run.models["margin_metric"]):
@@ -79,7 +80,7 @@ def no_length():
 
 
 def negative_bound():
-    """The estimator has learned to guess as badly as it can, and learns no more; nor does what it is to guess."""
+    """The estimator is trained to be wrong, and then frozen together with the features it estimates."""
     run = Run(DEFAULT.replace(TwoBranchMI(weight=0.3, images_only=False)))
     G, branch, estimator = (run.models[key] for key in ("G", "mi_branch", "mi_estimator"))
     batch = make_batch()
@@ -110,21 +111,21 @@ PROVOKED = {
 
 
 @pytest.mark.parametrize("make", PROVOKED.values(), ids=PROVOKED)
-def test_collapse_is_told_once_and_logged_every_time_and_training_goes_on(make):
+def test_collapse_warns_once_is_always_logged_and_training_continues(make):
     run, expected = make()
     with pytest.warns(UserWarning) as caught:
         run.windows(4)
-    told = [str(one.message) for one in caught if "docs/robustness.md" in str(one.message)]
-    assert len(told) == len(set(told)) and len(told) >= len(expected)
+    messages = [str(one.message) for one in caught if "docs/robustness.md" in str(one.message)]
+    assert len(messages) == len(set(messages)) and len(messages) >= len(expected)
     assert expected.keys() <= run.hook.collapse.watch.warned
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run.windows(2)
-    for key, share in expected.items():
-        assert run.hook.collapse.diagnostics[key] == pytest.approx(share, abs=0.05)
+    for key, fraction in expected.items():
+        assert run.hook.collapse.diagnostics[key] == pytest.approx(fraction, abs=0.05)
 
 
-def test_a_sound_run_is_not_told_of():
+def test_a_healthy_run_gives_no_warning():
     run = Run(DEFAULT, lr=0.05)
     run.windows(4)
     with warnings.catch_warnings():
@@ -158,7 +159,17 @@ def test_hosts_are_watched_too():
             hook({**models, **parts.misc, **make_batch(number)})
 
 
-def test_nothing_to_look_at_is_nothing_told():
+def test_a_window_has_samples_and_one_class_alone_is_no_sign():
+    with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
+        CollapseWatch(samples=0)
+    watch = CollapseWatch(samples=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        watch.add(torch.ones(20, 2), torch.ones(20, 1), torch.zeros(20).long())
+    assert watch.diagnostics == {"missing_classes": 0.0, "rejected": 0.0, "zero_features": 0.0}
+
+
+def test_an_empty_context_gives_nothing():
     assert CollapseHook()({}, {}) == ({}, {})
 
 

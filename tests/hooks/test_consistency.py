@@ -23,11 +23,11 @@ def make_images(seed=0):
     return {**make_batch(seed), **images}
 
 
-STYLE = [AugmentHook("target"), BackboneHook(["target"])]
+AUGMENTATION = [AugmentHook("target"), BackboneHook(["target"])]
 
 
 def network_input(batch):
-    """The target's images with some in another style, and which, as the hook draws them after the same seed."""
+    """Returns the target images after augmentation and the mask of augmented ones, as drawn after the same seed."""
     outputs, _ = AugmentHook("target")(batch)
     return outputs["target_imgs_input"], outputs["target_imgs_is_augmented"]
 
@@ -37,7 +37,7 @@ def test_one_step_equals_plain_pytorch():
     twins = copy.deepcopy(models)
     torch.manual_seed(5)
     weights = {"consistency_loss": 0.7}
-    _, losses = hook_step("classifier", models, batch, [ConsistencyHook()], weights, pre=STYLE)
+    _, losses = hook_step("classifier", models, batch, [ConsistencyHook()], weights, pre=AUGMENTATION)
     torch.manual_seed(5)
     images, is_augmented = network_input(batch)
     assert 1 < is_augmented.sum() < 8
@@ -46,12 +46,12 @@ def test_one_step_equals_plain_pytorch():
     source = nn.functional.cross_entropy(C(G(batch["src_imgs"])), batch["src_labels"])
     with torch.no_grad():
         probs = C(G(batch["target_imgs"][is_augmented])).softmax(1)
-    view = consistency_loss(target[is_augmented], probs)
+    consistency = consistency_loss(target[is_augmented], probs)
     opts = make_opts(twins)
-    (source + 0.7 * view).backward()
+    (source + 0.7 * consistency).backward()
     for opt in opts:
         opt.step()
-    assert losses["total_loss"]["consistency_loss"] == pytest.approx(0.7 * view.item(), rel=1e-4)
+    assert losses["total_loss"]["consistency_loss"] == pytest.approx(0.7 * consistency.item(), rel=1e-4)
     assert_same_states(states(models), states(twins), **CLOSE)
     assert models["G"].count == models["C"].count == 3
 
@@ -64,8 +64,8 @@ def test_outputs_and_losses_are_those_it_names():
     assert list(losses) == hook.loss_keys == ["consistency_loss"]
 
 
-def test_an_image_whose_view_says_the_same_has_the_entropy_as_loss_and_no_gradient():
-    """Without another style the two predictions are equal: the loss is at its minimum."""
+def test_equal_predictions_give_the_entropy_as_loss_and_no_gradient():
+    """Without augmentation the two predictions are equal, so the loss is at its minimum."""
     models, batch = make(), make_images()
     models["G"].eval()
     _, losses = ConsistencyHook()({**models, **batch, "target_imgs_is_augmented": torch.ones(8, dtype=torch.bool)})
@@ -74,7 +74,7 @@ def test_an_image_whose_view_says_the_same_has_the_entropy_as_loss_and_no_gradie
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_with_fewer_than_two_styled_images_the_loss_is_zero_and_nothing_more_is_computed(number):
+def test_with_fewer_than_two_augmented_images_the_loss_is_zero_without_another_pass(number):
     models, batch = make(), make_images()
     _, losses = ConsistencyHook()({**models, **batch, "target_imgs_is_augmented": torch.arange(8) < number})
     loss = losses["consistency_loss"]
@@ -106,7 +106,7 @@ def test_several_classifiers_are_averaged():
     torch.testing.assert_close(losses["consistency_loss"], consistency_loss(models["C"](features), probs))
 
 
-def test_whole_method_takes_one_more_pass_for_the_target_as_it_is():
+def test_whole_method_takes_one_more_pass_for_the_original_target_images():
     models, batch = make(), make_images()
     parts = dmsrl_components(DIM, CLASSES, NUM_TARGET, total_steps=10)
     parts.misc["training_progress"].step.fill_(5)
@@ -117,7 +117,7 @@ def test_whole_method_takes_one_more_pass_for_the_target_as_it_is():
     assert 0 < outputs["target_imgs_is_augmented"].sum() < 8
 
 
-def test_images_as_they_are_take_a_pass_that_keeps_nothing_for_a_gradient():
+def test_original_images_are_passed_without_gradient():
     models, batch, with_gradient = make(), make_images(), []
     models["G"].register_forward_hook(lambda *_: with_gradient.append(torch.is_grad_enabled()))
     ConsistencyHook()({**models, **batch, "target_imgs_is_augmented": torch.ones(8, dtype=torch.bool)})

@@ -6,12 +6,12 @@ from dmsrl_adapt.hooks.context import read, read_augmented, read_progress, read_
 from dmsrl_adapt.training import WarmUp
 
 
-def test_a_missing_key_is_told_with_the_hook_and_what_is_there():
+def test_a_missing_key_error_names_the_hook_and_the_keys():
     with pytest.raises(KeyError, match=r"MarginMetricHook needs 'src_labels' in the context, got \['G', 'src_imgs'\]"):
         read(MarginMetricHook(), {"src_imgs": 1, "G": 2}, "src_labels")
 
 
-def test_progress_is_all_of_it_where_nobody_counts():
+def test_progress_is_one_by_default():
     assert read_progress({}) == 1.0
     assert read_progress({"progress": 0.25}) == 0.25
 
@@ -33,18 +33,18 @@ def test_progress_out_of_range(progress):
         ("none", True, (2, 3, 4, 4), 1.0),
     ],
 )
-def test_strength_follows_progress_and_spares_what_is_no_image(warmup, images_only, shape, strength):
+def test_strength_follows_progress_and_is_zero_for_vectors_with_images_only(warmup, images_only, shape, strength):
     context = {"progress": 0.25, "target_imgs": torch.zeros(shape)}
     assert read_strength(None, context, WarmUp(warmup), images_only) == strength
 
 
-def test_images_in_another_style_are_those_of_the_batch():
+def test_augmented_images_of_the_batch_are_returned():
     images = torch.zeros(2, 3, 4, 4)
     assert read_augmented({}, "src", images) is None
     assert read_augmented({"src_imgs_augmented": images}, "src", torch.ones(2, 3, 4, 4)) is images
 
 
-def test_images_in_another_style_have_type_and_shape_of_the_images():
+def test_augmented_images_must_have_type_and_shape_of_the_images():
     images = torch.zeros(2, 3, 4, 4)
     for augmented in (images.double(), [images]):
         with pytest.raises(TypeError, match=r"'src_imgs_augmented' must be a tensor of torch.float32 as 'src_imgs' is"):

@@ -55,7 +55,7 @@ LEVEL_WEIGHTS = {"global": 0.5, "top_left": 1.0, "bottom_right": 0.2}
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("is_augmented", [False, True])
-def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_augmented):
+def test_one_pass_per_domain_and_step_for_any_number_of_losses_on_levels(host, is_augmented):
     models, batch = make(host), make_images()
     for name in LEVEL_WEIGHTS:
         size = models["G"].level_dims[name]
@@ -64,15 +64,15 @@ def test_one_pass_a_domain_and_step_however_many_losses_look_at_levels(host, is_
     models["margin_metric"] = CosineMarginLoss(CLASSES, models["G"].feature_dim)
     hooks = [MarginMetricHook(levels=LEVEL_WEIGHTS), MIMinimizationHook(levels=LEVEL_WEIGHTS)]
     hooks.append(MarginMetricHook(loss_suffix="_of_features"))
-    style = [AugmentHook(probability=1.0)] if is_augmented else []
-    _, losses = hook_step(host, models, batch, hooks, pre=[*style, LevelFeaturesHook()])
+    augmentation = [AugmentHook(probability=1.0)] if is_augmented else []
+    _, losses = hook_step(host, models, batch, hooks, pre=[*augmentation, LevelFeaturesHook()])
     assert models["G"].trunk.count == 2
     assert models["C"].count == 2
     assert {"margin_metric_loss", "margin_metric_loss_of_features", "mi_loss"} < losses["total_loss"].keys()
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(host):
+def test_with_augmentation_one_step_equals_plain_pytorch_on_augmented_images(host):
     models, batch = make(host), make_images()
     twins = copy.deepcopy(models)
     torch.manual_seed(5)
@@ -88,10 +88,10 @@ def test_after_a_style_hook_one_step_equals_plain_pytorch_on_restyled_images(hos
         torch.testing.assert_close(outputs[f"src_imgs_level_{name}"], level)
 
 
-def test_whole_method_has_levels_of_images_in_its_styles_and_learns_as_without_them():
+def test_whole_method_computes_levels_of_augmented_images_and_learns_as_without_levels():
     models, batch = make(), make_images()
     parts = dmsrl_components(models["G"].feature_dim, CLASSES, NUM_TARGET)
-    # as of a network that has learned the source, which now is shown in styles
+    # as if the source were learned, so that the accuracy gate is open
     parts.misc["source_accuracy"].update(torch.eye(CLASSES), torch.arange(CLASSES))
     models = {**models, **parts.models}
     twins, misc = copy.deepcopy(models), copy.deepcopy(parts.misc)
@@ -101,7 +101,7 @@ def test_whole_method_has_levels_of_images_in_its_styles_and_learns_as_without_t
     torch.manual_seed(5)
     DMSRLHook(make_opts(twins))({**twins, **misc, **batch})
     assert_same_states(states({**models, **parts.misc}), states({**twins, **misc}))
-    # the third is that of the target as it is, without a gradient
+    # the third pass is that of the original target images, without gradient
     assert models["G"].trunk.count == twins["G"].trunk.count == 3
     for domain in ("src", "target"):
         assert not torch.equal(outputs[f"{domain}_imgs_input"], batch[f"{domain}_imgs"])
@@ -134,13 +134,13 @@ def test_landmarks_of_the_batch_reach_the_backbone():
     assert not torch.equal(outputs["src_imgs_features"], context["G"](context["src_imgs"]))
 
 
-def test_landmarks_go_where_a_style_hook_has_moved_them():
+def test_landmarks_are_moved_with_the_augmented_images():
     context, landmarks = {**make_faces(), **make_images()}, make_landmarks()
-    styled, _ = AugmentHook(probability=1.0)({**context, **landmarks})
-    outputs, _ = LevelFeaturesHook(levels=["nose"])({**context, **landmarks, **styled})
-    moved = moved_points(landmarks["src_imgs_landmarks"], styled["src_imgs_affine"])
+    augmented, _ = AugmentHook(probability=1.0)({**context, **landmarks})
+    outputs, _ = LevelFeaturesHook(levels=["nose"])({**context, **landmarks, **augmented})
+    moved = moved_points(landmarks["src_imgs_landmarks"], augmented["src_imgs_affine"])
     assert (moved - landmarks["src_imgs_landmarks"]).abs().max() > 0.05
-    _, levels = context["G"](styled["src_imgs_input"], return_levels=True, landmarks=moved)
+    _, levels = context["G"](augmented["src_imgs_input"], return_levels=True, landmarks=moved)
     torch.testing.assert_close(outputs["src_imgs_level_nose"], levels["nose"])
 
 
@@ -238,7 +238,7 @@ def test_level_that_the_backbone_lacks_is_named():
 
 
 def test_another_backbone_is_refused():
-    with pytest.raises(TypeError, match="G must be a MultiLevelBackbone to give levels, got Counted"):
+    with pytest.raises(TypeError, match="G must be a MultiLevelBackbone to return levels, got Counted"):
         LevelFeaturesHook()({**make_models(), **make_batch()})
 
 

@@ -39,6 +39,7 @@ def test_weights_of_levels_are_copied():
     levels["global"] = 2.0
     assert checked == {"global": 1.0}
     assert check_level_weights(None) is None
+    assert check_level_weights({"global": 0.5, "nose": 0.0}) == {"global": 0.5, "nose": 0.0}
 
 
 @pytest.mark.parametrize("levels", [{}, {"global": 1.0, "nose": -0.1}])

@@ -16,14 +16,14 @@ def test_writes_the_progress_and_counts_the_step():
     assert seen == [{"progress": value} for value in (0, 0.25, 0.5, 0.75, 1, 1)]
 
 
-def test_counting_can_be_left_to_another():
+def test_counting_can_be_turned_off():
     progress = TrainingProgress(4)
     for _ in range(2):
         assert ProgressHook(advance=False)({"training_progress": progress})[0] == {"progress": 0}
     assert progress.step == 0
 
 
-def test_progress_of_a_loop_of_ones_own_is_left_as_it_is():
+def test_progress_set_by_the_users_loop_is_kept():
     progress = TrainingProgress(4)
     outputs, losses = ProgressHook()({"training_progress": progress, "progress": 0.7})
     assert (outputs, losses) == ({}, {})
@@ -32,10 +32,10 @@ def test_progress_of_a_loop_of_ones_own_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_before_other_hooks_it_ramps_their_losses(host):
+def test_before_other_hooks_it_drives_their_warm_up(host):
     models = {**make_models(), "margin_metric": CosineMarginLoss(CLASSES, DIM)}
     models = {**models, "D": make_discriminator()} if host == "dann" else models
-    # learning rate 0: the loss moves by the warm-up alone
+    # learning rate 0, so that only the warm-up changes the loss
     for part in models.values():
         part.eval()
     context = {**make_batch(), "training_progress": TrainingProgress(20)}

@@ -46,26 +46,26 @@ def test_several_steps_equal_plain_pytorch(host, kind, warmup, progress):
     models = {**make_models(), "margin_metric": CosineMarginLoss(CLASSES, DIM)}
     models = {**models, "D": make_discriminator()} if host == "dann" else models
     twins, labeler, slow = copy.deepcopy(models), make_labeler(kind), references.SlowPrototypes(CLASSES)
-    trusted = 0
+    kept = 0
     for number in range(3):
         batch = make_batch(number)
         given = {} if progress is None else {"progress": progress[number]}
         hooks = [PseudoLabelHook(warmup=warmup), MarginMetricHook()]
         outputs, _ = hook_step(host, models, {**batch, **given, "pseudo_labeler": labeler}, hooks)
-        # as trusted as the labeller says without a warm-up, or where nothing tells the progress
-        share, found = progress[number] if warmup == "linear" and progress is not None else 1.0, []
+        # full confidence without a warm-up, or without progress in the context
+        factor, found = progress[number] if warmup == "linear" and progress is not None else 1.0, []
 
-        def extra(forward, batch=batch, share=share, found=found):
+        def extra(forward, batch=batch, factor=factor, found=found):
             source, target = forward.features["src"], forward.features["target"]
             source_labels, logits = batch["src_labels"].tolist(), forward.logits("target")
-            # what the labeller learns from has its whole trust at any progress
+            # the labeller updates itself with the full confidence at any progress
             if kind == "argmax":
                 found[:] = logits.argmax(1).tolist(), SIZE * [1.0]
             else:
                 found[:] = slow.label(target)
                 slow.update(source, source_labels)
                 slow.update(target, *found)
-            found[1] = [share * trust for trust in found[1]]
+            found[1] = [factor * confidence for confidence in found[1]]
             labels, weights = source_labels + found[0], SIZE * [1.0] + found[1]
             layer, domains = twins["margin_metric"], SIZE * [0] + SIZE * [1]
             args = torch.cat([source, target]), labels, domains, weights, layer.prototypes, layer.scale, layer.margin
@@ -75,10 +75,10 @@ def test_several_steps_equal_plain_pytorch(host, kind, warmup, progress):
         assert outputs["target_pseudo_labels"].tolist() == found[0]
         assert outputs["target_pseudo_weights"].tolist() == pytest.approx(found[1], rel=1e-3, abs=1e-5)
         assert_same_states(states(models), states(twins), rtol=1e-3, atol=1e-5)
-        trusted += sum(label != -1 for label in found[0])
+        kept += sum(label != -1 for label in found[0])
     assert models["G"].count == twins["G"].count == 6
     assert models["C"].count == twins["C"].count == 6
-    assert trusted > SIZE
+    assert kept > SIZE
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -93,25 +93,25 @@ def test_alone_it_changes_no_weight(host):
     assert outputs["target_pseudo_labels"].shape == outputs["target_pseudo_weights"].shape == (SIZE,)
 
 
-def test_labels_by_what_was_learnt_before_then_learns_source_then_trusted_target():
+def test_labels_first_then_updates_with_the_source_and_the_weighted_target():
     context, slow = make_context(), references.SlowPrototypes(CLASSES)
     for number in range(2):
         outputs, losses = PseudoLabelHook()({**context, **make_batch(number)})
-        labels, trust = slow.label(outputs["target_imgs_features"])
+        labels, confidence = slow.label(outputs["target_imgs_features"])
         slow.update(outputs["src_imgs_features"], make_batch(number)["src_labels"].tolist())
-        slow.update(outputs["target_imgs_features"], labels, trust)
+        slow.update(outputs["target_imgs_features"], labels, confidence)
         assert losses == {}
         assert outputs["target_pseudo_labels"].tolist() == labels
         assert outputs["target_pseudo_labels"].dtype == torch.int64
-        assert outputs["target_pseudo_weights"].tolist() == pytest.approx(trust, rel=1e-3, abs=1e-5)
+        assert outputs["target_pseudo_weights"].tolist() == pytest.approx(confidence, rel=1e-3, abs=1e-5)
     expected = torch.tensor(slow.prototypes)
     torch.testing.assert_close(context["pseudo_labeler"].prototypes, expected, rtol=1e-4, atol=1e-5)
     kept = context["pseudo_labeler"].labels[make_batch(1)["target_sample_idx"]]
     assert torch.equal(kept, outputs["target_pseudo_labels"])
 
 
-def test_ramp_is_on_by_default_and_rises_evenly():
-    """In proportion to progress, unlike the warm-up of losses, and of float32 as without it."""
+def test_warm_up_is_linear_by_default():
+    """Weights are proportional to progress, unlike the warm-up of losses, and stay float32."""
     context, seen = make_context(pseudo_labeler=make_labeler("argmax")), []
     for progress in (0.0, 0.25, 1.0):
         outputs, _ = PseudoLabelHook()({**context, "progress": progress})
@@ -131,7 +131,7 @@ def test_lists_of_logits(kind):
         assert torch.equal(outputs["target_pseudo_labels"], probs.argmax(1))
 
 
-def test_features_and_logits_that_are_there_are_used():
+def test_existing_features_and_logits_are_used():
     context = make_context()
     given, _ = PseudoLabelHook()(context)
     there = {key: value for key, value in given.items() if "pseudo" not in key}
@@ -191,7 +191,7 @@ def test_labeler_with_fewer_classes_than_the_classifier_is_left_as_it_was():
 
 
 def logged(hook):
-    """Modules that upstream's logger finds: it looks through the attributes of hooks, for hooks and for modules."""
+    """Returns the modules that upstream's logger finds: it searches the attributes of hooks for hooks and modules."""
     found = []
     for value in vars(hook).values():
         for one in value if isinstance(value, list | tuple) else [value]:
@@ -216,8 +216,8 @@ def test_diagnostics_are_found_by_upstreams_logger_and_are_no_losses():
     assert [one for one in logged(hook) if hasattr(one, "_record_these")] == [labeler]
     assert losses["total_loss"].keys() == {"src_c_loss", "mcc_loss", "consistency_loss", "total"}
     diagnostics = labeler.diagnostics
-    assert sum(diagnostics["class_histogram"]) == diagnostics["share_kept"] * NUM_TARGET > 0
-    assert 0 < diagnostics["share_changed"] <= 1
+    assert sum(diagnostics["class_histogram"]) == diagnostics["fraction_kept"] * NUM_TARGET > 0
+    assert 0 < diagnostics["fraction_changed"] <= 1
 
 
 def test_keys_are_declared():

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dmsrl_adapt.labelers import class_prototypes
 from dmsrl_adapt.labelers.class_prototypes import class_sums, clusters_within_classes, present_sums
 
 
@@ -86,6 +87,12 @@ def test_a_class_with_few_rows_has_a_cluster_for_each(per_class):
     assert len(clusters.unique()) == (2 if per_class == 1 else 3)
     nothing = clusters_within_classes(torch.zeros(0, 4), labels[:0], torch.ones(0), 4, per_class, False)
     assert nothing.shape == (0,)
+
+
+def test_one_cluster_a_class_is_found_without_k_means(monkeypatch):
+    monkeypatch.setattr(class_prototypes, "load_faiss", lambda: pytest.fail("k-means was asked"))
+    labels, weights = torch.tensor([1, 0, -1, 1, 1]), torch.tensor([1.0, 0.5, 1.0, 0.0, 1.0])
+    assert clusters_within_classes(torch.randn(5, 3), labels, weights, 2, 1, False).tolist() == [1, 0, -1, -1, 1]
 
 
 def test_a_heavy_row_keeps_a_cluster_to_itself():

@@ -102,6 +102,14 @@ def test_bad_arguments_are_refused(changed, message):
         nearest(**{"queries": torch.zeros(2, 3), "references": torch.zeros(4, 3), "k": 1, **changed})
 
 
+@pytest.mark.parametrize("name", ["queries", "references"])
+def test_what_is_not_finite_is_named(name):
+    rows = {"queries": torch.zeros(2, 3), "references": torch.zeros(4, 3)}
+    rows[name][0, 0] = torch.nan
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        nearest(**rows, k=1)
+
+
 def on_cuda(number=0):
     """Stands for a CUDA tensor where there may be none: only its place and size are looked at."""
     return SimpleNamespace(device=torch.device("cuda", number), shape=(4, 3))
@@ -273,6 +281,12 @@ def test_one_matrix_product_and_faiss_find_the_same(metric, k, size, monkeypatch
     monkeypatch.setattr(faiss_search, "PRODUCT_CELLS", 40)
     check_nearest(queries, rows, k, metric)
     assert len(searched[1:] if size > 5 or metric == "l2" else searched) == (metric == "l2" or size > 2)
+
+
+@pytest.mark.parametrize(("size", "is_searched"), [(256, False), (257, True)])
+def test_batches_of_up_to_256_go_by_one_product(size, is_searched, searched):
+    check_nearest(torch.randn(size, 4), torch.randn(3, 4), 1, "cosine")
+    assert bool(searched) == is_searched
 
 
 def test_reduced_precision_of_products_does_not_reach_the_search(searched):

@@ -21,7 +21,7 @@ def test_several_processes_have_the_prototypes_of_one(processes, tmp_path, forks
         results = [torch.load(tmp_path / f"states{per_class}-{number}.pt") for number in range(processes)]
         for step, expected in enumerate(alone):
             for state in (of_process[step] for of_process in results):
-                for key in ("prototypes", "is_seen", "mean_confidence", "shares"):
+                for key in ("prototypes", "is_seen", "mean_confidence", "fractions"):
                     assert torch.equal(state[key], results[0][step][key])
                 # k-means finds the prototypes of a class in any order
                 table, twin = (one["prototypes"].view(CLASSES, per_class, DIM) for one in (state, expected))
@@ -29,7 +29,7 @@ def test_several_processes_have_the_prototypes_of_one(processes, tmp_path, forks
                 for k in range(CLASSES):
                     torch.testing.assert_close(table[k, order[k]], twin[k, other[k]], rtol=1e-4, atol=1e-5)
                 torch.testing.assert_close(state["mean_confidence"], expected["mean_confidence"], rtol=1e-4, atol=1e-5)
-                torch.testing.assert_close(state["shares"][0], expected["shares"][0])  # the classifier's agreement
+                torch.testing.assert_close(state["fractions"][0], expected["fractions"][0])
                 if step == PASS_AFTER:
                     sample_idx = batch(step)[1][3]
                     assert torch.equal(state["labels"][sample_idx], expected["labels"][sample_idx])

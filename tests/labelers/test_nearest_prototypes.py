@@ -103,6 +103,8 @@ def test_parts_hold_every_row_once_and_no_more_than_they_may(monkeypatch):
     assert torch.equal(torch.cat([part for part, _ in parts]), rows)
     assert torch.equal(torch.cat([part for _, part in parts]), numbers)
     assert [len(part) for (part,) in in_parts(100, rows)] == [1] * 7
+    monkeypatch.undo()
+    assert [len(part) for (part,) in in_parts(2**21, rows)] == [4, 3]  # 32 MiB of float32 at a time
 
 
 @pytest.mark.parametrize("per_class", [1, 3])

@@ -145,7 +145,7 @@ def test_diagnostics_are_of_the_voted_labels():
     labels = slow_labels(labeler, features, features)[0]
     probs = F.one_hot(torch.tensor(labels), CLASSES).float()
     diagnostics = labeler.relabel([(features, idx, probs)])
-    assert (diagnostics["agreement"], diagnostics["share_changed"]) == (1.0, 1.0)
+    assert (diagnostics["agreement"], diagnostics["fraction_changed"]) == (1.0, 1.0)
     assert diagnostics["class_histogram"] == [labels.count(k) for k in range(CLASSES)]
 
 
@@ -189,8 +189,8 @@ BAD_VOTES = [
     (torch.zeros(3).long(), torch.zeros(3), ValueError, r"classes must have shape \(N, m\), got \(3,\)"),
     (torch.zeros(3, 0).long(), torch.zeros(3, 0), ValueError, "m must be at least 1, got 0"),
     (torch.zeros(3, 2), torch.zeros(3, 2), TypeError, "classes must be an integer tensor, got torch.float32"),
-    (torch.zeros(3, 2).long(), torch.zeros(3, 1), ValueError, r"trust must have shape \(3, 2\), got \(3, 1\)"),
-    (torch.zeros(3, 2).long(), torch.zeros(3, 2).int(), TypeError, "trust must be a floating point tensor"),
+    (torch.zeros(3, 2).long(), torch.zeros(3, 1), ValueError, r"confidence must have shape \(3, 2\), got \(3, 1\)"),
+    (torch.zeros(3, 2).long(), torch.zeros(3, 2).int(), TypeError, "confidence must be a floating point tensor"),
 ]
 
 

@@ -39,14 +39,14 @@ def test_follows_the_slow_reference_over_many_batches(metric, momentum, threshol
         weights = torch.rand(7) * (torch.rand(7) > 0.3) if step % 2 else None
         if step == 1:  # of all classes, so that samples are rejected in the first two steps only
             source_labels[:CLASSES], weights[:CLASSES] = torch.arange(CLASSES), 0.5
-        labels, trust, _ = labeler(target, sample_idx=torch.randperm(NUM_TARGET)[:9])
-        expected_labels, expected_trust = slow.label(target)
+        labels, confidence, _ = labeler(target, sample_idx=torch.randperm(NUM_TARGET)[:9])
+        expected_labels, expected_confidence = slow.label(target)
         assert labels.tolist() == expected_labels
-        torch.testing.assert_close(trust.tolist(), expected_trust, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(confidence.tolist(), expected_confidence, rtol=1e-3, atol=1e-5)
         labeler.update(source, source_labels, weights)
         slow.update(source, source_labels.tolist(), None if weights is None else weights.tolist())
-        labeler.update(target, labels, trust)
-        slow.update(target, labels.tolist(), trust.tolist())
+        labeler.update(target, labels, confidence)
+        slow.update(target, labels.tolist(), confidence.tolist())
         for k, prototype in enumerate(slow.prototypes):
             assert labeler.is_seen[k].item() == (prototype is not None)
             expected = torch.zeros(DIM) if prototype is None else torch.tensor(prototype)
@@ -72,47 +72,47 @@ def test_cosine_prototypes_average_directions():
     torch.testing.assert_close(labeler.prototypes[0], torch.tensor([0.5, 0.5]))
 
 
-def test_trust_by_hand():
+def test_confidence_by_hand():
     labeler = make(num_classes=2, feature_dim=2, metric="l2", threshold=0.0)
     labeler.update(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([0, 1]))
     # squared distances 1 and 9; 4 and 4; 0 and 16
-    labels, trust, _ = labeler(torch.tensor([[1.0, 0.0], [2.0, 0.0], [4.0, 0.0]]))
+    labels, confidence, _ = labeler(torch.tensor([[1.0, 0.0], [2.0, 0.0], [4.0, 0.0]]))
     assert labels[[0, 2]].tolist() == [0, 1]
-    torch.testing.assert_close(trust, torch.tensor([1 - 1 / 9, 0.0, 1.0]))
-    assert (labels.dtype, trust.dtype) == (torch.int64, torch.float32)
+    torch.testing.assert_close(confidence, torch.tensor([1 - 1 / 9, 0.0, 1.0]))
+    assert (labels.dtype, confidence.dtype) == (torch.int64, torch.float32)
 
 
 def test_samples_well_below_the_mean_confidence_of_their_class_are_rejected():
     labeler = make(num_classes=2, feature_dim=2, metric="l2", threshold=0.5, momentum=0.5)
     labeler.update(torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([0, 1]))
-    # distances to class 0: 0, 1/4, 3.61; to class 1: 16, 12.25, 4.41; the last one is hardly trusted
+    # distances to class 0: 0, 1/4, 3.61; to class 1: 16, 12.25, 4.41; the last one has low confidence
     features = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.9, 0.0]])
-    trusts = [1.0, 1 - 0.25 / 12.25, 1 - 3.61 / 4.41]
-    labels, trust, _ = labeler(features, sample_idx=torch.tensor([3, 1, 0]))
+    confidences = [1.0, 1 - 0.25 / 12.25, 1 - 3.61 / 4.41]
+    labels, confidence, _ = labeler(features, sample_idx=torch.tensor([3, 1, 0]))
     assert labels.tolist() == [0, 0, -1]
-    torch.testing.assert_close(trust, torch.tensor([*trusts[:2], 0.0]))
-    assert labeler.mean_confidence.tolist() == pytest.approx([sum(trusts) / 3, 0.0])
-    # the next batch's mean counts by half; a class with low trust throughout keeps its samples
-    labels, trust, _ = labeler(torch.tensor([[2.1, 0.0], [0.0, 0.0]]), sample_idx=torch.tensor([5, 6]))
+    torch.testing.assert_close(confidence, torch.tensor([*confidences[:2], 0.0]))
+    assert labeler.mean_confidence.tolist() == pytest.approx([sum(confidences) / 3, 0.0])
+    # the next batch's mean counts by half; a class with low confidence throughout keeps its samples
+    labels, confidence, _ = labeler(torch.tensor([[2.1, 0.0], [0.0, 0.0]]), sample_idx=torch.tensor([5, 6]))
     assert labels.tolist() == [1, 0]
-    assert labeler.mean_confidence.tolist() == pytest.approx([sum(trusts) / 6 + 0.5, 1 - 3.61 / 4.41])
+    assert labeler.mean_confidence.tolist() == pytest.approx([sum(confidences) / 6 + 0.5, 1 - 3.61 / 4.41])
 
 
-def test_labels_and_weights_are_kept_by_sample_index():
+def test_labels_and_weights_are_stored_by_sample_index():
     labeler = make(threshold=0.9)
     labeler.update(torch.randn(12, DIM), torch.arange(12) % CLASSES)
     sample_idx = torch.tensor([7, 0, 29, 3, 12, 11, 5, 6])
-    labels, trust, _ = labeler(torch.randn(8, DIM), sample_idx=sample_idx)
+    labels, confidence, _ = labeler(torch.randn(8, DIM), sample_idx=sample_idx)
     assert 0 < (labels == -1).sum() < 8
     assert torch.equal(labeler.labels[sample_idx], labels)
-    assert torch.equal(labeler.weights[sample_idx], trust)
+    assert torch.equal(labeler.weights[sample_idx], confidence)
     others = torch.ones(NUM_TARGET, dtype=torch.bool)
     others[sample_idx] = False
     assert (labeler.labels[others] == -1).all()
     assert (labeler.weights[others] == 0).all()
 
 
-def test_without_sample_idx_nothing_is_kept():
+def test_without_sample_idx_nothing_is_stored():
     labeler = trained()
     before = states({"labeler": labeler})
     labeler(torch.randn(5, DIM))
@@ -134,11 +134,11 @@ def test_samples_are_rejected_until_every_class_has_been_seen(metric, teach, nei
     for k in (1, 3, 0, 2):
         for of_call in (labeler(features), labeler(features, sample_idx=torch.arange(5))):
             assert (of_call.labels == -1).all() and (of_call.weights == 0).all() and of_call.distances.isinf().all()
-        assert labeler.relabel([(features, torch.arange(5))])["share_kept"] == 0
+        assert labeler.relabel([(features, torch.arange(5))])["fraction_kept"] == 0
         assert (labeler.labels == -1).all() and (labeler.mean_confidence == 0).all()
         getattr(labeler, teach)(torch.randn(3, DIM) + k, torch.full((3,), k))
     assert (labeler(features, sample_idx=torch.arange(5)).labels >= 0).all()
-    assert labeler.relabel([(features, torch.arange(5))])["share_kept"] == 5 / NUM_TARGET
+    assert labeler.relabel([(features, torch.arange(5))])["fraction_kept"] == 5 / NUM_TARGET
 
 
 def test_whether_all_classes_were_seen_follows_the_state():
@@ -154,8 +154,8 @@ def test_whether_all_classes_were_seen_follows_the_state():
     assert (part(features).labels >= 0).all()
 
 
-def test_a_source_in_the_order_of_its_labels_teaches_each_class_its_own_prototype():
-    """Target samples that were taken for the first class would move its prototype into their middle."""
+def test_a_source_sorted_by_label_gives_each_class_its_own_prototype():
+    """Target samples wrongly assigned to the first class would move its prototype to their mean."""
     labeler, centres = make(num_classes=3, metric="l2"), 10 * torch.eye(3)
     for k in range(3):
         for _ in range(20):
@@ -171,7 +171,7 @@ def test_a_source_in_the_order_of_its_labels_teaches_each_class_its_own_prototyp
 NEVER_SEEN = r"PrototypeLabeler rejects every target sample, since it has not seen a sample of class 1, 3 yet"
 
 
-def test_a_class_that_the_source_never_has_is_told_once():
+def test_a_class_missing_from_the_source_warns_once():
     labeler = make()
     labeler.update(torch.randn(2, DIM), torch.tensor([0, 2]))
     with warnings.catch_warnings():
@@ -179,13 +179,16 @@ def test_a_class_that_the_source_never_has_is_told_once():
         for _ in range(99):
             labeler(torch.randn(2, DIM))
     with pytest.warns(UserWarning, match=NEVER_SEEN) as caught:
+        labeler(torch.randn(2, DIM))  # the hundredth
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         for _ in range(200):
             labeler(torch.randn(2, DIM))
         labeler.relabel([(torch.randn(2, DIM), torch.arange(2))])
-    assert len(caught) == 1
 
 
-def test_a_pass_with_a_class_that_was_never_seen_tells_it_at_once():
+def test_a_pass_with_an_unseen_class_warns_at_once():
     labeler = make()
     labeler.fit(torch.randn(2, DIM), torch.tensor([0, 2]))
     with pytest.warns(UserWarning, match=NEVER_SEEN):
@@ -196,7 +199,7 @@ SCALES = [1e-3, 1.0, 1e3]
 
 
 def collapsed(dim, scale, dtype, noise=0.0):
-    """Features of one direction and length, but for rounding."""
+    """Features of one direction and length, up to rounding."""
     point = scale * (torch.randn(dim) + 0.5)
     return (point + noise * scale * torch.randn(64, dim)).to(dtype)
 
@@ -206,7 +209,7 @@ def collapsed(dim, scale, dtype, noise=0.0):
 @pytest.mark.parametrize("size", [1, 19, 64])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_features_that_collapsed_to_a_point_are_not_trusted(metric, dim, size, scale, dtype):
+def test_features_collapsed_to_a_point_have_no_confidence(metric, dim, size, scale, dtype):
     noise = 1e-7 if dtype == torch.float32 else 0.0
     features = collapsed(dim, scale, dtype, noise)
     labeler = PrototypeLabeler(5, dim, 64, metric=metric)
@@ -218,7 +221,7 @@ def test_features_that_collapsed_to_a_point_are_not_trusted(metric, dim, size, s
     assert labeler(1.0 + 0.5 * features.float()).weights.shape == (64,)
     labeler.relabel([(features, torch.arange(64))])
     assert labeler.weights.tolist() == 64 * [0.0]
-    # the same point with scales of its own is the same direction
+    # the same point at different scales has the same direction
     if metric == "cosine" and dtype == torch.float32:
         assert labeler(features * torch.rand(64, 1).add(0.1)).weights.tolist() == 64 * [0.0]
 
@@ -226,10 +229,10 @@ def test_features_that_collapsed_to_a_point_are_not_trusted(metric, dim, size, s
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("size", [3, 50])
 @pytest.mark.parametrize("scale", SCALES)
-def test_between_the_same_prototype_twice_no_class_is_trusted(metric, size, scale):
+def test_equal_prototypes_of_two_classes_give_no_confidence(metric, size, scale):
     centres = scale * torch.randn(2, 300)
     labeler = PrototypeLabeler(3, 300, 50, metric=metric)
-    # two classes in one place, by means of other numbers of samples; the third is elsewhere
+    # two classes at one place, from different numbers of samples; the third is elsewhere
     labeler.update(centres[:1].expand(3, -1), torch.zeros(3).long())
     labeler.update(centres[:1].expand(7, -1), torch.ones(7).long())
     labeler.update(centres[1:], torch.tensor([2]))
@@ -241,11 +244,11 @@ def test_between_the_same_prototype_twice_no_class_is_trusted(metric, size, scal
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("dim", [2, 512])
 @pytest.mark.parametrize("scale", SCALES)
-def test_a_sample_at_a_prototype_far_from_the_others_is_trusted(metric, dim, scale):
+def test_a_sample_at_a_prototype_far_from_the_others_has_full_confidence(metric, dim, scale):
     labeler, centres = PrototypeLabeler(2, dim, 9, metric=metric), scale * torch.randn(2, dim)
     labeler.update(centres, torch.arange(2))
     assert labeler(centres).weights.tolist() == pytest.approx([1.0, 1.0], abs=1e-5)
-    # a small step apart, but many times what is rounded
+    # a small distance, but much larger than rounding
     labeler.update(centres[:1] * (1 + 0.05 * torch.randn(1, dim)), torch.tensor([1]))
     labeler.momentum = 0.0
     labeler.update(centres[:1] + 0.05 * scale * torch.randn(1, dim), torch.tensor([1]))
@@ -254,14 +257,14 @@ def test_a_sample_at_a_prototype_far_from_the_others_is_trusted(metric, dim, sca
 
 def test_before_any_class_is_seen_all_are_rejected():
     labeler = make()
-    labels, trust, _ = labeler(torch.randn(5, DIM), sample_idx=torch.arange(5))
+    labels, confidence, _ = labeler(torch.randn(5, DIM), sample_idx=torch.arange(5))
     assert labels.tolist() == 5 * [-1]
-    assert trust.tolist() == 5 * [0.0]
+    assert confidence.tolist() == 5 * [0.0]
     assert (labeler.labels == -1).all()
     assert (labeler.mean_confidence == 0).all()
 
 
-def test_labels_and_weights_of_zero_mass_teach_nothing():
+def test_labels_and_weights_of_zero_mass_change_nothing():
     labeler = trained()
     before = states({"labeler": labeler})
     labeler.update(torch.randn(4, DIM), torch.full((4,), -1))
@@ -271,21 +274,21 @@ def test_labels_and_weights_of_zero_mass_teach_nothing():
     assert_same_states(states({"labeler": labeler}), before)
 
 
-def test_one_class_is_trusted_in_full():
+def test_one_class_has_full_confidence():
     labeler = make(num_classes=1)
     labeler.update(torch.randn(3, DIM), torch.zeros(3, dtype=torch.long))
-    labels, trust, _ = labeler(torch.randn(4, DIM), sample_idx=torch.arange(4))
+    labels, confidence, _ = labeler(torch.randn(4, DIM), sample_idx=torch.arange(4))
     assert labels.tolist() == 4 * [0]
-    assert trust.tolist() == 4 * [1.0]
+    assert confidence.tolist() == 4 * [1.0]
 
 
 def test_zero_and_duplicate_features_are_finite():
     labeler = make()
     labeler.update(torch.ones(4, DIM), torch.arange(4))
-    labels, trust, _ = labeler(torch.stack([torch.zeros(DIM), torch.ones(DIM)]), sample_idx=torch.arange(2))
+    labels, confidence, _ = labeler(torch.stack([torch.zeros(DIM), torch.ones(DIM)]), sample_idx=torch.arange(2))
     assert ((labels >= -1) & (labels < CLASSES)).all()
     # all prototypes are the same: no class is nearer than another
-    torch.testing.assert_close(trust, torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(confidence, torch.zeros(2), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -296,9 +299,9 @@ def test_any_floating_dtype_is_kept_in_float32(dtype, seen):
     if seen:
         labeler.update(features.requires_grad_(), torch.arange(8) % CLASSES, torch.ones(8).to(dtype))
         twin.update(features.float(), torch.arange(8) % CLASSES)
-    labels, trust, _ = labeler(features, sample_idx=torch.arange(8))
-    assert trust.dtype == torch.float32
-    assert not trust.requires_grad
+    labels, confidence, _ = labeler(features, sample_idx=torch.arange(8))
+    assert confidence.dtype == torch.float32
+    assert not confidence.requires_grad
     assert torch.equal(labels, twin(features.float(), sample_idx=torch.arange(8)).labels)
     assert_same_states(states({"labeler": labeler}), states({"labeler": twin}))
 
@@ -336,7 +339,7 @@ def test_distances_by_hand():
     assert labeler(torch.ones(1, 2)).distances.tolist() == [float("inf")]
     labeler.update(torch.tensor([[0.0, 2.0], [-3.0, 0.0]]), torch.tensor([0, 1]))
     labels, _, distances = labeler(torch.tensor([[5.0, 0.0], [-1.0, 0.0]]), sample_idx=torch.arange(2))
-    # at right angles, and in line; how far does not depend on whether it is kept
+    # orthogonal and parallel; the distance does not depend on rejection
     assert labels.tolist() == [-1, -1]
     assert distances.tolist() == pytest.approx([1.0, 0.0])
     labeler = make(num_classes=1, feature_dim=2, metric="l2")
@@ -344,7 +347,7 @@ def test_distances_by_hand():
     assert labeler(torch.tensor([[5.0, 0.0]])).distances.tolist() == pytest.approx([29.0])
 
 
-def test_a_class_has_one_prototype_until_fit_finds_the_others():
+def test_a_class_has_one_prototype_before_fit():
     labeler, plain = make(prototypes_per_class=3), make()
     for _ in range(3):
         features, labels, idx = torch.randn(12, DIM), torch.arange(12) % CLASSES, torch.arange(12)
@@ -395,7 +398,7 @@ def test_fit_and_update_of_several_prototypes_by_hand():
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("cells", [1, 2**23])
-def test_fit_sets_class_means_whatever_was_there(metric, cells, monkeypatch):
+def test_fit_replaces_the_class_means(metric, cells, monkeypatch):
     monkeypatch.setattr(nearest_prototypes, "CELLS", cells)
     labeler = trained(metric=metric)
     before = labeler.prototypes.clone()
@@ -404,12 +407,12 @@ def test_fit_sets_class_means_whatever_was_there(metric, cells, monkeypatch):
     slow = references.SlowPrototypes(CLASSES, metric)
     slow.update(features, labels.tolist(), weights.tolist())
     torch.testing.assert_close(labeler.prototypes[:-1], torch.tensor(slow.prototypes[:-1]), rtol=1e-4, atol=1e-5)
-    # a class that is not there keeps what it had
+    # an absent class keeps its prototype
     assert torch.equal(labeler.prototypes[-1], before[-1])
     assert labeler.is_seen.all()
 
 
-def test_fit_forgets_the_clusters_of_before():
+def test_fit_replaces_earlier_clusters():
     labeler, *_ = two_modes("cosine")
     labeler.fit(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
     assert labeler.is_seen.tolist() == [True, False, True, True]
@@ -417,7 +420,7 @@ def test_fit_forgets_the_clusters_of_before():
 
 
 def passed(labeler, features, sample_idx, sizes, probs=None):
-    """The pass of `relabel` over batches of these sizes."""
+    """Calls `relabel` on batches of these sizes."""
     columns = [features, sample_idx] if probs is None else [features, sample_idx, probs]
     return labeler.relabel(zip(*(column.split(sizes) for column in columns), strict=True))
 
@@ -431,12 +434,12 @@ def test_a_pass_labels_by_the_mean_confidence_of_all_its_samples(threshold, size
     features, sample_idx = torch.randn(20, DIM), torch.randperm(NUM_TARGET)[:20]
     slow = references.SlowPrototypes(CLASSES, threshold=threshold)
     slow.prototypes = labeler.prototypes.tolist()
-    expected, trust = slow.label(features)
+    expected, confidence = slow.label(features)
     before, prototypes = labeler.labels.clone(), labeler.prototypes.clone()
     weights = labeler.weights.fill_(0.25).clone()
     diagnostics = passed(labeler, features, sample_idx, sizes)
     assert labeler.labels[sample_idx].tolist() == expected
-    torch.testing.assert_close(labeler.weights[sample_idx].tolist(), trust, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(labeler.weights[sample_idx].tolist(), confidence, rtol=1e-3, atol=1e-5)
     assert (expected.count(-1) > 0) == (threshold > 0)
     seen = torch.tensor([k in expected for k in range(CLASSES)])
     torch.testing.assert_close(
@@ -448,17 +451,17 @@ def test_a_pass_labels_by_the_mean_confidence_of_all_its_samples(threshold, size
     assert torch.equal(labeler.weights[others], weights[others])
     assert torch.equal(labeler.prototypes, prototypes)
     changed = (labeler.labels != before).sum().item() / 20
-    assert diagnostics["share_changed"] == pytest.approx(changed)
+    assert diagnostics["fraction_changed"] == pytest.approx(changed)
     assert diagnostics["class_histogram"] == [(labeler.labels == k).sum().item() for k in range(CLASSES)]
 
 
 def test_diagnostics_by_hand():
     labeler = make(num_classes=2, feature_dim=2, num_target=5, threshold=0.5)
     assert labeler.diagnostics == {
-        "share_kept": 0.0,
+        "fraction_kept": 0.0,
         "class_histogram": [0, 0],
         "agreement": 0.0,
-        "share_changed": 0.0,
+        "fraction_changed": 0.0,
     }
     labeler.update(torch.eye(2), torch.tensor([0, 1]))
     features, probs = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 0.9], [0.0, 1.0]]), torch.eye(2)[[0, 0, 0, 1]]
@@ -466,13 +469,13 @@ def test_diagnostics_by_hand():
         labeler(features, sample_idx=torch.arange(4), class_probs=probs)
         # the third is hardly nearer to class 0 than to 1: it is rejected, though the classifier agrees on its class
         assert labeler.labels.tolist() == [0, 1, -1, 1, -1]
-        expected = {"share_kept": 0.6, "class_histogram": [1, 2], "agreement": 0.75, "share_changed": changed}
+        expected = {"fraction_kept": 0.6, "class_histogram": [1, 2], "agreement": 0.75, "fraction_changed": changed}
         assert labeler.diagnostics == expected
     assert labeler.relabel([(features[:2].flip(0), torch.arange(2), probs[:2])]) == {
-        "share_kept": 0.6,
+        "fraction_kept": 0.6,
         "class_histogram": [1, 2],
         "agreement": 0.5,
-        "share_changed": 1.0,
+        "fraction_changed": 1.0,
     }
 
 
@@ -480,7 +483,7 @@ def test_upstreams_logger_finds_the_diagnostics():
     labeler = trained()
     names = [name for key in list_of_recordable_attributes_list_names() for name in getattr(labeler, key, [])]
     assert names == ["diagnostics"]
-    # what that logger takes: dicts, and at their ends numbers and lists
+    # the logger accepts dicts of numbers and lists
     assert {type(value) for value in labeler.diagnostics.values()} == {float, list}
     assert json.loads(json.dumps(labeler.diagnostics)) == labeler.diagnostics
 
@@ -488,7 +491,12 @@ def test_upstreams_logger_finds_the_diagnostics():
 def test_a_pass_before_any_class_is_seen_rejects_all():
     labeler = make()
     diagnostics = labeler.relabel([(torch.randn(5, DIM), torch.arange(5), torch.rand(5, 2))])
-    assert diagnostics == {"share_kept": 0.0, "class_histogram": CLASSES * [0], "agreement": 0.0, "share_changed": 0.0}
+    assert diagnostics == {
+        "fraction_kept": 0.0,
+        "class_histogram": CLASSES * [0],
+        "agreement": 0.0,
+        "fraction_changed": 0.0,
+    }
     assert labeler.relabel([]) == diagnostics
 
 
@@ -525,7 +533,7 @@ BAD_PASSES = [
 
 
 @pytest.mark.parametrize(("batch", "error", "message"), BAD_PASSES)
-def test_a_pass_that_is_refused_half_way_leaves_the_state_as_it_was(batch, error, message):
+def test_a_refused_pass_leaves_the_state_as_it_was(batch, error, message):
     labeler = trained()
     before = states({"labeler": labeler})
     with pytest.raises(error, match=message):
@@ -534,7 +542,7 @@ def test_a_pass_that_is_refused_half_way_leaves_the_state_as_it_was(batch, error
 
 
 def test_a_rare_and_hard_class_keeps_samples():
-    """One in twenty samples is of class 2, near class 1 and spread out; the first two are plain to tell."""
+    """One in twenty samples is of class 2, near class 1 and spread out; the first two are easy."""
     labels = torch.tensor([0] * 200 + [1] * 180 + [2] * 20)
     centres = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.4]])
     spread = torch.tensor([0.05, 0.02, 0.1])[labels, None]
@@ -554,7 +562,7 @@ def test_a_rare_and_hard_class_keeps_samples():
 
 
 def random_case(generator):
-    """A labeller with prototypes of its own and features, with ties, duplicates, zeros, odd layouts and dtypes."""
+    """A random labeller and features, with ties, duplicates, zeros, odd layouts and dtypes."""
 
     def number(low, high):
         return int(torch.randint(low, high + 1, (1,), generator=generator))
@@ -562,7 +570,7 @@ def random_case(generator):
     classes, per_class, dim, size = number(1, 6), number(1, 3), number(1, 6), number(1, 30)
     metric = ("cosine", "l2")[number(0, 1)]
     labeler = PrototypeLabeler(classes, dim, 1, prototypes_per_class=per_class, metric=metric, threshold=0.0)
-    whole = number(0, 2) == 0  # of small whole numbers, which are often the same or zero
+    whole = number(0, 2) == 0  # small integers, often equal or zero
     rows = torch.randn(classes * per_class, dim, generator=generator) * 10.0 ** number(-2, 2)
     labeler.prototypes.copy_(rows.round().clamp(-1, 1) if whole else rows)
     labeler.is_seen.copy_(torch.rand(len(rows), generator=generator) < (0.7, 1.0)[number(0, 1)])
@@ -585,18 +593,18 @@ def test_a_thousand_random_cases_each_equal_brute_force(seed):
     kinds, checked = set(), 0
     for _ in range(1000):
         labeler, features = random_case(generator)
-        labels, trust, distances = labeler(features)
+        labels, confidence, distances = labeler(features)
         classes = torch.arange(len(labeler.prototypes)) // labeler.prototypes_per_class
         seen = labeler.is_seen
         kinds.add((labeler.metric, features.dtype, features.requires_grad, features.is_contiguous(), bool(seen.any())))
         if not seen.view(labeler.num_classes, -1).any(1).all():
-            assert (labels == -1).all() and (trust == 0).all() and distances.isinf().all()
+            assert (labels == -1).all() and (confidence == 0).all() and distances.isinf().all()
             continue
         table = references.distance_table(features, labeler.prototypes[seen], labeler.metric)
-        # the nearest of every class, infinite where a class has none
+        # the nearest prototype of every class, infinite without one
         of_class = torch.stack([table.where(classes[seen] == k, torch.inf).amin(1) for k in range(labeler.num_classes)])
         first, second = of_class.t().sort(1).values[:, :1], of_class.t().sort(1).values[:, 1:2]
-        # float32 rounds in proportion to the numbers that are subtracted
+        # rounding of float32 is proportional to the numbers that are subtracted
         scale = 1.0 if labeler.metric == "cosine" else table.amax(1) + features.detach().double().square().sum(1)
         error = 2e-6 * (scale + torch.zeros(len(features)))
         assert ((distances - first[:, 0]).abs() <= error).all()
@@ -604,11 +612,11 @@ def test_a_thousand_random_cases_each_equal_brute_force(seed):
         if second.numel() and second.isfinite().all():
             expected = (1 - first / second.clamp(min=1e-300))[:, 0]
             sure = (second[:, 0] > 1e3 * error) & (second[:, 0] > 0)
-            assert ((trust - expected).abs() <= 4 * error / second[:, 0].clamp(min=1e-300))[sure].all()
+            assert ((confidence - expected).abs() <= 4 * error / second[:, 0].clamp(min=1e-300))[sure].all()
             checked += int(sure.sum())
         else:
-            assert (trust == 1).all()
-        assert trust.dtype == distances.dtype == torch.float32 and not trust.requires_grad
+            assert (confidence == 1).all()
+        assert confidence.dtype == distances.dtype == torch.float32 and not confidence.requires_grad
     assert len(kinds) > 30 and checked > 3000
 
 

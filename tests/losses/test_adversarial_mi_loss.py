@@ -178,6 +178,16 @@ def test_autocast_and_half_features_are_computed_in_float32(num_classes, dtype):
     assert torch.isfinite(features.grad).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_class_probs_of_any_type_count_as_float32(dtype):
+    features, domains, probs = random_case(0)
+    probs, loss_fn = probs.to(dtype), AdversarialMILoss(4, 3, hidden=8)
+    expected = loss_fn(features, domains, probs.float())
+    loss = loss_fn(features, domains, probs)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, expected)
+
+
 def test_no_gradient_flows_into_class_probs():
     features, domains, probs = random_case(0)
     probs.requires_grad_()
@@ -224,10 +234,11 @@ def test_sizes_below_one_are_refused(name):
         AdversarialMILoss(**{"feature_dim": 2, name: 0})
 
 
+@pytest.mark.parametrize("num_classes", FORMS)
 @pytest.mark.parametrize("momentum", [-0.1, 1.1])
-def test_momentum_out_of_range_is_refused(momentum):
+def test_momentum_out_of_range_is_refused(momentum, num_classes):
     with pytest.raises(ValueError, match=r"momentum must be in 0\.\.1, got"):
-        AdversarialMILoss(4, 2, momentum=momentum)
+        AdversarialMILoss(4, num_classes, momentum=momentum)
 
 
 @pytest.mark.parametrize("num_classes", FORMS)

@@ -60,7 +60,7 @@ def test_certainty_by_hand():
     assert certainty(torch.ones(2, 1)).tolist() == [1, 1]
 
 
-def test_doubtful_samples_are_unknown():
+def test_uncertain_samples_are_unknown():
     probs = torch.tensor([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.0, 0.5, 0.5, 0], [0, 0.1, 0, 0.9]])
     assert known_classes(probs, 0.0).tolist() == [0, 0, 1, 3]
     assert known_classes(probs, 0.4).tolist() == [0, -1, 1, 3]

@@ -15,6 +15,7 @@ def random_case(seed=0, size=9, dim=4):
 def test_representation_and_loss_are_those_of_the_networks(branch_dim):
     features, domains = random_case()
     branch = DomainBranch(4, branch_dim, hidden=8)
+    assert [DomainBranch(4).branch[0].out_features, branch.branch[0].out_features] == [256, 8]
     sensitive = branch(features, domains)
     assert torch.equal(sensitive.features, branch.branch(features))
     assert sensitive.features.shape == (9, branch_dim)

@@ -1,8 +1,10 @@
 import copy
 import pickle
+import random
 import resource
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from pytorch_adapt.containers import Optimizers
@@ -10,9 +12,9 @@ from pytorch_adapt.frameworks.ignite import Ignite
 from pytorch_adapt.layers import NeighborhoodAggregation
 from torch import nn
 
-from dmsrl_adapt import Checkpoints, attach_dmsrl, dmsrl_components
+from dmsrl_adapt import DEFAULT, DMSRL, Checkpoints, attach_dmsrl, dmsrl_components
 from dmsrl_adapt.frameworks.ignite import ResumableCheckpointFn
-from dmsrl_adapt.training.checkpoints import modules_in, stateful
+from dmsrl_adapt.training.checkpoints import modules_in, random_state, read_archive, set_random_state, stateful
 
 from ..hooks.host_table import HOSTS, host_batch
 from ..hooks.host_table import make_adapter as make_host
@@ -89,6 +91,47 @@ def test_damaged_checkpoint_is_told_and_the_one_before_it_used(saved, number):
     with pytest.warns(UserWarning, match=r"step_00000010\.pt cannot be read as a checkpoint: .*; the one before"):
         assert Checkpoints(folder, fresh).resume() == 2
     assert torch.equal(weights(fresh), at[2])
+
+
+@pytest.mark.parametrize("content", [{"step": 10}, [], torch.zeros(3)])
+def test_a_file_of_something_else_is_told_and_the_one_before_it_used(saved, content):
+    folder, at = saved
+    torch.save(content, folder / "step_00000010.pt")
+    fresh = objects(seed=1)
+    with pytest.warns(UserWarning, match="cannot be read as a checkpoint: it holds something else; the one before"):
+        assert Checkpoints(folder, fresh).resume() == 2
+    assert torch.equal(weights(fresh), at[2])
+
+
+def test_what_cannot_be_read_is_told_with_its_kind_and_the_reason(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"model\.pt cannot be read as a model: File is not a zip file"):
+        read_archive(path, "model")
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, lambda: torch.rand(()).item()])
+def test_random_numbers_go_on_where_they_were(draw, tmp_path):
+    checkpoints = Checkpoints(tmp_path, objects())
+    draw()
+    checkpoints.save(1)
+    expected = [draw() for _ in range(3)]
+    checkpoints.resume()
+    assert [draw() for _ in range(3)] == expected
+
+
+def test_random_numbers_of_gpus_go_on_where_the_gpus_are_there(monkeypatch):
+    states, restored = [torch.zeros(3), torch.ones(3)], {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, number: restored.update({number: state}))
+    saved = random_state()
+    assert saved["cuda"] is states
+    for count in (1, 2, 3):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda count=count: count)
+        restored.clear()
+        set_random_state(saved)
+        assert restored == dict(enumerate(states[:count]))
 
 
 def test_nothing_readable_is_an_error_that_changes_nothing(saved):
@@ -222,4 +265,16 @@ def test_a_memory_in_a_hook_goes_on_under_ignite(tmp_path):
 
 
 def test_hooks_that_hold_no_state_add_nothing():
-    assert set(stateful(make_adapter())) == {"models", "optimizers", "lr_schedulers", "misc"}
+    assert set(stateful(make_adapter())) == {"models", "optimizers", "lr_schedulers", "misc", "recipe"}
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_by_the_settings_that_differ(tmp_path):
+    def make(recipe):
+        parts = dmsrl_components(8, 3, 20, recipe)
+        return DMSRL.of(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3), parts)
+
+    Checkpoints(tmp_path, make(DEFAULT)).save(1)
+    other = make(DEFAULT.replace("margin", scale=64.0).replace("pseudo_labels", threshold=0.9))
+    with pytest.raises(ValueError, match=r"another recipe: pseudo_labels.threshold = 0.5, not 0.9, margin.scale"):
+        Checkpoints(tmp_path, other).resume()
+    assert Checkpoints(tmp_path, make(DEFAULT)).resume() == 1
