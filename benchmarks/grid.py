@@ -78,7 +78,7 @@ class Report:
 
     @property
     def state(self) -> str:
-        """The outcome as a word or the score."""
+        """The outcome as text: a word, or the score."""
         if self.error or self.is_kept:
             return "failed" if self.error else "kept"
         return "done" if self.score is None else f"{100 * self.score:.1f} %"
@@ -93,7 +93,7 @@ def task_of(task: str | OwnTask, place: DataPlace) -> Task:
 
 
 def do_run(run: Run, plan: Plan, place: DataPlace, folder: Path, redo_stale: bool = False) -> Report:
-    """Does one run and writes its result, unless it is there; with `redo_stale` unless today's code has made it."""
+    """Does one run and writes its result, unless there is one; with `redo_stale`, unless there is a current one."""
     name = run.task if isinstance(run.task, str) else run.task.name
     torch.set_num_threads(1)
     # collapse warnings would break the progress bar; the scores of the report show a collapse too

@@ -47,7 +47,7 @@ class Published:
     @property
     def text(self) -> str:
         """Source, protocol and caveat as text."""
-        return f"{self.name}. Source: {self.source}. Protocol: {self.protocol}. Mind: {self.caveat}."
+        return f"{self.name}. Source: {self.source}. Protocol: {self.protocol}. Caveat: {self.caveat}."
 
     def rows(self, tasks: Mapping[str, Mapping[str, list[Result]]]) -> list[list[str]]:
         """Returns a row for each published method, followed by our result of that method, and then our other rows.

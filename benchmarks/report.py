@@ -231,7 +231,7 @@ def notes(methods: Mapping[str, list[Result]]) -> str:
     differs += [key.replace("_", " ") for key in differing_settings(runs) if key in SHARED]
     for name, of_method in methods.items():
         differs += [f"{key} of {name}" for key in differing_settings(of_method) if key not in SHARED]
-    warning = [f"**These runs differ in {' and '.join(differs)} and are not comparable.**"] if differs else []
+    warning = [f"**These runs differ in {' and '.join(differs)}: do not compare them.**"] if differs else []
     outdated = [OUTDATED.replace("\n", " ")] if any(run.get("is_stale") for run in runs) else []
     return " ".join([*conditions, *outdated, *warning])
 

@@ -1,4 +1,4 @@
-"""Result files: one JSON a run, written when the run ends."""
+"""Result files: one JSON file per run, written when the run ends."""
 
 import json
 import os
@@ -19,19 +19,19 @@ Result = dict[str, Any]
 
 
 def run_path(folder: Path, task: str, method: str, seed: int) -> Path:
-    """Where the result of a run lies."""
+    """Returns the path of a run's result."""
     return folder / f"{task}__{method}__seed{seed}.json"
 
 
 def key_of(run: Mapping[str, Any]) -> tuple[str, str, int]:
-    """Returns what tells the runs of a folder or a study apart."""
+    """Returns task, method and seed, which identify a run in a folder or a study."""
     return run["task"], run["method"], run["seed"]
 
 
 def make_result(
     task: Task, method: Method, seed: int, plan: Plan, outcome: Outcome, data: Mapping[str, Any] | None = None
 ) -> Result:
-    """Returns everything that a result file says; benchmarks/README.md describes the fields."""
+    """Returns the content of a result file; benchmarks/README.md describes the fields."""
     return {
         "task": task.name,
         "method": method.name,
@@ -52,13 +52,13 @@ def make_result(
 
 
 def run_settings(method: Method, plan: Plan, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Everything that was chosen for a run and changes its outcome; `data` describes data that no task's name does."""
+    """Returns all settings that affect the outcome of a run; `data` describes data that the task's name does not."""
     settings = {**method.settings, "network": plan.network, "batch_size": plan.batch_size, "scorings": plan.scorings}
     return settings if data is None else {**settings, "data": dict(data)}
 
 
 def write_result(folder: Path, result: Result, embedding: dict[str, np.ndarray] | None = None) -> None:
-    """Writes a result file, and the embedding beside it; a reader never sees half a file."""
+    """Writes a result file atomically, and its features to a file beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = run_path(folder, result["task"], result["method"], result["seed"])
     if embedding is not None:
@@ -70,7 +70,7 @@ def write_result(folder: Path, result: Result, embedding: dict[str, np.ndarray] 
 
 
 def write_whole(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file, and its folder where that is missing; a reader never sees half a file."""
+    """Writes a JSON file atomically, and creates its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     unfinished.write_text(json.dumps(content, indent=1) + "\n")
@@ -86,7 +86,7 @@ def is_done(
     data: Mapping[str, Any] | None = None,
     redo_stale: bool = False,
 ) -> bool:
-    """Whether a run with these settings has already left its result; with `redo_stale` by today's code and versions."""
+    """Whether the folder has a result of this run with these settings; with `redo_stale`, a current one."""
     try:
         found = json.loads(run_path(folder, task, method.name, seed).read_text())
     except (OSError, ValueError):
@@ -96,25 +96,25 @@ def is_done(
 
 
 def chosen(method: Method, plan: Plan, data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Fields of a result that are known before the run."""
+    """Returns the fields of a result that are known before the run."""
     return {"steps": plan.steps, "score_on": plan.score_on, "settings": run_settings(method, plan, data)}
 
 
 def checkpoint_of(
     folder: Path, task: str, method: Method, seed: int, plan: Plan, data: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Returns the checkpoint of a run, in a folder beside where its result is going to be."""
+    """Returns the path of a run's checkpoint, in a folder beside its result."""
     run = {**chosen(method, plan, data), "versions": versions(), "commit": commit()}
     return Checkpoint(run_path(folder, task, method.name, seed).with_suffix(".checkpoints"), run)
 
 
 def result_files(folder: Path) -> list[Path]:
-    """Returns the result files in a folder, without those in folders below it, by task, method and seed."""
+    """Returns the result files in a folder, not in subfolders, by task, method and seed."""
     return sorted(folder.glob("*__*__seed*.json"))
 
 
 def read_results(*folders: Path) -> list[Result]:
-    """Returns the results in folders, one folder after the other; `features` is the `.npz` beside a file, as bytes.
+    """Returns the results of several folders; `features` has the bytes of the `.npz` file beside a result.
 
     Raises `ValueError` for a damaged file, and where two folders hold the same task, method and seed.
     """

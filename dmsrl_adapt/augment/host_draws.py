@@ -24,7 +24,7 @@ def drawn_rows(size: int, probability: float) -> Drawn:
         >>> drawn_rows(3, 1.0).rows
         tensor([0, 1, 2])
     """
-    draws = torch.rand(size, device="cpu")
+    draws = torch.rand(size, dtype=torch.float32, device="cpu")
     rows = (draws < probability).nonzero()[:, 0]
     return Drawn(rows, draws[rows])
 

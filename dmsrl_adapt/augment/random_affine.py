@@ -87,16 +87,10 @@ class RandomAffine(nn.Module):
 
     def draw(self, images: Tensor) -> Tensor:
         """Returns random matrices for images of shape (N, C, H, W), drawn on the host; on their device, (N, 2, 3)."""
-        reach = [
-            math.radians(DEGREES),
-            math.radians(SHEAR_DEGREES),
-            math.log1p(SCALE),
-            math.log1p(SCALE) / 2,
-            SHIFT,
-            SHIFT,
-        ]
-        uniform = 2 * torch.rand((len(images), len(reach)), device="cpu") - 1
-        turn, shear, scale, stretch, *shift = (uniform * torch.tensor(reach) * self.strength).unbind(1)
+        turn_and_shear, logs = (DEGREES, SHEAR_DEGREES), (math.log1p(SCALE), math.log1p(SCALE) / 2)
+        reach = torch.tensor([*map(math.radians, turn_and_shear), *logs, SHIFT, SHIFT], dtype=torch.float32)
+        uniform = 2 * torch.rand((len(images), len(reach)), dtype=torch.float32, device="cpu") - 1
+        turn, shear, scale, stretch, *shift = (uniform * reach * self.strength).unbind(1)
         matrices = affine_matrices(
             turn=turn,
             shear=shear,

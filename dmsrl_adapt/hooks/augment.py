@@ -78,7 +78,7 @@ class AugmentHook(BaseHook):
         rows, draws = (one.to(images.device, non_blocking=True) for one in drawn)
         gate = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else None
         is_augmented = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        affine = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
+        affine = torch.eye(2, 3, dtype=torch.float32, device=images.device).repeat(len(images), 1, 1)
         shown = images
         if len(rows):
             unchanged, identity = images[rows], affine[rows]
@@ -97,7 +97,7 @@ class AugmentHook(BaseHook):
 
     def _augmented(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns augmented images and the affine matrices by which they were resampled."""
-        matrices = torch.eye(2, 3, device=images.device).expand(len(images), -1, -1)
+        matrices = torch.eye(2, 3, dtype=torch.float32, device=images.device).expand(len(images), -1, -1)
         if self.affine.strength > 0:
             matrices = self.affine.draw(images)
             images = moved_images(images, matrices)

@@ -1,10 +1,11 @@
 """Class weights by how similar class frequencies are across domains."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes
 from ..one_hot import one_hot, sums_by_label
+from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 from ..state import set_state
 
@@ -31,7 +32,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
     return torch.where(total.amin() > 0, ratio.square(), 1.0)
 
 
-class ClassBalance(nn.Module):
+class ClassBalance(PreciseBuffers):
     """Class weights by `class_balance` of running mean class probabilities.
 
     For losses that align each class on its own. If the target lacks a class, the few samples that are mistaken for it
@@ -60,7 +61,7 @@ class ClassBalance(nn.Module):
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
         self.num_domains, self.num_classes, self.momentum = num_domains, num_classes, momentum
-        self.register_buffer("class_mass", torch.zeros(num_domains, num_classes))
+        self.register_buffer("class_mass", torch.zeros(num_domains, num_classes, dtype=torch.float32))
 
     @torch.no_grad()
     def forward(self, class_probs: Tensor, domains: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ class ClassBalance(nn.Module):
         sums, counts = summed_over_processes(
             sums_by_label(class_probs, domains, self.num_domains), one_hot(domains, self.num_domains).sum(0).float()
         )
-        step = (1 - self.momentum * self.class_mass.any(1)) * (counts > 0)
+        step = (1 - self.momentum * self.class_mass.any(1).to(counts)) * (counts > 0)
         means = sums / counts.clamp(min=1)[:, None]
         set_state(self.class_mass, self.class_mass.lerp(means, step[:, None]))
 

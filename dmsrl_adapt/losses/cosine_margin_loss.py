@@ -35,7 +35,7 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
     labels = check_labels(labels, len(features), len(prototypes))
     check_scale_and_margin(scale, margin)
     cosines = F.normalize(features, dim=1) @ F.normalize(prototypes, dim=1).t()
-    return scale * (cosines - margin * one_hot(labels, len(prototypes)))
+    return scale * (cosines - margin * one_hot(labels, len(prototypes)).to(cosines))
 
 
 def check_scale_and_margin(scale: float, margin: float) -> None:
@@ -91,7 +91,7 @@ class CosineMarginLoss(nn.Module):
         """
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), device=features.device) if weights is None else weights
+        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         domains = torch.zeros_like(labels) if domains is None else domains
         domains = check_labels(domains, len(features), torch.iinfo(torch.int32).max, name="domains")

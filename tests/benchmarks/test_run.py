@@ -350,7 +350,7 @@ def test_notes_warn_of_all_that_makes_runs_of_a_table_unlike() -> None:
     ("arguments", "message"),
     [
         (["--methods", "magic"], "no method 'magic'"),
-        (["--tasks", "magic"], "no tasks ['magic']"),
+        (["--tasks", "magic"], "unknown tasks ['magic']"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--source", "here"], "--source and --target must be given together"),
     ],
