@@ -75,32 +75,6 @@ def test_feature_size_that_is_asked_of_a_lazy_network(method):
     assert {"G", "C", "margin_metric", "mi_critic"} <= moved(before, adapter)
 
 
-class Masked(nn.Module):
-    """A network that takes more than images."""
-
-    def __init__(self):
-        super().__init__()
-        self.trunk = make_trunk()
-
-    def forward(self, images, mask=1.0):
-        return self.trunk(images * mask)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_host_that_calls_the_network_itself_refuses_a_batch_with_other_inputs(method):
-    adapter, masks = (
-        make(method, Masked()),
-        {f"{one}_imgs_mask": torch.zeros(SIZE, 1, 8, 8) for one in ("src", "target")},
-    )
-    if method != "mcd":
-        train(adapter, {**image_batch(), **masks})
-        return
-    before = states({**adapter.models, **adapter.misc})
-    with pytest.raises(ValueError, match=r"MCDHook calls G with images alone, got \['mask'\] too"):
-        train(adapter, {**image_batch(), **masks})
-    assert_same_states(states({**adapter.models, **adapter.misc}), before)
-
-
 def test_feature_size_that_is_wrong_is_told_and_the_labeler_stays_as_it_was():
     adapter = make("dmsrl", nn.Sequential(nn.Flatten(), nn.Linear(192, 7)), nn.Linear(7, CLASSES), dim=6)
     before = states(dict(adapter.misc))

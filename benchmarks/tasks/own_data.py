@@ -221,7 +221,8 @@ def read_npz(path: Path, size: int) -> Pool:
     elif {"jpeg_bytes", "offsets"} <= arrays.keys():
         inputs = to_images(encoded_images(arrays, str(path), size))
     else:
-        raise DataError(f"{path} must hold images, or jpeg_bytes and offsets, or X, got {sorted(arrays)}")
+        with np.load(path) as there:
+            raise DataError(f"{path} must hold images, or jpeg_bytes and offsets, or X, got {sorted(there.files)}")
     labels = arrays.get("labels", arrays.get("y"))
     if labels is not None and (labels.shape != (len(inputs),) or not np.issubdtype(labels.dtype, np.integer)):
         raise DataError(f"labels of {path} must be {len(inputs)} integers, got {labels.shape} of {labels.dtype}")

@@ -89,7 +89,11 @@ class RandomAffine(nn.Module):
         """Returns random matrices for images of shape (N, C, H, W), on their device; shape (N, 2, 3)."""
 
         def uniform(reach: float, *shape: int) -> Tensor:
-            return (2 * torch.rand((len(images), *shape), device=images.device) - 1) * reach * self.strength
+            return (
+                (2 * torch.rand((len(images), *shape), dtype=torch.float32, device=images.device) - 1)
+                * reach
+                * self.strength
+            )
 
         scale, stretch = uniform(math.log1p(SCALE)), uniform(math.log1p(SCALE) / 2)
         return affine_matrices(

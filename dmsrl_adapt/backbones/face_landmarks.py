@@ -99,12 +99,12 @@ def aligned(image: Tensor, points: Tensor, size: int) -> Tensor:
         whole = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
         return whole[0].round().clamp(0, 255).byte()
     sides = torch.tensor([image.shape[2], image.shape[1]])
-    factor, shift = similarity(torch.tensor(ALIGNED), points.float().cpu() * sides)
+    factor, shift = similarity(torch.tensor(ALIGNED, dtype=torch.float32), points.float().cpu() * sides)
     # the image of a large face is downscaled first, because sampling uses single pixels
     if (scale := size / float(factor.abs())) < 1:
         small = [max(1, round(side * scale)) for side in image.shape[1:]]
         pixels = F.interpolate(pixels, small, mode="bilinear", antialias=True)
-    middles = (torch.arange(size) + 0.5) / size
+    middles = (torch.arange(size, dtype=torch.float32) + 0.5) / size
     places = factor * torch.complex(*torch.meshgrid(middles, middles, indexing="xy")) + shift
     grid = 2 * torch.view_as_real(places) / sides - 1  # from -1 to 1 over the image, edge to edge
     crop = F.grid_sample(pixels, grid[None].to(pixels.device), align_corners=False)

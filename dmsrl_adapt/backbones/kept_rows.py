@@ -105,7 +105,7 @@ def probe_of(inputs: Tensor, compute: Compute, batch_size: int, seed: int | None
     places = list(range(min(batch_size, len(inputs))))
     if seed is None:
         flat = inputs.reshape(len(inputs), -1)
-        spread = torch.linspace(0, len(inputs) - 1, min(SPREAD, len(inputs))).long().tolist()
+        spread = torch.linspace(0, len(inputs) - 1, min(SPREAD, len(inputs)), dtype=torch.float32).long().tolist()
         places = sorted({*spread, int(flat.amax(1).argmax()), int(flat.amin(1).argmin())})
     with drawing(seed):
         parts = compute(inputs[places])

@@ -2,9 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_floating
+from ..precision import PreciseBuffers
 
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -96,7 +97,8 @@ def landmark_windows(maps: Tensor, landmarks: Tensor, fraction: float) -> dict[s
     centers = landmarks.detach().float().clamp(fraction / 2, 1 - fraction / 2).expand(maps.shape[0], -1, -1)
     # centres of a window's cells relative to its own centre, as fractions of the map's side
     down, across = (
-        fraction * ((torch.arange(cells, device=maps.device) + 0.5) / cells - 0.5) for cells in (height, width)
+        fraction * ((torch.arange(cells, dtype=torch.float32, device=maps.device) + 0.5) / cells - 0.5)
+        for cells in (height, width)
     )
     offsets = torch.stack([across.expand(height, -1), down[:, None].expand(-1, width)], dim=2)
     places = centers[:, :, None, None] + offsets
@@ -108,7 +110,7 @@ def landmark_windows(maps: Tensor, landmarks: Tensor, fraction: float) -> dict[s
     return dict(zip(LANDMARKS, windows, strict=True))
 
 
-class LocalWindows(nn.Module):
+class LocalWindows(PreciseBuffers):
     """Cuts named windows out of feature maps. It has no parameters, and no buffers that are saved.
 
     Args:
@@ -139,7 +141,7 @@ class LocalWindows(nn.Module):
         if not 0 < window <= 1:
             raise ValueError(f"window must be above 0 and at most 1, got {window}")
         self.local, self.window = local, window
-        self.register_buffer("aligned", torch.tensor(ALIGNED), persistent=False)
+        self.register_buffer("aligned", torch.tensor(ALIGNED, dtype=torch.float32), persistent=False)
         self.names = tuple(self(torch.zeros(1, 1, 1, 1)))
 
     def forward(self, maps: Tensor, landmarks: Tensor | None = None) -> dict[str, Tensor]:

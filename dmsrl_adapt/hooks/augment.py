@@ -74,8 +74,8 @@ class AugmentHook(BaseHook):
         can_augment = images.ndim == 4 or augmented is not None
         probability = self.probability if can_augment else 0.0
         gate = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else 1.0
-        is_augmented = torch.rand(len(images), device=images.device) < probability * gate
-        affine = torch.eye(2, 3, device=images.device).repeat(len(images), 1, 1)
+        is_augmented = torch.rand(len(images), dtype=torch.float32, device=images.device) < probability * gate
+        affine = torch.eye(2, 3, dtype=torch.float32, device=images.device).repeat(len(images), 1, 1)
         network_input = images
         if augmented is not None:
             network_input = torch.where(is_augmented.view(-1, *[1] * (images.ndim - 1)), augmented, images)

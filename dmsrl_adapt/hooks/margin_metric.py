@@ -68,7 +68,7 @@ class MarginMetricHook(BaseHook):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns labels (-1 without one), domain numbers and weights of one domain, each of shape (N,)."""
         size = len(features)
-        weights = torch.ones(size, device=features.device)
+        weights = torch.ones(size, dtype=torch.float32, device=features.device)
         if domain != keys.TARGET:
             labels = read(self, context, keys.SRC_LABELS)
         else:

@@ -40,7 +40,7 @@ def present_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int
         mass: shape (C,), float32.
     """
     labels = labels.where(weights > 0, -1)
-    occurs = torch.zeros(num_classes + 1, device=rows.device)
+    occurs = torch.zeros(num_classes + 1, dtype=torch.float32, device=rows.device)
     occurs[labels + 1] = 1.0  # entry 0 is for samples to leave out
     (occurs,) = summed_over_processes(occurs[1:])
     present = occurs.nonzero()[:, 0]

@@ -129,7 +129,7 @@ class FlatIndex:
         if not 1 <= k <= self.num_references:
             raise ValueError(f"k must be in 1..{self.num_references}, the number of references, got {k}")
         if len(queries) == 0:
-            empty = torch.zeros((0, k), device=queries.device)
+            empty = torch.zeros((0, k), dtype=torch.float32, device=queries.device)
             return empty, empty.long()
         parts = queries.chunk(len(self.replicas))
         search = product_rows if self._goes_by_product(len(queries)) else search_rows

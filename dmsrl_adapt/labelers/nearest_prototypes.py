@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_features, check_fractions, check_labels, check_sizes, check_weights
+from ..precision import PreciseBuffers
 from ..processes import is_shared, of_all_processes
 from .class_prototypes import class_sums, clusters_within_classes, present_sums
 from .faiss_search import METRICS, FlatIndex, PartIndex
@@ -16,7 +17,7 @@ from .pseudo_labels import PseudoLabels
 CELLS = 2**23  # numbers processed at a time, 32 MiB, so that memory does not grow with the batch
 
 
-class NearestPrototypes(nn.Module):
+class NearestPrototypes(PreciseBuffers):
     """Class prototypes, and the class of the nearest prototype with its confidence.
 
     It is the base class of `PrototypeLabeler` without the state of target samples. See there for arguments, confidence
@@ -37,7 +38,9 @@ class NearestPrototypes(nn.Module):
         self.num_classes, self.feature_dim = num_classes, feature_dim
         self.prototypes_per_class, self.metric, self.momentum = prototypes_per_class, metric, momentum
         # row k P + p is prototype p of class k
-        self.register_buffer("prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim))
+        self.register_buffer(
+            "prototypes", torch.zeros(num_classes * prototypes_per_class, feature_dim, dtype=torch.float32)
+        )
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
         self.knows_all = False  # cached on the host, because it stays true and reading the device is slow
 
@@ -57,7 +60,7 @@ class NearestPrototypes(nn.Module):
         rows, labels, weights = self._checked(features, labels, weights)
         owners = self._nearest_of_class(rows, labels)
         present, sums, mass = present_sums(rows, owners, weights, len(self.prototypes))
-        kept = torch.where(self.is_seen[present], self.momentum, 0.0)[:, None]
+        kept = self.momentum * self.is_seen[present].to(self.prototypes)[:, None]
         self.prototypes[present] = kept * self.prototypes[present] + (1 - kept) * sums / mass[:, None]
         self.is_seen[present] = True
 
@@ -77,7 +80,7 @@ class NearestPrototypes(nn.Module):
         sums, mass = self._sums(rows, clusters_within_classes(rows, labels, weights, *settings), weights)
         if is_shared():
             sums, mass = of_all_processes(sums), of_all_processes(mass)
-            means = (sums / mass.clamp(min=torch.finfo().tiny)[:, None]).where(mass[:, None] > 0, 0.0)
+            means = (sums / mass.clamp(min=torch.finfo(torch.float32).tiny)[:, None]).where(mass[:, None] > 0, 0.0)
             classes = torch.arange(len(mass), device=mass.device) % len(self.prototypes) // self.prototypes_per_class
             sums, mass = self._sums(means, clusters_within_classes(means, classes, mass, *settings), mass)
         present = (mass.view(self.num_classes, -1).sum(1) > 0).repeat_interleave(self.prototypes_per_class)
@@ -89,7 +92,7 @@ class NearestPrototypes(nn.Module):
         """Returns rows for prototypes, int64 labels and float32 weights; moves the state to their device."""
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), device=features.device) if weights is None else weights
+        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         self.to(features.device)
         return self._rows(features), labels, weights.float()
@@ -141,7 +144,7 @@ class NearestPrototypes(nn.Module):
     def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
         """Returns nearest class, confidence and distance of each sample; rejects all before every class is seen."""
         if prototypes is None:
-            zeros = torch.zeros(len(features), device=features.device)
+            zeros = torch.zeros(len(features), dtype=torch.float32, device=features.device)
             return PseudoLabels(zeros.long() - 1, zeros, zeros + torch.inf)
         # a class has at most P prototypes, so P + 1 neighbours include another class
         count = min(self.prototypes_per_class + 1, len(prototypes.numbers))

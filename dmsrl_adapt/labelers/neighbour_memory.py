@@ -1,13 +1,14 @@
 """Memory of target features for neighbour search, and the vote of neighbours on a label."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_floating, check_integers, check_shape, check_sizes
+from ..precision import PreciseBuffers
 from .faiss_search import FlatIndex, PartIndex
 
 
-class NeighbourMemory(nn.Module):
+class NeighbourMemory(PreciseBuffers):
     """Stores one row for each target sample, and builds an index of the rows for FAISS.
 
     The state is buffers only, 4 D + 1 bytes per sample.
@@ -22,7 +23,7 @@ class NeighbourMemory(nn.Module):
 
     def __init__(self, num_target: int, feature_dim: int) -> None:
         super().__init__()
-        self.register_buffer("rows", torch.zeros(num_target, feature_dim))
+        self.register_buffer("rows", torch.zeros(num_target, feature_dim, dtype=torch.float32))
         self.register_buffer("is_there", torch.zeros(num_target, dtype=torch.bool))
 
     def keep(self, rows: Tensor, sample_idx: Tensor) -> None:

@@ -46,7 +46,7 @@ class PrototypeLabeler(NearestPrototypes):
 
     The state is buffers only: it belongs in `misc`, is saved in checkpoints, and follows the features to their device.
     It takes 8 bytes per target sample, or 4 D + 9 with neighbours, and `relabel` needs the same once more while it
-    runs. All is float32.
+    runs. All is float32, also where the modules are turned to another type.
 
     In a process group all processes must make the same calls, each with its own samples; otherwise they wait for each
     other. A process without further batches must continue with empty ones, features of shape (0, D). Only `relabel`
@@ -113,10 +113,11 @@ class PrototypeLabeler(NearestPrototypes):
         self.temp_memory, self.neighbours = temp_memory, neighbours
         self.memory = NeighbourMemory(num_target, feature_dim) if neighbours else None
         self.calls_without = 0  # calls without labels, because a class has not been seen
-        self.register_buffer("mean_confidence", torch.zeros(num_classes))
+        self.register_buffer("mean_confidence", torch.zeros(num_classes, dtype=torch.float32))
         self.register_buffer("labels", torch.full((num_target,), -1, dtype=torch.int32))
-        self.register_buffer("weights", torch.zeros(num_target))
-        self.register_buffer("fractions", torch.zeros(2))  # agreement and fraction changed of the last call
+        self.register_buffer("weights", torch.zeros(num_target, dtype=torch.float32))
+        # agreement and fraction changed of the last call
+        self.register_buffer("fractions", torch.zeros(2, dtype=torch.float32))
 
     @torch.no_grad()
     def forward(
@@ -180,7 +181,7 @@ class PrototypeLabeler(NearestPrototypes):
         """
         self._count_without_labels(PATIENCE)
         labels, weights = torch.full_like(self.labels, UNSEEN), torch.zeros_like(self.weights)
-        sums, searched = torch.zeros((3, self.num_classes), device=labels.device), None
+        sums, searched = torch.zeros((3, self.num_classes), dtype=torch.float32, device=labels.device), None
         for batch in self._of_pass(batches):
             self.to(batch[0].device)
             labels, weights, sums = (tensor.to(batch[0].device) for tensor in (labels, weights, sums))
@@ -296,7 +297,7 @@ class PrototypeLabeler(NearestPrototypes):
         present, sums, mass = present_sums(
             confidence[:, None], found.labels, torch.ones_like(confidence), self.num_classes
         )
-        kept = torch.where(self.mean_confidence[present] > 0, self.momentum, 0.0)
+        kept = self.momentum * (self.mean_confidence[present] > 0).to(self.mean_confidence)
         self.mean_confidence[present] = kept * self.mean_confidence[present] + (1 - kept) * sums[:, 0] / mass
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, sums: Tensor) -> None:
@@ -306,7 +307,7 @@ class PrototypeLabeler(NearestPrototypes):
         """
         confidence_sums, numbers, agreeing = summed_over_processes(sums)[0]
         self.mean_confidence.copy_((confidence_sums / numbers).where(numbers > 0, self.mean_confidence))
-        counts = torch.zeros(2, device=labels.device)
+        counts = torch.zeros(2, dtype=torch.float32, device=labels.device)
         for new, confidence, old in in_parts(WORK, labels, weights, self.labels):
             is_kept, is_labelled = self._is_kept(new, confidence), new != UNSEEN
             new.copy_(new.where(is_kept | ~is_labelled, -1))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_adapt.layers import GradientReversal
 from pytorch_adapt.models import Discriminator
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import (
     check_features,
@@ -15,6 +15,7 @@ from ..checks import (
     check_sizes,
     check_weights,
 )
+from ..precision import PreciseBuffers, in_float32
 from ..processes import num_processes, summed_over_processes
 from .class_balance import ClassBalance
 
@@ -103,7 +104,7 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     return (weights * losses).sum() / (num_domains * logits.shape[1])
 
 
-class AdversarialMILoss(nn.Module):
+class AdversarialMILoss(PreciseBuffers):
     """Cross entropy of a domain critic behind gradient reversal: minimised by the critic, maximised by the features.
 
     Without `num_classes` the critic has one output and the features learn to lower I(feature; domain), as published.
@@ -155,7 +156,7 @@ class AdversarialMILoss(nn.Module):
         outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
         self.balance = None if num_classes is None else ClassBalance(num_domains, num_classes, momentum)
-        self.register_buffer("accuracy", torch.zeros(()), persistent=False)
+        self.register_buffer("accuracy", torch.zeros((), dtype=torch.float32), persistent=False)
 
     def forward(
         self,
@@ -187,12 +188,12 @@ class AdversarialMILoss(nn.Module):
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(features.device.type, enabled=False):
             # a new layer for each call: the backward pass reads its strength, which a shared layer may have changed
-            logits = self.critic(GradientReversal(strength)(features.float()))
+            logits = in_float32(self.critic, GradientReversal(strength)(features.float()))
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
             if self.balance is None:
                 logits = logits.view(-1, *of_domains)
                 loss = domain_cross_entropy(logits, domains)
-                self._note_accuracy(logits, domains, torch.full(domains.shape, strength, device=logits.device))
+                self._note_accuracy(logits, domains, logits.new_full(domains.shape, strength))
                 return loss
             if class_probs is None:
                 wanted = (len(features), self.num_classes)

@@ -1,9 +1,10 @@
 """Class weights by how similar class frequencies are across domains."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes
+from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 
 
@@ -29,7 +30,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
     return torch.where(total.amin() > 0, ratio.square(), 1.0)
 
 
-class ClassBalance(nn.Module):
+class ClassBalance(PreciseBuffers):
     """Class weights by `class_balance` of running mean class probabilities.
 
     For losses that align each class on its own. If the target lacks a class, the few samples that are mistaken for it
@@ -58,7 +59,7 @@ class ClassBalance(nn.Module):
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
         self.num_domains, self.num_classes, self.momentum = num_domains, num_classes, momentum
-        self.register_buffer("class_mass", torch.zeros(num_domains, num_classes))
+        self.register_buffer("class_mass", torch.zeros(num_domains, num_classes, dtype=torch.float32))
 
     @torch.no_grad()
     def forward(self, class_probs: Tensor, domains: Tensor) -> Tensor:

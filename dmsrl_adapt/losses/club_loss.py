@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..checks import check_features, check_floating, check_shape, check_sizes
+from ..precision import float32_parameters, in_float32
 
 LOG_VARIANCE_LIMIT = 5.0  # an exact prediction would have an infinite bound otherwise
 
@@ -152,9 +153,9 @@ class CLUBLoss(nn.Module):
             raise ValueError(f"strength must be at least 0, got {strength}")
         with torch.autocast(values.device.type, enabled=False):
             values, given = standardised(values.float()), given.float()
-            frozen = {name: parameter.detach() for name, parameter in self.estimator.named_parameters()}
+            frozen = {name: one.detach() for name, one in float32_parameters(self.estimator).items()}
             bound = club_bound(values, *self._gaussian(functional_call(self.estimator, frozen, (given,)))).relu()
-            gaussian = self._gaussian(self.estimator(given.detach()))
+            gaussian = self._gaussian(in_float32(self.estimator, given.detach()))
             scaled = bound.detach() + strength * (bound - bound.detach())
             return CLUBLosses(scaled, gaussian_negative_log_likelihood(values.detach(), *gaussian))
 

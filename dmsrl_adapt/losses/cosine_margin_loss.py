@@ -90,7 +90,7 @@ class CosineMarginLoss(nn.Module):
         """
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), device=features.device) if weights is None else weights
+        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         domains = torch.zeros_like(labels) if domains is None else domains
         domains = check_labels(domains, len(features), torch.iinfo(torch.int32).max, name="domains")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_features, check_labels, check_sizes
+from ..precision import in_float32
 from .adversarial_mi_loss import domain_cross_entropy
 
 
@@ -59,5 +60,7 @@ class DomainBranch(nn.Module):
         check_features(features, self.feature_dim)
         domains = check_labels(domains, len(features), 2, name="domains")
         with torch.autocast(features.device.type, enabled=False):
-            sensitive = self.branch(features.detach().float())
-            return DomainSensitive(sensitive, domain_cross_entropy(self.classifier(sensitive).squeeze(1), domains))
+            sensitive = in_float32(self.branch, features.detach().float())
+            return DomainSensitive(
+                sensitive, domain_cross_entropy(in_float32(self.classifier, sensitive).squeeze(1), domains)
+            )

@@ -136,7 +136,7 @@ class MarginMetricLoss(nn.Module):
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
         domains = check_labels(domains, len(features), len(self.centers), name="domains")
-        weights = torch.ones(len(features), device=features.device) if weights is None else weights
+        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
         check_weights(weights, len(features))
         with torch.autocast(features.device.type, enabled=False):
             return self._loss(features.float(), labels, domains, weights.float() * (labels >= 0))

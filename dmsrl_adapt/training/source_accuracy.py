@@ -2,15 +2,16 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_features, check_fractions, check_labels, check_sizes
+from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 
 LEAST = 1e-4  # expected disagreement; below it one class is nearly all, and there is nothing to tell
 
 
-class SourceAccuracy(nn.Module):
+class SourceAccuracy(PreciseBuffers):
     r"""Source accuracy above chance: Cohen's kappa over the last batches, 0..1.
 
     $$ \kappa = \frac{a - e}{1 - e}, \quad e = \sum_k p_k q_k $$
@@ -43,7 +44,7 @@ class SourceAccuracy(nn.Module):
         check_fractions(momentum=momentum)
         self.num_classes, self.momentum = num_classes, momentum
         # weighted numbers of samples of each class: predicted wrongly, with this label, with this prediction
-        self.register_buffer("counts", torch.zeros(3, num_classes))
+        self.register_buffer("counts", torch.zeros(3, num_classes, dtype=torch.float32))
 
     def forward(self) -> Tensor:
         """Returns Cohen's kappa over the last batches, a scalar, 0..1."""

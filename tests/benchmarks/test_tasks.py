@@ -385,7 +385,7 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     (tmp_path / "text.npz").write_text("no zip at all")
     fails("text.npz cannot be read", tmp_path / "text.npz")
     np.savez(tmp_path / "keys.npz", foo=np.zeros(3))
-    fails(r"must hold images, or jpeg_bytes and offsets, or X", tmp_path / "keys.npz")
+    fails(r"must hold images, or jpeg_bytes and offsets, or X, got \['foo'\]", tmp_path / "keys.npz")
     np.savez(tmp_path / "short.npz", X=np.zeros((3, 5)), y=np.zeros(2, int))
     fails(r"must be 3 integers, got \(2,\)", tmp_path / "short.npz")
     np.savez(tmp_path / "nan.npz", X=np.full((3, 5), np.nan), y=np.zeros(3, int))
