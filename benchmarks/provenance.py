@@ -1,5 +1,6 @@
 """Provenance of results: the commit and the package versions, and whether they are current."""
 
+import hashlib
 import platform
 import subprocess
 from collections import Counter
@@ -42,9 +43,17 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Returns the commit of this checkout, with "-dirty" for uncommitted changes; None outside of git."""
+    """Returns the commit of this checkout; None outside of git.
+
+    With uncommitted changes it ends with "-dirty-" and a hash of them.
+    """
     done = git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    return done.stdout.strip() if done is not None and done.returncode == 0 else None
+    if done is None or done.returncode != 0:
+        return None
+    name, changes = done.stdout.strip(), git("diff", "HEAD", "--", *CODE)
+    if not name.endswith("-dirty") or changes is None:
+        return name
+    return f"{name}-{hashlib.sha256(changes.stdout.encode()).hexdigest()[:8]}"
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
@@ -58,10 +67,10 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
 @cache
 def is_todays_code(of: str | None) -> bool:
     """Whether `CODE` at a commit equals the current code; False for a dirty or unknown commit."""
-    if of is None or of.endswith("-dirty"):
-        return False
-    if of == commit():
+    if of is not None and of == commit():
         return True
+    if of is None or "-dirty" in of:
+        return False
     done = git("diff", "--quiet", of, "--", *CODE)
     return done is not None and done.returncode == 0
 

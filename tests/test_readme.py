@@ -24,11 +24,11 @@ def test_hooks_of_other_python_blocks_are_there(block):
     assert isinstance(context["hook"], dmsrl_adapt.AttachedHook)
 
 
-def test_readme_begins_with_what_it_is_the_picture_and_the_results_then_install_then_use():
+def test_readme_says_what_it_is_shows_a_picture_then_install_use_and_one_table():
     readme = (ROOT / "README.md").read_text()
     headings = re.findall(r"^## (.*)", readme, flags=re.MULTILINE)
-    assert headings == ["Results", "Install", "Use", "What is in it", "Licence"]
-    assert readme.index("pictures/embedded.png)") < readme.index("## Results")
-    # one screen: what it is, for whom, the picture, and the first table
-    assert readme[: readme.index("| source_only")].count("\n") < 30
+    assert headings == ["Install", "Use", "Results", "Documentation", "Licence and citation"]
+    # one screen: what it is, for whom, the picture
+    assert readme[: readme.index("pictures/embedded.png)")].count("\n") < 20
+    assert len(re.findall(r"^\| method ", readme, flags=re.MULTILINE)) == 1
     assert len([line for line in BLOCKS[0].splitlines() if line]) <= 15

@@ -124,10 +124,10 @@ def test_an_augmented_view_must_have_shape_and_dtype_of_the_images():
             AugmentHook()({**batch, "src_imgs_augmented": augmented})
 
 
-@pytest.mark.parametrize(("probability", "skill"), [(0.0, 1.0), (0.5, 0.0)])
-def test_a_share_of_zero_is_none_even_where_zero_is_drawn(probability, skill, monkeypatch):
+@pytest.mark.parametrize(("probability", "accuracy"), [(0.0, 1.0), (0.5, 0.0)])
+def test_probability_zero_augments_nothing_even_if_zero_is_drawn(probability, accuracy, monkeypatch):
     monkeypatch.setattr(torch, "rand", torch.zeros)
-    context = {"src_imgs": torch.ones(4, 1, 8, 8), "source_accuracy": lambda: torch.tensor(skill)}
+    context = {"src_imgs": torch.ones(4, 1, 8, 8), "source_accuracy": lambda: torch.tensor(accuracy)}
     outputs, _ = AugmentHook(probability=probability, accuracy_gate=True)(context)
     assert not outputs["src_imgs_is_augmented"].any()
 
