@@ -16,8 +16,7 @@ from .hooks import BackboneHook, CollapseHook, FixedNetworksHook, ProgressHook
 from .hooks.backbone import other_inputs
 from .hooks.batch_check import check_batch
 from .hooks.context import read
-from .hooks.finite import FiniteHook
-from .hooks.weighters import HostWeighter, StepWeighter
+from .hooks.weighters import FiniteHook, HostWeighter, StepWeighter
 from .recipe import DEFAULT, Recipe, get_recipe
 from .state import restored_on_error
 

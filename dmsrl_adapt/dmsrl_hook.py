@@ -16,8 +16,7 @@ from .components import one_recipe
 from .hooks import BackboneHook, CollapseHook, ProgressHook
 from .hooks.batch_check import check_batch
 from .hooks.context import read
-from .hooks.finite import FiniteHook
-from .hooks.weighters import StepWeighter
+from .hooks.weighters import FiniteHook, StepWeighter
 from .recipe import DEFAULT, Recipe, get_recipe
 from .state import restored_on_error
 

@@ -1,3 +1,5 @@
+"""Every example runs as a script. An argument is the length of its run; without one it takes as long as is shown."""
+
 import re
 
 import pytest
@@ -6,6 +8,23 @@ from pytorch_adapt import hooks
 import dmsrl_adapt
 
 from .scripts import ROOT
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def test_there_are_examples():
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs(path, tmp_path, forks):
+    forks.finish("-m", "tests.short_epochs", str(path), "1", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_is_under_80_lines(path):
+    assert len(path.read_text().splitlines()) < 80
+
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
 

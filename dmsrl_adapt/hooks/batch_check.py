@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from .. import keys
 from ..checks import check_images, check_labels, read_at_once
 from .backbone import other_inputs
-from .context import read, read_augmented, read_progress
-from .domains import num_domains
+from .context import num_domains, read, read_augmented, read_progress
 
 
 def check_batch(

@@ -1,13 +1,25 @@
-"""Reading of context keys; errors name the hook and the missing key."""
+"""Reading the context: missing keys, progress, augmented copies, and the domain of each row."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from .. import keys
 from ..losses import class_probs
 from ..training import WarmUp
+
+
+def num_domains(layer: nn.Module) -> int:
+    """Returns the number of domains that a layer, wrapped or not, was made for."""
+    return max(getattr(part, "num_domains", 2) for part in layer.modules())
+
+
+def domain_numbers(context: Mapping[str, Any]) -> Tensor:
+    """Returns the domain of each row of the concatenated features, 0 for source and 1 for target, shape (N,)."""
+    features = [context[keys.features(domain)] for domain in keys.DOMAINS]
+    return torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
 
 
 def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:

@@ -13,8 +13,7 @@ from ..checks import check_labels
 from ..losses.class_probs import certainty, with_known_classes
 from ..one_hot import one_hot
 from ..training import WarmUp
-from .context import read, read_class_probs, read_strength
-from .domains import domain_numbers, num_domains
+from .context import domain_numbers, num_domains, read, read_class_probs, read_strength
 from .known_target_labels import read_known_labels
 from .level_parts import check_level_weights, read_parts
 

@@ -8,8 +8,7 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..training import WarmUp
-from .context import read, read_strength
-from .domains import domain_numbers
+from .context import domain_numbers, read, read_strength
 
 
 class TwoBranchMIHook(BaseHook):

@@ -1,5 +1,13 @@
+"""Some processes that want the maps of one network, in forks of this process.
+
+Arguments: folder, number of processes, batch after which the first kills itself (0: none). Prints the exit statuses;
+each notes how many images it computed in batches of its own.
+"""
+
 import copy
+import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,9 +22,39 @@ from dmsrl_adapt import MultiLevelBackbone, frozen_maps
 from dmsrl_adapt.backbones import NamedLayers, StoredMaps
 from dmsrl_adapt.backbones.kept_rows import kept_rows
 
+from ..scripts import in_forks
 from ..stand_ins import Counted
-from .frozen_maps_process import BATCH, COUNT, Slow
-from .frozen_maps_process import make_images as images_of_processes
+
+COUNT, BATCH, SIDE = 24, 8, 4  # the probe has 6 images at most
+
+
+class Slow(nn.Module):
+    """Takes its time for a batch, so that others come meanwhile, and counts the images in it."""
+
+    def __init__(self, killed_after=0):
+        super().__init__()
+        self.sizes, self.killed_after = [], killed_after
+
+    def forward(self, x):
+        if len(x) == BATCH:
+            time.sleep(0.1)
+            self.sizes.append(len(x))
+            if self.killed_after and len(self.sizes) > self.killed_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [2 * x]
+
+
+def images_of_processes():
+    return torch.randn(COUNT, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+
+
+def work(folder, number, killed_after):
+    torch.set_num_threads(1)
+    network = Slow(killed_after if number == 0 else 0)
+    maps = frozen_maps(images_of_processes(), network, folder / "maps", batch_size=BATCH, shows_progress=False)
+    assert torch.equal(maps.rows, (2 * images_of_processes()).flatten(1).half())
+    (folder / f"computed{number}").write_text(str(sum(network.sizes)))
+
 
 PROBED = [1, 4]  # an image for the shapes, and some that show whether the file is of this network
 
@@ -330,16 +368,16 @@ def computed(folder):
 
 
 def test_processes_compute_once(tmp_path, forks):
-    assert forks.finish("-m", "tests.backbones.frozen_maps_process", str(tmp_path), "3", "0").split() == ["0", "0", "0"]
+    assert forks.finish("-m", "tests.backbones.test_frozen_maps", str(tmp_path), "3", "0").split() == ["0", "0", "0"]
     assert computed(tmp_path) == COUNT
 
 
 def test_a_process_that_is_killed_while_it_computes_blocks_nobody(tmp_path, forks):
     started = time.monotonic()
-    statuses = forks.finish("-m", "tests.backbones.frozen_maps_process", str(tmp_path), "1", "2").split()
+    statuses = forks.finish("-m", "tests.backbones.test_frozen_maps", str(tmp_path), "1", "2").split()
     assert statuses == [str(-signal.SIGKILL)]
     # the others go on after the batches that it has noted
-    assert forks.finish("-m", "tests.backbones.frozen_maps_process", str(tmp_path), "2", "0").split() == ["0", "0"]
+    assert forks.finish("-m", "tests.backbones.test_frozen_maps", str(tmp_path), "2", "0").split() == ["0", "0"]
     assert computed(tmp_path) == COUNT - 2 * BATCH
     assert time.monotonic() - started < 60
 
@@ -380,3 +418,8 @@ def test_random_numbers_start_anew_after_an_interruption(tmp_path):
     assert torch.equal(rows, torch.cat([draw(part)[0] for part in inputs.split(4)]))
     assert calls == [4, 4, 4, 4, 4, 4, 2]
     assert Path(tmp_path / "rows.npy").is_file()
+
+
+if __name__ == "__main__":
+    FOLDER, PROCESSES, KILLED_AFTER = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    print(*in_forks(work, [(FOLDER, number, KILLED_AFTER) for number in range(PROCESSES)]))

@@ -5,8 +5,7 @@ import torch
 from pytorch_adapt.weighters import MeanWeighter, SumWeighter
 
 from dmsrl_adapt.checks import validate_args
-from dmsrl_adapt.hooks.finite import FiniteHook
-from dmsrl_adapt.hooks.weighters import HostWeighter, StepWeighter
+from dmsrl_adapt.hooks.weighters import FiniteHook, HostWeighter, StepWeighter
 
 LOSSES = {"a": torch.tensor(1.0), "ours": torch.tensor(10.0), "b": torch.tensor(3.0), "off": torch.tensor(float("nan"))}
 

@@ -1,10 +1,68 @@
+"""Minimum class confusion with several weighters in forks of this process that share the samples.
+
+Arguments: folder, sizes of the processes' shares. Writes losses and gradients of each process.
+"""
+
+import sys
+from pathlib import Path
+
 import pytest
 import torch
-from pytorch_adapt.layers import MCCLoss
+import torch.distributed as dist
+from pytorch_adapt.layers import EntropyWeights, MCCLoss
+from pytorch_adapt.layers.normalizers import MaxNormalizer, MinMaxNormalizer, NoNormalizer
 
 from dmsrl_adapt.losses import MinimumClassConfusionLoss
 
-from .mcc_process import WEIGHTERS, make_logits, results
+from ..scripts import in_forks
+
+
+class Rows:
+    """Weighs samples by their place in the batch, and takes no batch without any."""
+
+    def __call__(self, probs):
+        assert len(probs) > 0 and not probs.requires_grad
+        return torch.arange(1.0, len(probs) + 1)[:, None]
+
+
+WEIGHTERS = {
+    "none": None,
+    "first class": lambda probs: probs[:, 0],
+    "largest in the batch": EntropyWeights(after_softmax=True, normalizer=MaxNormalizer()),
+    "range of the batch": EntropyWeights(after_softmax=True, normalizer=MinMaxNormalizer()),
+    "not normalised": EntropyWeights(after_softmax=True, normalizer=NoNormalizer()),
+    "of what takes logits": EntropyWeights(),
+    "rows": Rows(),
+    "no weight": lambda probs: torch.zeros(len(probs)),
+    "set later": EntropyWeights(normalizer=MaxNormalizer()),
+}
+
+
+def results(logits, mine=slice(None)):
+    """Loss and gradient of this process's share, by the name of the weighter."""
+    found = {}
+    for name, weighter in WEIGHTERS.items():
+        share = logits[mine].clone().requires_grad_()
+        loss_fn = MinimumClassConfusionLoss(T=2.0, entropy_weighter=None if name == "set later" else weighter)
+        if name == "set later":
+            loss_fn.entropy_weighter = weighter
+        loss = loss_fn(share)
+        found[name] = loss.detach(), torch.autograd.grad(loss, share)[0]
+    return found
+
+
+def make_logits(count):
+    return 3 * torch.randn(count, 4, generator=torch.Generator().manual_seed(0))
+
+
+def work(folder, number, sizes):
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=number, world_size=len(sizes))
+    start = sum(sizes[:number])
+    found = results(make_logits(sum(sizes)), slice(start, start + sizes[number]))
+    torch.save(found, folder / f"result{number}.pt")
+    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
@@ -80,7 +138,7 @@ def test_samples_that_all_weigh_nothing_give_zero_with_a_gradient():
 @pytest.mark.parametrize("sizes", [(5, 5), (7, 2), (0, 6), (0, 0), (4, 0, 3)])
 def test_processes_weigh_as_one_with_all_samples(sizes, tmp_path, forks):
     arguments = [str(tmp_path), *map(str, sizes)]
-    assert forks.finish("-m", "tests.losses.mcc_process", *arguments).split() == len(sizes) * ["0"]
+    assert forks.finish("-m", "tests.losses.test_mcc_loss", *arguments).split() == len(sizes) * ["0"]
     alone = results(make_logits(sum(sizes)))
     shares = [torch.load(tmp_path / f"result{number}.pt") for number in range(len(sizes))]
     for name, (loss, grad) in alone.items():
@@ -89,3 +147,8 @@ def test_processes_weigh_as_one_with_all_samples(sizes, tmp_path, forks):
         # every process has the loss of all samples, so the sum of their gradients counts each process's once
         grads = torch.cat([share[name][1] for share in shares]) / len(sizes)
         torch.testing.assert_close(grads, grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+if __name__ == "__main__":
+    SIZES = [int(size) for size in sys.argv[2:]]
+    print(*in_forks(work, [(Path(sys.argv[1]), number, SIZES) for number in range(len(SIZES))]))

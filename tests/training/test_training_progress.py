@@ -1,4 +1,5 @@
 import copy
+import math
 import pickle
 import warnings
 
@@ -6,7 +7,21 @@ import pytest
 import torch
 from torch import nn
 
-from dmsrl_adapt.training import TrainingProgress
+from dmsrl_adapt.training import TrainingProgress, WarmUp
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.1, 0.3, 0.5, 1.0])
+def test_factors_are_the_published_ones(progress):
+    assert WarmUp.NONE(progress) == 1
+    assert WarmUp.LINEAR(progress) == progress
+    assert WarmUp.SIGMOID(progress) == pytest.approx(2 / (1 + math.exp(-10 * progress)) - 1)
+
+
+def test_a_name_is_as_good_as_a_member():
+    assert WarmUp("sigmoid") is WarmUp(WarmUp.SIGMOID) is WarmUp.SIGMOID
+    assert WarmUp.LINEAR == "linear"
+    with pytest.raises(ValueError, match=r"warmup must be one of \['none', 'linear', 'sigmoid'\], got True"):
+        WarmUp(True)
 
 
 def test_counts_steps_up_to_one():
