@@ -151,7 +151,7 @@ def counts_of(case):
     return counted(adapter_of(**settings), batch)
 
 
-WAITS = 2  # one to check the batch, and one to read the losses, for which upstream waits once each
+MOST_WAITS = 2  # one to check the batch, and one to read the losses, for which upstream waits once each
 # at most so many operations; hosts alone: DANN 350, CDAN 510, MCD 881
 OPERATIONS = {
     "default": 978,
@@ -168,7 +168,7 @@ OPERATIONS = {
 @pytest.mark.parametrize("case", CASES)
 def test_waits_and_operations_of_a_step(case):
     counter = counts_of(case)
-    assert counter.waits_of(OURS) <= WAITS, counter.waits
+    assert counter.waits_of(OURS) <= MOST_WAITS, counter.waits
     assert counter.operations.total() <= OPERATIONS[case]
     if case.startswith("attached to "):
         alone = counted(host_of(case.removeprefix("attached to ")), make_batch())
