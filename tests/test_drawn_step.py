@@ -81,7 +81,7 @@ def test_one_hook_is_drawn_with_what_it_takes_and_leaves():
     branch, labels = (draw_hook(name, running[name]) for name in ("TwoBranchMIHook", "PseudoLabelHook"))
     assert re.findall(r'start loss"[^>]*>([^<]*)<', branch) == ["mi_loss", "mi_estimator_loss", "mi_branch_loss"]
     assert "PseudoLabelHook reads target_sample_idx, src_labels" in labels
-    assert "writes target_pseudo_labels, target_pseudo_weights" in labels
+    assert "and writes target_class_probs, target_pseudo_labels, target_pseudo_weights" in labels
     # a hook that takes nothing has nothing before it, one that leaves nothing has nothing after it
     assert ">before<" not in draw_hook("ProgressHook", running["ProgressHook"])
     assert ">after<" not in draw_hook("SourceAccuracyHook", running["SourceAccuracyHook"])

@@ -54,7 +54,7 @@ def turned(adapter, dtype):
 
 def check_steps(adapter, batches):
     """Takes steps, and looks at losses, gradients and state."""
-    step = adapter.misc["training_progress"].step.item()
+    step = adapter.misc["training_progress"].step
     for batch in batches:
         losses = adapter.training_step(batch)
         assert all(torch.isfinite(torch.as_tensor(x)) for of_step in losses.values() for x in of_step.values())

@@ -23,7 +23,7 @@ def rows(section):
     return [tuple(cell.strip().strip("`") for cell in line.strip("|").split("|")) for line in lines[2:]]
 
 
-WORKING, FAILING = rows("What was tried"), rows("What does not work")
+WORKING, FAILING = rows("Tested models"), rows("What does not work")
 # the tables are of timm 1.0.31, before which these gave no maps, or others
 NEW = {"coat_tiny", "crossvit_9_240", "visformer_tiny", "xcit_nano_12_p16_224"}
 IS_OLD = tuple(int(part) for part in timm.__version__.split(".")[:3]) < (1, 0, 31)

@@ -138,7 +138,7 @@ def test_training_tells_progress_classes_and_what_is_left_out(
     assert "training dmsrl on 48 of the source and 29 of the target, 2 classes: sky, wall" in labelled.err
     assert "8/8" in labelled.err
     assert labelled.out.splitlines()[0].split("  ") == ["step", "accuracy, %", "balanced, %", "label-free score"]
-    assert "on 14 target samples that training has not seen" in labelled.out
+    assert "on 14 target samples that were not used for training" in labelled.out
     content = torch.load(tmp_path / "m.pt", weights_only=True)
     assert f"{100 * content['scores']['accuracy']:.1f}" == labelled.out.splitlines()[9].split()[1]
     # without labels nothing can be scored: all of the target is trained on
