@@ -13,7 +13,6 @@ import pytest
 
 from benchmarks.cli import main
 
-from ..resume_process import in_a_fork
 from ..scripts import finish, start
 
 
@@ -67,21 +66,16 @@ def test_ctrl_c_while_the_command_starts(seconds: float, feature_npz: Path, tmp_
     assert not list(tmp_path.glob("results/*.json"))
 
 
-def test_full_disk_is_an_error_of_that_run_and_finished_results_stay(
-    feature_npz: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_full_disk_is_an_error_of_that_run_and_finished_results_stay(feature_npz: Path, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     arguments = command(feature_npz, folder, "--jobs", "1", "--steps", "16")
     assert main([*arguments, "--methods", "source_only"]) == 0
     before = {path: path.read_bytes() for path in folder.glob("*seed0.*")}
 
-    def on_a_full_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-        assert main(arguments) == 2  # there is no room for the report either
-
-    capfd.readouterr()
-    assert in_a_fork(on_a_full_disk) == 0
-    errors = capfd.readouterr().err
+    process = start("-m", "benchmarks", *arguments)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4000, 4000))
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 2, errors  # there is no room for the report either
     assert re.search(r"failed: vectors-vectors-\w{8} mcc seed 0: OSError: ", errors) and "cannot be written: " in errors
     assert "error: [Errno 27]" in errors
     assert {path: path.read_bytes() for path in folder.glob("*seed0.*") if path.is_file()} == before
