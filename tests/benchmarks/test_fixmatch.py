@@ -71,7 +71,7 @@ def test_step_is_that_of_plain_pytorch(has_copies):
     with torch.no_grad():
         weak = C(G(batch["target_imgs"])) if has_copies else strong
         probs, labels = weak.softmax(1).max(1)
-    assert 0 < (probs >= 0.3).sum()
+    assert (probs >= 0.3).sum() > 0
     target = (F.cross_entropy(strong, labels, reduction="none") * (probs >= 0.3)).mean()
     (source + target).backward()
     for opt in opts:
