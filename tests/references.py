@@ -234,6 +234,21 @@ class SlowPrototypes:
             kept = self.momentum if old is not None else 0.0
             self.prototypes[k] = [kept * a + (1 - kept) * b for a, b in zip(old or mean, mean, strict=True)]
 
+    def update_soft(self, features: Tensor, probs: Tensor) -> None:
+        """Moves every prototype towards the mean of all samples, each weighted by its probability of that class."""
+        rows, probs = features.detach().double().tolist(), probs.double().tolist()
+        if self.metric == "cosine":
+            lengths = [math.sqrt(sum(x * x for x in row)) for row in rows]
+            rows = [[x / length if length else 0.0 for x in row] for row, length in zip(rows, lengths, strict=True)]
+        for k, old in enumerate(self.prototypes):
+            mass = sum(p[k] for p in probs)
+            if mass == 0:
+                continue
+            share = len(self.prototypes) * mass / sum(sum(p) for p in probs)  # 1 for an average class
+            mean = [sum(p[k] * row[x] for p, row in zip(probs, rows, strict=True)) / mass for x in range(len(rows[0]))]
+            kept = self.momentum**share if old is not None else 0.0
+            self.prototypes[k] = [kept * a + (1 - kept) * b for a, b in zip(old or mean, mean, strict=True)]
+
     def label(self, features: Tensor, follow: bool = True) -> tuple[list[int], list[float]]:
         """Label (-1 where it is rejected) and trust of every sample; `follow` moves the mean trust of the classes."""
         found = [self._nearest(row) for row in features.detach().double()]

@@ -158,6 +158,11 @@ def test_numbers_out_of_range_are_refused_when_the_part_is_made(make, message, v
             make(bad)
 
 
+def test_unknown_prototypes_are_refused_when_the_part_is_made():
+    with pytest.raises(ValueError, match=r"prototypes must be one of \('both', 'target'\), got 'source'"):
+        PrototypeLabels(prototypes="source")
+
+
 WARMED_UP = [ArgmaxLabels, PrototypeLabels]
 WEIGHTED = [CosineMargin, CenterMargin, MarginDisparity, ConditionalMI, MarginalMI, TwoBranchMI, MinimumClassConfusion]
 
@@ -173,7 +178,7 @@ def test_warm_ups_by_name(part):
 
 def test_settings_that_are_not_given_are_those_of_the_page():
     """They are written down a second time here, since results of users depend on them."""
-    assert PrototypeLabels() == PrototypeLabels(threshold=0.5, warmup="linear")
+    assert PrototypeLabels() == PrototypeLabels(threshold=0.5, warmup="linear", prototypes="both")
     assert ArgmaxLabels() == ArgmaxLabels(warmup="none")
     assert CosineMargin(0.2) == CosineMargin(weight=0.2, margin=0.2, scale=8.0, warmup="none")
     assert CenterMargin(0.2) == CenterMargin(weight=0.2, margin=100.0, warmup="sigmoid")

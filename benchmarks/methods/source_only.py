@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_adapt.adapters import Classifier
 from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.weighters import SumWeighter
+from torch import nn
 
 from .method import Method, Setup, Trainable, with_variants
 
@@ -16,11 +17,12 @@ def classifier(
     post: Sequence[BaseHook],
     weighter: SumWeighter,
     pre: Sequence[BaseHook] = (),
+    loss_fn: nn.Module | None = None,
 ) -> Trainable:
-    """Returns upstream's `Classifier` with further hooks before and after the classification loss."""
+    """Returns upstream's `Classifier` with further hooks before and after the classification loss `loss_fn`."""
     G = setup.feature_extractor(settings)
     containers = setup.containers({"G": G, "C": setup.classifier(G)})
-    hook_kwargs = {"pre": [*setup.pre_hooks(settings), *pre], "post": post, "weighter": weighter}
+    hook_kwargs = {"pre": [*setup.pre_hooks(settings), *pre], "post": post, "weighter": weighter, "loss_fn": loss_fn}
     return Trainable(Classifier(**containers, hook_kwargs=hook_kwargs))
 
 

@@ -8,9 +8,18 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..checks import check_features, check_labels
+from ..losses.class_probs import with_known_classes
 from ..training import WarmUp
 from .context import read, read_class_probs, read_progress
 from .known_target_labels import read_known_labels, with_known
+
+PROTOTYPES = ("both", "target")
+
+
+def check_prototypes(prototypes: str) -> None:
+    """Raises `ValueError` for a name that is not in `PROTOTYPES`."""
+    if prototypes not in PROTOTYPES:
+        raise ValueError(f"prototypes must be one of {PROTOTYPES}, got {prototypes!r}")
 
 
 class PseudoLabelHook(BaseHook):
@@ -23,6 +32,9 @@ class PseudoLabelHook(BaseHook):
     1 in both. A `PrototypeLabeler` describes its labels in `diagnostics`, which upstream's `IgniteRecordKeeperLogger`
     logs.
 
+    With `prototypes="target"` the source's labels do not move the prototypes. They are means of the target's features
+    alone, weighted by the classifier's probabilities, as in SHOT; see `PrototypeLabeler.update_soft`.
+
     Modules: `G`, `C` (for missing features and logits), `pseudo_labeler` (misc; `PrototypeLabeler` or `ArgmaxLabeler`).
     Reads: `src_imgs_features`, `src_labels`, `target_imgs_features`, `target_imgs_features_logits`,
     `target_sample_idx`; `target_known_labels` and `progress` where present. Writes: `target_pseudo_labels`, int64 (N,),
@@ -31,12 +43,15 @@ class PseudoLabelHook(BaseHook):
 
     Args:
         warmup: of the weights that later hooks read; linear as for the loss of ATDOC (arXiv 2007.04171).
+        prototypes: "both", of both domains by labels, or "target", of the target by class probabilities, for a
+            `PrototypeLabeler`.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
     Raises:
         KeyError: a module or key is missing, for example `target_sample_idx`, which upstream's `TargetDataset`
             supplies.
-        ValueError: wrong shapes; labels, indices or progress out of range; NaN features. The labeler is left unchanged.
+        ValueError: unknown prototypes; wrong shapes; labels, indices or progress out of range; NaN features. The
+            labeler is left unchanged.
 
     Examples:
         >>> import torch
@@ -51,9 +66,10 @@ class PseudoLabelHook(BaseHook):
         tensor([0, 1])
     """
 
-    def __init__(self, warmup: WarmUp | str = WarmUp.LINEAR, **kwargs: Any) -> None:
+    def __init__(self, warmup: WarmUp | str = WarmUp.LINEAR, prototypes: str = "both", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.warmup = WarmUp(warmup)
+        check_prototypes(prototypes)
+        self.warmup, self.prototypes = WarmUp(warmup), prototypes
         self.f_hook = FeaturesAndLogitsHook(domains=keys.DOMAINS)
         self.labeler: Any = None  # of the last batch: upstream's logger looks for modules in hooks, not in `misc`
 
@@ -70,8 +86,11 @@ class PseudoLabelHook(BaseHook):
         labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
         known = read_known_labels(inputs, len(target), probs.shape[1])
         result = labeler(target, sample_idx=sample_idx, class_probs=probs)
-        labeler.update(source, labels)
-        labeler.update(target, *with_known(known, result.labels, result.weights))
+        if self.prototypes == "target":
+            labeler.update_soft(target, probs if known is None else with_known_classes(probs, known))
+        else:
+            labeler.update(source, labels)
+            labeler.update(target, *with_known(known, result.labels, result.weights))
         labels, weights = with_known(known, result.labels, result.weights * self.warmup(progress))
         if keys.TARGET_CLASS_PROBS not in inputs:
             outputs = {**outputs, keys.TARGET_CLASS_PROBS: probs}

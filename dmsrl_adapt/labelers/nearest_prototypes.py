@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_features, check_fractions, check_labels, check_sizes, check_weights
+from ..checks import check_class_probs, check_features, check_fractions, check_labels, check_sizes, check_weights
 from ..precision import PreciseBuffers
 from ..processes import is_shared, of_all_processes, summed_over_processes
 from ..state import set_state
@@ -66,6 +66,39 @@ class NearestPrototypes(PreciseBuffers):
         step = (1 - self.momentum * self.is_seen.to(mass)) * is_present
         set_state(self.prototypes, self.prototypes.lerp(means, step[:, None]))
         set_state(self.is_seen, self.is_seen | is_present)
+
+    @torch.no_grad()
+    def update_soft(self, features: Tensor, class_probs: Tensor) -> None:
+        r"""Updates the running means of all classes with the means of the features, weighted by class probabilities.
+
+        $$ c_k \leftarrow \beta_k c_k + (1 - \beta_k) \frac{\sum_i p_{ik} f_i}{\sum_i p_{ik}}, \quad
+        \beta_k = \beta^{K \sum_i p_{ik} / \sum_{ij} p_{ij}} $$
+
+        beta is `momentum`. A class with an average share of the batch moves as by `update`, a class that the batch
+        hardly has hardly moves. For prototypes of the target alone, as in SHOT (Liang et al., ICML 2020, arXiv
+        2002.08546), which takes the means over the whole target.
+
+        Args:
+            features: shape (N, D), floating point, one sample a row.
+            class_probs: p, shape (N, K), 0..1, rows that sum to 1.
+
+        Raises:
+            ValueError: wrong shape, value out of range, NaN or infinite feature, several prototypes per class; the
+                state is left unchanged.
+            TypeError: features that are not floating point.
+        """
+        if self.prototypes_per_class > 1:
+            raise ValueError(f"prototypes_per_class must be 1 for update_soft, got {self.prototypes_per_class}")
+        check_features(features, self.feature_dim)
+        probs = check_class_probs(class_probs, len(features), self.num_classes)
+        self.to(features.device)
+        with torch.autocast(features.device.type, enabled=False):
+            sums, mass = summed_over_processes(probs.t() @ self._rows(features), probs.sum(0))
+        tiny = torch.finfo(mass.dtype).tiny
+        kept = self.momentum ** (self.num_classes * mass / mass.sum().clamp(min=tiny)) * self.is_seen.to(mass)
+        step = (1 - kept) * (mass > 0)
+        set_state(self.prototypes, self.prototypes.lerp(sums / mass.clamp(min=tiny)[:, None], step[:, None]))
+        set_state(self.is_seen, self.is_seen | (mass > 0))
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:

@@ -8,6 +8,7 @@ from pytorch_adapt.hooks.base import BaseHook
 from .. import keys
 from ..checks import check_at_least
 from ..hooks import PseudoLabelHook
+from ..hooks.pseudo_label import check_prototypes
 from ..labelers import ArgmaxLabeler, PrototypeLabeler
 from ..training import WarmUp
 from .part import Factory, Part, Sizes
@@ -20,9 +21,11 @@ class PrototypeLabels(Part):
     Args:
         threshold: fraction of a class's mean confidence below which a sample is rejected, at least 0.
         warmup: of the confidence that later parts read.
+        prototypes: "both", of both domains by labels and pseudo labels, or "target", of the target alone by the
+            classifier's probabilities, as in SHOT.
 
     Raises:
-        ValueError: a number out of range.
+        ValueError: a number out of range, or unknown prototypes.
     """
 
     kind: ClassVar = "pseudo_labels"
@@ -30,10 +33,12 @@ class PrototypeLabels(Part):
 
     threshold: float = 0.5
     warmup: WarmUp = WarmUp.LINEAR
+    prototypes: str = "both"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(0, threshold=self.threshold)
+        check_prototypes(self.prototypes)
 
     def misc(self) -> dict[str, Factory]:
         return {keys.PSEUDO_LABELER: self._labeler}
@@ -43,7 +48,7 @@ class PrototypeLabels(Part):
         return PrototypeLabeler(*numbers, threshold=self.threshold)
 
     def hooks(self) -> list[BaseHook]:
-        return [PseudoLabelHook(warmup=self.warmup)]
+        return [PseudoLabelHook(self.warmup, self.prototypes)]
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,28 @@ def test_labels_first_then_updates_with_the_source_and_the_weighted_target():
     assert torch.equal(kept, outputs["target_pseudo_labels"])
 
 
+@pytest.mark.parametrize("known", [None, torch.tensor([0, -1, 2, -1, -1, 1, -1, -1])])
+def test_prototypes_of_the_target_are_means_by_class_probabilities_and_the_source_does_not_count(known):
+    context, slow = make_context(), references.SlowPrototypes(CLASSES)
+    given = {} if known is None else {"target_known_labels": known}
+    for number in range(3):
+        outputs, _ = PseudoLabelHook("none", prototypes="target")({**context, **make_batch(number), **given})
+        features, probs = outputs["target_imgs_features"], outputs[LOGITS].softmax(1).detach()
+        labels, _ = slow.label(features)
+        if known is not None:
+            labels = [was if is_known < 0 else is_known for was, is_known in zip(labels, known.tolist(), strict=True)]
+            probs = torch.eye(CLASSES)[known].where(known[:, None] >= 0, probs)
+        assert outputs["target_pseudo_labels"].tolist() == labels
+        slow.update_soft(features, probs)
+        expected = torch.tensor(slow.prototypes)
+        torch.testing.assert_close(context["pseudo_labeler"].prototypes, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_unknown_prototypes_are_refused():
+    with pytest.raises(ValueError, match=r"prototypes must be one of \('both', 'target'\), got 'source'"):
+        PseudoLabelHook(prototypes="source")
+
+
 def test_warm_up_is_linear_by_default():
     """Weights are proportional to progress, unlike the warm-up of losses, and stay float32."""
     context, seen = make_context(pseudo_labeler=make_labeler("argmax")), []

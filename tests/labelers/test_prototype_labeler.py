@@ -56,6 +56,70 @@ def test_follows_the_slow_reference_over_many_batches(metric, momentum, threshol
     assert (rejected > 18) == (threshold > 0)  # the first two, before every class is seen, are always rejected
 
 
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("momentum", [0.9, 0.0, 1.0])
+def test_soft_means_follow_the_slow_reference_over_many_batches(metric, momentum):
+    labeler = make(metric=metric, momentum=momentum)
+    slow = references.SlowPrototypes(CLASSES, metric=metric, momentum=momentum)
+    for step in range(4):
+        features, probs = torch.randn(7, DIM), (2 * torch.randn(7, CLASSES)).softmax(1)
+        if step == 0:
+            probs = torch.eye(CLASSES)[torch.arange(7) % (CLASSES - 1)]
+        labeler.update_soft(features, probs)
+        slow.update_soft(features, probs)
+        assert labeler.is_seen.tolist() == [one is not None for one in slow.prototypes]
+        for k, prototype in enumerate(slow.prototypes):
+            expected = torch.zeros(DIM) if prototype is None else torch.tensor(prototype)
+            torch.testing.assert_close(labeler.prototypes[k], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_soft_means_by_hand():
+    labeler = make(num_classes=2, feature_dim=1, metric="l2", momentum=0.25)
+    labeler.update_soft(torch.tensor([[0.0], [4.0]]), torch.tensor([[0.75, 0.25], [0.25, 0.75]]))
+    torch.testing.assert_close(labeler.prototypes, torch.tensor([[1.0], [3.0]]))
+    # 3/4 of the batch are of class 0, 1/4 of class 1: 0.25^1.5 = 1/8 and 0.25^0.5 = 1/2 of the old is kept
+    labeler.update_soft(torch.tensor([[9.0]]), torch.tensor([[0.75, 0.25]]))
+    torch.testing.assert_close(labeler.prototypes, torch.tensor([[8.0], [6.0]]))
+
+
+def test_soft_means_of_certain_classes_that_are_equally_frequent_are_those_by_labels():
+    by_labels, by_probs = make(), make()
+    for _ in range(3):
+        features, labels = torch.randn(8, DIM), torch.arange(8) % CLASSES
+        by_labels.update(features, labels)
+        by_probs.update_soft(features, torch.eye(CLASSES)[labels])
+    assert_same_states(states({"a": by_labels}), states({"a": by_probs}), rtol=1e-5, atol=1e-6)
+
+
+def test_soft_means_of_no_sample_leave_all_as_it_was():
+    labeler = trained()
+    before = states({"labeler": labeler})
+    labeler.update_soft(torch.zeros(0, DIM), torch.zeros(0, CLASSES))
+    assert_same_states(states({"labeler": labeler}), before)
+
+
+@pytest.mark.parametrize(
+    ("features", "probs", "message"),
+    [
+        (torch.zeros(2, DIM + 1), torch.zeros(2, CLASSES), r"features must have shape \(N, 3\), got \(2, 4\)"),
+        (torch.full((2, DIM), torch.nan), torch.zeros(2, CLASSES), "features must be finite"),
+        (torch.zeros(2, DIM), torch.zeros(2, 3), r"class_probs must have shape \(2, 4\), got \(2, 3\)"),
+        (torch.zeros(2, DIM), torch.full((2, CLASSES), 2.0), r"class_probs must be in 0\.\."),
+    ],
+)
+def test_bad_input_of_soft_means_is_refused_and_changes_nothing(features, probs, message):
+    labeler = trained()
+    before = states({"labeler": labeler})
+    with pytest.raises(ValueError, match=message):
+        labeler.update_soft(features, probs)
+    assert_same_states(states({"labeler": labeler}), before)
+
+
+def test_soft_means_need_one_prototype_per_class():
+    with pytest.raises(ValueError, match="prototypes_per_class must be 1 for update_soft, got 2"):
+        make(prototypes_per_class=2).update_soft(torch.zeros(2, DIM), torch.full((2, CLASSES), 0.25))
+
+
 def test_running_means_by_hand():
     labeler = make(num_classes=2, feature_dim=2, metric="l2", momentum=0.75)
     labeler.update(torch.tensor([[0.0, 0.0], [4.0, 8.0], [9.0, 9.0]]), torch.tensor([0, 0, -1]))
