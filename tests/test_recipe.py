@@ -136,6 +136,8 @@ BAD_NUMBERS = [
     (lambda x: MarginDisparity(reversal=x), "reversal must be finite and at least 0", -0.1),
     (lambda x: ConditionalMI(weight=x), "weight must be finite and at least 0", -1.0),
     (lambda x: MarginalMI(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: ConditionalMI(0.2, label_smoothing=x), r"label_smoothing must be in 0\.\.1", 1.1),
+    (lambda x: MarginalMI(0.2, label_smoothing=x), r"label_smoothing must be in 0\.\.1", -0.1),
     (lambda x: TwoBranchMI(weight=x), "weight must be finite and at least 0", -1.0),
     (lambda x: PrototypeLabels(threshold=x), "threshold must be finite and at least 0", -0.1),
     (lambda x: MinimumClassConfusion(weight=x), "weight must be finite and at least 0", -1.0),
@@ -163,6 +165,13 @@ def test_unknown_prototypes_are_refused_when_the_part_is_made():
         PrototypeLabels(prototypes="source")
 
 
+@pytest.mark.parametrize("part", [ConditionalMI, MarginalMI])
+def test_label_smoothing_is_that_of_the_critic(part):
+    sizes = Sizes(4, 3, 10)
+    assert part(0.2, label_smoothing=0.2).models()["mi_critic"](sizes).label_smoothing == 0.2
+    assert part(0.2).models()["mi_critic"](sizes).label_smoothing == 0.0
+
+
 WARMED_UP = [ArgmaxLabels, PrototypeLabels]
 WEIGHTED = [CosineMargin, CenterMargin, MarginDisparity, ConditionalMI, MarginalMI, TwoBranchMI, MinimumClassConfusion]
 
@@ -184,7 +193,8 @@ def test_settings_that_are_not_given_are_those_of_the_page():
     assert CenterMargin(0.2) == CenterMargin(weight=0.2, margin=100.0, warmup="sigmoid")
     assert MarginDisparity() == MarginDisparity(weight=1.0, margin=4.0, reversal=0.1, warmup="sigmoid")
     assert ConditionalMI(0.2) == ConditionalMI(0.2, warmup="linear", entropy_conditioning=True, images_only=True)
-    assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", images_only=False)
+    assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", images_only=False, label_smoothing=0.0)
+    assert ConditionalMI(0.2).label_smoothing == 0.0
     assert TwoBranchMI(0.2) == TwoBranchMI(weight=0.2, warmup="linear", images_only=True)
     assert MinimumClassConfusion(0.2) == MinimumClassConfusion(weight=0.2, temperature=2.5, warmup="sigmoid")
     assert SourceAugmentation() == SourceAugmentation(probability=0.5, affine_strength=1.0, accuracy_gate=True)

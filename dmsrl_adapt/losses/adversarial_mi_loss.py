@@ -23,7 +23,7 @@ from ..state import set_state
 from .class_balance import ClassBalance
 
 
-def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
+def domain_cross_entropy(logits: Tensor, domains: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Returns the mean cross entropy of domain predictions, in nats.
 
     In expectation, the entropy H(domain) minus this value is a lower bound on I(feature; domain). H(domain) is log 2
@@ -32,6 +32,7 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
     Args:
         logits: shape (N,) for two domains, the critic's log odds of domain 1; shape (N, M) for M > 2 domains.
         domains: shape (N,), integer, 0..M-1.
+        label_smoothing: fraction of a domain label that is spread over all domains, 0..1, as in `AdversarialMILoss`.
 
     Returns:
         scalar in nats; 0 with a gradient on an empty batch.
@@ -45,7 +46,8 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
         tensor(0.6931)
     """
     domains = check_domain_logits(logits, domains, "N")
-    return domain_cross_entropies(logits, domains).sum() / max(len(logits), 1)
+    check_fractions(label_smoothing=label_smoothing)
+    return domain_cross_entropies(logits, domains, label_smoothing).sum() / max(len(logits), 1)
 
 
 def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
@@ -60,17 +62,23 @@ def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
     return check_labels(domains, len(logits), 2 if are_odds else logits.shape[-1], name="domains")
 
 
-def domain_cross_entropies(logits: Tensor, domains: Tensor) -> Tensor:
+def domain_cross_entropies(logits: Tensor, domains: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Returns the cross entropy of each domain prediction, in the shape of `domains`.
 
     Logits are log odds of the shape of `domains` for two domains, and have one more axis of length M otherwise.
     """
     if logits.ndim == domains.ndim:
-        return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="none")
-    return F.cross_entropy(logits.flatten(0, -2), domains.flatten(), reduction="none").view(domains.shape)
+        truth = domains.to(logits)
+        truth = truth * (1 - label_smoothing) + label_smoothing / 2 if label_smoothing else truth
+        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    rows = logits.flatten(0, -2)
+    losses = F.cross_entropy(rows, domains.flatten(), reduction="none", label_smoothing=label_smoothing)
+    return losses.view(domains.shape)
 
 
-def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
+def class_domain_cross_entropy(
+    logits: Tensor, domains: Tensor, class_probs: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     r"""Returns the class-wise cross entropy of domain predictions, weighted by class probabilities, in nats.
 
     $$ \frac{1}{MK} \sum_k \sum_d \sum_{i \in d} \frac{q_{ik}}{1 + \sum_{j \in d} q_{jk}} CE(h_{ik}, d_i) $$
@@ -85,6 +93,7 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
         logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; (N, K, M) for M > 2.
         domains: shape (N,), integer, 0..M-1.
         class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class.
+        label_smoothing: fraction of a domain label that is spread over all domains, 0..1, as in `AdversarialMILoss`.
 
     Returns:
         scalar in nats; 0 with a gradient on an empty batch.
@@ -100,10 +109,11 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     """
     domains = check_domain_logits(logits, domains, "NK")
     check_floating(class_probs, "class_probs", *logits.shape[:2])
+    check_fractions(label_smoothing=label_smoothing)
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
     (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
     weights = class_probs / (1 + mass)[domains] * num_processes()
-    losses = domain_cross_entropies(logits, domains[:, None].expand_as(weights))
+    losses = domain_cross_entropies(logits, domains[:, None].expand_as(weights), label_smoothing)
     return (weights * losses).sum() / (num_domains * logits.shape[1])
 
 
@@ -149,11 +159,17 @@ class AdversarialMILoss(PreciseBuffers):
         hidden: width of the critic's two hidden layers; 512 in the paper.
         momentum: fraction of the old running means that `balance` keeps at each batch, 0..1.
         num_domains: M, at least 2.
+        label_smoothing: fraction of a domain label that is spread over all domains, 0..1, as in environment label
+            smoothing (ELS), whose gamma is 1 - (M - 1) / M times it. 0 for labels as they are.
+
+    Raises:
+        ValueError: a number out of range.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604. Gradient reversal: Ganin et al.,
         JMLR 2016, arXiv 1505.07818. Class-wise critic: Pei et al., Multi-Adversarial Domain Adaptation, AAAI 2018,
-        arXiv 1809.02176.
+        arXiv 1809.02176. Smoothed domain labels: Zhang et al., Free Lunch for Domain Adversarial Training, ICLR 2023,
+        arXiv 2302.00194.
 
     Examples:
         >>> loss = AdversarialMILoss(feature_dim=4)
@@ -170,13 +186,15 @@ class AdversarialMILoss(PreciseBuffers):
         hidden: int = 512,
         momentum: float = 0.95,
         num_domains: int = 2,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         if num_domains < 2:
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
         check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
-        check_fractions(momentum=momentum)
+        check_fractions(momentum=momentum, label_smoothing=label_smoothing)
         self.feature_dim, self.num_classes, self.num_domains = feature_dim, num_classes, num_domains
+        self.label_smoothing = label_smoothing
         outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
         self.balance = None if num_classes is None else ClassBalance(num_domains, num_classes, momentum)
@@ -215,7 +233,7 @@ class AdversarialMILoss(PreciseBuffers):
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
             if self.balance is None:
                 logits = logits.view(-1, *of_domains)
-                loss = domain_cross_entropy(logits, domains)
+                loss = domain_cross_entropy(logits, domains, self.label_smoothing)
                 self._note_accuracy(logits, domains, logits.new_full(domains.shape, strength))
                 return loss
             if class_probs is None:
@@ -227,7 +245,7 @@ class AdversarialMILoss(PreciseBuffers):
             balanced = weighted * self.balance(probs, domains)
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], strength * balanced)
-            return class_domain_cross_entropy(logits, domains, balanced)
+            return class_domain_cross_entropy(logits, domains, balanced, self.label_smoothing)
 
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
         predicted = logits.argmax(-1) if self.num_domains > 2 else logits > 0

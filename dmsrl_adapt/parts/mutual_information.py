@@ -7,6 +7,7 @@ from pytorch_adapt.hooks import FinetunerHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
+from ..checks import check_fractions
 from ..hooks import MIMinimizationHook, TwoBranchMIHook
 from ..losses import AdversarialMILoss, CLUBLoss, DomainBranch
 from ..training import WarmUp
@@ -51,6 +52,7 @@ class ConditionalMI(MutualInformation):
         warmup: of the reversed gradient that reaches the features.
         images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
         entropy_conditioning: weight target samples by the certainty of their prediction, as in CDAN+E.
+        label_smoothing: of the critic's domain labels, 0..1, as in ELS; see `AdversarialMILoss`.
 
     Raises:
         ValueError: a number out of range.
@@ -61,12 +63,22 @@ class ConditionalMI(MutualInformation):
     """
 
     entropy_conditioning: bool = True
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(label_smoothing=self.label_smoothing)
 
     def models(self) -> dict[str, Factory]:
         return {keys.MI_CRITIC: self._critic}
 
     def _critic(self, sizes: Sizes) -> AdversarialMILoss:
-        return AdversarialMILoss(sizes.feature_dim, sizes.num_classes, num_domains=sizes.num_domains)
+        return AdversarialMILoss(
+            sizes.feature_dim,
+            sizes.num_classes,
+            num_domains=sizes.num_domains,
+            label_smoothing=self.label_smoothing,
+        )
 
     def hooks(self) -> list[BaseHook]:
         hook = MIMinimizationHook(
@@ -86,6 +98,7 @@ class MarginalMI(MutualInformation):
         weight: of `mi_loss`, for both critic and features, at least 0.
         warmup: of the reversed gradient that reaches the features.
         images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
+        label_smoothing: of the critic's domain labels, 0..1, as in ELS; see `AdversarialMILoss`.
 
     Raises:
         ValueError: a number out of range.
@@ -98,9 +111,18 @@ class MarginalMI(MutualInformation):
 
     warmup: WarmUp = WarmUp.NONE
     images_only: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(label_smoothing=self.label_smoothing)
 
     def models(self) -> dict[str, Factory]:
-        return {keys.MI_CRITIC: lambda sizes: AdversarialMILoss(sizes.feature_dim, num_domains=sizes.num_domains)}
+        return {keys.MI_CRITIC: self._critic}
+
+    def _critic(self, sizes: Sizes) -> AdversarialMILoss:
+        smoothing = self.label_smoothing
+        return AdversarialMILoss(sizes.feature_dim, num_domains=sizes.num_domains, label_smoothing=smoothing)
 
     def hooks(self) -> list[BaseHook]:
         return [MIMinimizationHook(conditional=False, warmup=self.warmup, images_only=self.images_only)]

@@ -378,3 +378,83 @@ def test_functions_give_a_zero_with_a_gradient_on_an_empty_batch():
         loss = function(logits, torch.zeros(0).long(), *probs)
         loss.backward()
         assert loss == 0 and logits.grad.shape == shape
+
+
+def slow_smoothed(logits, domains, probs, smoothing):
+    """1/(MK) sum_k sum_i q_ik / (1 + mass of its domain) sum_m -t_im log p_ikm, logits of shape (N, K, M)."""
+    loss, (size, num_classes, num_domains) = 0 * logits.sum(), logits.shape
+    for k in range(num_classes):
+        for i in range(size):
+            mass = sum(probs[j, k] for j in range(size) if domains[j] == domains[i])
+            for m in range(num_domains):
+                truth = (1 - smoothing) * (domains[i] == m) + smoothing / num_domains
+                log_p = references.log_softmax(logits[i, k], m)
+                loss = loss - truth * probs[i, k] / (1 + mass) * log_p / (num_domains * num_classes)
+    return loss
+
+
+@pytest.mark.parametrize("num_domains", [2, 3])
+@pytest.mark.parametrize("smoothing", [0.2, 1.0])
+def test_smoothed_domain_labels_equal_slow_reference(num_domains, smoothing):
+    torch.manual_seed(num_domains)
+    logits = 2 * torch.randn(7, 4, num_domains, dtype=torch.float64)
+    domains, probs = torch.arange(7) % num_domains, torch.randn(7, 4, dtype=torch.float64).softmax(1)
+    given = logits[..., 1] - logits[..., 0] if num_domains == 2 else logits
+    expected = slow_smoothed(logits, domains.tolist(), probs, smoothing)
+    torch.testing.assert_close(class_domain_cross_entropy(given, domains, probs, smoothing), expected)
+    rows = [references.smoothed_cross_entropy(logits[i : i + 1, 0], [int(domains[i])], smoothing) for i in range(7)]
+    torch.testing.assert_close(domain_cross_entropy(given[:, 0], domains, smoothing), sum(rows) / 7)
+
+
+def test_value_of_smoothed_domain_labels_by_hand():
+    # log odds log 3: probabilities 1/4 and 3/4; 0.2 of a label is spread, so 0.9 remains at its domain
+    odds = torch.full((1,), math.log(3.0))
+    expected = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4)
+    assert domain_cross_entropy(odds, torch.tensor([1]), 0.2).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("num_classes", FORMS)
+def test_critic_smooths_its_labels_and_by_default_does_not_by_a_bit(num_classes):
+    features, domains, probs = random_case(0)
+    losses = []
+    for settings in ({}, {"label_smoothing": 0.0}, {"label_smoothing": 0.2}):
+        torch.manual_seed(0)
+        losses.append(AdversarialMILoss(4, num_classes, hidden=16, **settings)(features, domains, probs))
+    assert torch.equal(losses[0], losses[1])
+    torch.manual_seed(0)
+    loss_fn = AdversarialMILoss(4, num_classes, hidden=16)
+    logits = loss_fn.critic(features)
+    if num_classes is None:
+        expected = domain_cross_entropy(logits.view(-1), domains, 0.2)
+    else:
+        balanced = probs * loss_fn.balance(probs, domains)
+        expected = class_domain_cross_entropy(logits.view(-1, num_classes), domains, balanced, 0.2)
+    torch.testing.assert_close(losses[2], expected)
+    assert losses[2] != losses[0]
+
+
+def test_gradcheck_of_smoothed_domain_labels():
+    domains, probs = torch.tensor([0, 1, 1, 0, 1]), torch.randn(5, 3, dtype=torch.float64).softmax(1)
+    logits = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: class_domain_cross_entropy(x, domains, probs, 0.3), logits)
+
+
+def test_smoothed_domain_labels_of_an_empty_batch_are_a_zero_with_a_gradient():
+    logits = torch.zeros(0, 3, requires_grad=True)
+    nobody = torch.zeros(0, dtype=torch.long)
+    loss = class_domain_cross_entropy(logits, nobody, torch.zeros(0, 3), 0.2)
+    loss = loss + domain_cross_entropy(logits[:, 0], nobody, 0.2)
+    loss.backward()
+    assert loss.item() == 0 and torch.equal(logits.grad, torch.zeros(0, 3))
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.1])
+def test_smoothing_out_of_range_is_refused(smoothing):
+    message = rf"label_smoothing must be in 0\.\.1, got {smoothing}"
+    odds, domains = torch.zeros(2), torch.tensor([0, 1])
+    with pytest.raises(ValueError, match=message):
+        AdversarialMILoss(4, label_smoothing=smoothing)
+    with pytest.raises(ValueError, match=message):
+        domain_cross_entropy(odds, domains, smoothing)
+    with pytest.raises(ValueError, match=message):
+        class_domain_cross_entropy(odds[:, None], domains, torch.ones(2, 1), smoothing)
