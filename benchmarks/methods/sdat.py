@@ -2,7 +2,7 @@
 
 The task loss alone, as in the authors' code cross entropy and minimum class confusion, says where the weights are
 worst. The adversarial loss does not. A step takes two forward and two backward passes, so that it costs about twice as
-much as one of `cdan`.
+much as one of `cdan`. The critic has entropy conditioning as our `cdan` has, which the authors' code has as an option.
 """
 
 from collections.abc import Mapping
