@@ -20,8 +20,8 @@ Moves = dict[str, dict[float, np.ndarray]]  # by number and factor, points by ta
 
 
 def methods() -> list[str]:
-    """Returns the names of the default recipe and of its variants with one number halved or doubled."""
-    numbers = {key: value for key, value in get_method(OURS).settings.items() if isinstance(value, float)}
+    """Returns the names of the default recipe and of its variants with one number, other than 0, halved or doubled."""
+    numbers = {key: value for key, value in get_method(OURS).settings.items() if isinstance(value, float) and value}
     return [OURS, *(f"{OURS}[{key}={numbers[key] * factor:g}]" for key in numbers for factor in FACTORS)]
 
 

@@ -31,7 +31,7 @@ def results():
 
 def test_every_number_of_the_recipe_is_halved_and_doubled_alone():
     usual = get_method("dmsrl").settings
-    numbers = [key for key, value in usual.items() if isinstance(value, float)]
+    numbers = [key for key, value in usual.items() if isinstance(value, float) and value != 0]
     first, *names = methods()
     assert first == "dmsrl" and len(numbers) > 8
     for key, factor, name in zip([k for k in numbers for _ in "ab"], [0.5, 2.0] * len(numbers), names, strict=True):
