@@ -45,7 +45,9 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor) -> Tensor:
         tensor(0.6931)
     """
     domains = check_domain_logits(logits, domains, "N")
-    return domain_cross_entropies(logits, domains).sum() / max(len(logits), 1)
+    if logits.ndim > 1:
+        return F.cross_entropy(logits, domains, reduction="sum") / max(len(logits), 1)
+    return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="sum") / max(len(logits), 1)
 
 
 def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
@@ -58,16 +60,6 @@ def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
     are_odds = logits.ndim <= len(axes)
     check_shape(logits, (*axes,) if are_odds else (*axes, "M"), "logits")
     return check_labels(domains, len(logits), 2 if are_odds else logits.shape[-1], name="domains")
-
-
-def domain_cross_entropies(logits: Tensor, domains: Tensor) -> Tensor:
-    """Returns the cross entropy of each domain prediction, in the shape of `domains`.
-
-    Logits are log odds of the shape of `domains` for two domains, and have one more axis of length M otherwise.
-    """
-    if logits.ndim == domains.ndim:
-        return F.binary_cross_entropy_with_logits(logits, domains.to(logits), reduction="none")
-    return F.cross_entropy(logits.flatten(0, -2), domains.flatten(), reduction="none").view(domains.shape)
 
 
 def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor) -> Tensor:
@@ -84,7 +76,7 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     Args:
         logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; (N, K, M) for M > 2.
         domains: shape (N,), integer, 0..M-1.
-        class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class.
+        class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class. No gradient flows into it.
 
     Returns:
         scalar in nats; 0 with a gradient on an empty batch.
@@ -101,10 +93,15 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     domains = check_domain_logits(logits, domains, "NK")
     check_floating(class_probs, "class_probs", *logits.shape[:2])
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
-    (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
-    weights = class_probs / (1 + mass)[domains] * num_processes()
-    losses = domain_cross_entropies(logits, domains[:, None].expand_as(weights))
-    return (weights * losses).sum() / (num_domains * logits.shape[1])
+    with torch.no_grad():
+        (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
+        number = num_domains * logits.shape[1] / num_processes()
+        weights = class_probs / (number + number * mass)[domains]
+    if logits.ndim == 2:
+        truth = domains.to(logits)[:, None].expand_as(logits)
+        return F.binary_cross_entropy_with_logits(logits, truth, weights, reduction="sum")
+    truth = domains[:, None].expand_as(weights).flatten()
+    return F.cross_entropy(logits.flatten(0, 1), truth, reduction="none") @ weights.flatten()
 
 
 class GradientReversal(torch.autograd.Function):
@@ -216,20 +213,29 @@ class AdversarialMILoss(PreciseBuffers):
             if self.balance is None:
                 logits = logits.view(-1, *of_domains)
                 loss = domain_cross_entropy(logits, domains)
-                self._note_accuracy(logits, domains, logits.new_full(domains.shape, strength))
+                self._note_accuracy(logits, domains, None, strength)
                 return loss
             if class_probs is None:
                 wanted = (len(features), self.num_classes)
                 raise ValueError(f"class_probs must have shape {wanted} for the conditional form, got None")
             check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
-            probs = class_probs.detach().float()
-            weighted = probs if weights is None else probs * weights.detach().float()[:, None]
-            balanced = weighted * self.balance(probs, domains)
+            with torch.no_grad():
+                probs = class_probs.float()
+                weighted = probs if weights is None else probs * weights.float()[:, None]
+                balanced = weighted * self.balance(probs, domains)
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
-            self._note_accuracy(logits, domains[:, None], strength * balanced)
+            self._note_accuracy(logits, domains[:, None], balanced, strength)
             return class_domain_cross_entropy(logits, domains, balanced)
 
-    def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
+    @torch.no_grad()
+    def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor | None, strength: float) -> None:
+        if strength == 0:
+            set_state(self, "accuracy", torch.zeros_like(self.accuracy))
+            return
         predicted = logits.argmax(-1) if self.num_domains > 2 else logits > 0
-        correct = (predicted == domains) * weights
-        set_state(self.accuracy, (correct.sum() / weights.sum()).nan_to_num())  # 0 / 0 without weights
+        is_correct = predicted == domains
+        if weights is None:
+            mean = is_correct.mean(dtype=torch.float32)
+        else:
+            mean = (is_correct * weights).sum() / weights.sum()
+        set_state(self, "accuracy", mean.nan_to_num())  # 0 / 0 without weights
