@@ -83,6 +83,21 @@ def margin_metric_loss(axes: Axes) -> None:
     name(axes, "distance, units of the feature", "loss, squared units", "M depends on the scale of the features")
 
 
+def margin_disparity_loss(axes: Axes) -> None:
+    """The head's loss over the probability that it gives to the classifier's class, in both domains."""
+    odds = torch.linspace(-6, 6, POINTS)
+    for domain, margin in ((0, 2.0), (0, 4.0), (1, 4.0)):
+        values = [
+            losses.margin_disparity(
+                torch.stack([one, -one])[None] / 2, torch.tensor([0]), torch.tensor([domain]), margin
+            )
+            for one in odds
+        ]
+        curve(axes, odds.sigmoid(), values, "target" if domain else f"source, gamma = {margin:g}")
+    axes.set_ylim(0, 8)
+    name(axes, "probability that the head gives to the classifier's class", "loss of the head, nats", "two classes")
+
+
 def class_balance(axes: Axes) -> None:
     """Weight of a class over its frequency in the target."""
     frequency = torch.linspace(0, 0.5, POINTS)
@@ -258,6 +273,7 @@ PICTURES: dict[str, Callable[[Axes], None]] = {
     "MinimumClassConfusionLoss": minimum_class_confusion_loss,
     "CosineMarginLoss": cosine_margin_loss,
     "LocalWindows": local_windows,
+    "MarginDisparityLoss": margin_disparity_loss,
     "MarginMetricLoss": margin_metric_loss,
     "PrototypeLabeler": prototype_labeler,
     "RandomAffine": lambda axes: random_images(axes, augment.RandomAffine()),

@@ -12,7 +12,7 @@ from pytorch_adapt.utils import common_functions
 from torch import nn
 
 from dmsrl_adapt import DEFAULT, DMSRLHook, LevelFeaturesHook, MultiLevelBackbone, Recipe, dmsrl_components, keys
-from dmsrl_adapt.parts import KnownTargetLabels, TwoBranchMI
+from dmsrl_adapt.parts import KnownTargetLabels, MarginDisparity, TwoBranchMI
 
 CLASSES, IMAGES, SIDE = 3, 8, 32
 
@@ -151,6 +151,7 @@ def modules(calls: list[tuple[str, Call]]) -> list[list[str]]:
 def running_hooks() -> dict[str, Call]:
     """Returns one call of every hook that runs with the default recipe or one of its options, by class name."""
     options = [*training_step(DEFAULT.replace(TwoBranchMI(weight=0.3)), [LevelFeaturesHook(["global"])])]
+    options += training_step(DEFAULT.replace(MarginDisparity()))
     options += training_step(Recipe(*DEFAULT, KnownTargetLabels()), target_labels=torch.arange(IMAGES) % CLASSES)
     every = [one for _, call in [*options, *training_step()] for one in call.every()]
     return {type(one.hook).__name__: one for one in every}

@@ -72,6 +72,15 @@ def margin_metric_loss(
     return loss
 
 
+def margin_disparity(logits: Tensor, classes: Sequence[int], domains: Sequence[int], margin: float) -> Tensor:
+    """gamma mean over the source of -log p_c, and mean over the target of -log (1 - p_c)."""
+    loss = 0 * logits.sum()
+    for row, chosen, domain in zip(logits, classes, domains, strict=True):
+        p = log_softmax(row, chosen).exp()
+        loss = loss - (margin * p.log() if domain == 0 else (1 - p).log()) / sum(d == domain for d in domains)
+    return loss
+
+
 def cosine_margin_loss(
     features: Tensor,
     labels: Sequence[int],

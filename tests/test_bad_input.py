@@ -137,13 +137,16 @@ SIZES = st.sampled_from([0, 1, 2, N])
 
 
 @cases(0.2)
-@given(st.data(), SIZES, st.sampled_from(["cosine", "centers", "mi", "mi of classes", "club", "branch"]))
+@given(st.data(), SIZES, st.sampled_from(["cosine", "centers", "disparity", "mi", "mi of classes", "club", "branch"]))
 def test_losses_are_finite_or_one_error(data, size, kind):
     features, domains = data.draw(rows(size)), data.draw(numbers(size, 0, 1))
     if kind in ("cosine", "centers"):
         loss = {"cosine": losses.CosineMarginLoss, "centers": losses.MarginMetricLoss}[kind](K, D)
         labels, weights = data.draw(numbers(size)), data.draw(fractions(size))
         result = outcome(kind, lambda: loss(features, labels, domains, weights), [loss])
+    elif kind == "disparity":
+        loss, classes = losses.MarginDisparityLoss(K, D, hidden=8), data.draw(numbers(size, 0))
+        result = outcome(kind, lambda: loss(features, classes, domains), [loss])
     elif kind.startswith("mi"):
         loss = losses.AdversarialMILoss(D, K if kind == "mi of classes" else None, hidden=8)
         probs, strength = data.draw(probabilities(size)), data.draw(st.sampled_from([0.0, 1.0, -1.0]))
@@ -207,13 +210,17 @@ def test_functions_answer_or_raise_one_error(data, kind):
 
 
 @cases(0.1)
-@given(st.sampled_from(["cosine", "centers", "mi", "club", "branch", "labeler", "progress", "parts"]), st.data())
+@given(
+    st.sampled_from(["cosine", "centers", "disparity", "mi", "club", "branch", "labeler", "progress", "parts"]),
+    st.data(),
+)
 def test_sizes_are_taken_or_one_error(kind, data):
     size = st.one_of(st.integers(-2, 4), st.sampled_from([1_000, 0.5, "3", None]))
     first, second = data.draw(size), data.draw(size)
     calls = {
         "cosine": lambda: losses.CosineMarginLoss(first, second),
         "centers": lambda: losses.MarginMetricLoss(first, second),
+        "disparity": lambda: losses.MarginDisparityLoss(first, second, hidden=2),
         "mi": lambda: losses.AdversarialMILoss(first, second, hidden=2),
         "club": lambda: losses.CLUBLoss(first, second, hidden=2),
         "branch": lambda: losses.DomainBranch(first, second, hidden=2),

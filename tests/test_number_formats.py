@@ -13,7 +13,14 @@ from dmsrl_adapt import DMSRL, MultiLevelBackbone, attach_dmsrl, dmsrl_component
 from dmsrl_adapt.augment import RandomAffine, RandomConvolution
 from dmsrl_adapt.frameworks.lightning import LightningAdapter
 from dmsrl_adapt.labelers import PrototypeLabeler
-from dmsrl_adapt.losses import AdversarialMILoss, CLUBLoss, CosineMarginLoss, DomainBranch, MarginMetricLoss
+from dmsrl_adapt.losses import (
+    AdversarialMILoss,
+    CLUBLoss,
+    CosineMarginLoss,
+    DomainBranch,
+    MarginDisparityLoss,
+    MarginMetricLoss,
+)
 from dmsrl_adapt.parts import TwoBranchMI
 from dmsrl_adapt.precision import PreciseBuffers, in_float32
 from dmsrl_adapt.recipe import DEFAULT
@@ -134,6 +141,7 @@ LABELS, DOMAINS = torch.arange(N) % K, torch.arange(N) // (N // 2)
 LOSSES = {
     "cosine": (lambda: CosineMarginLoss(K, D), lambda loss, x: loss(x, LABELS, DOMAINS)),
     "centers": (lambda: MarginMetricLoss(K, D), lambda loss, x: loss(x, LABELS, DOMAINS)),
+    "disparity": (lambda: MarginDisparityLoss(K, D), lambda loss, x: loss(x, LABELS, DOMAINS)),
     "mi": (lambda: AdversarialMILoss(D), lambda loss, x: loss(x, DOMAINS)),
     "mi of classes": (lambda: AdversarialMILoss(D, K), lambda loss, x: loss(x, DOMAINS, torch.eye(K)[LABELS].to(x))),
     "club": (lambda: CLUBLoss(D, D), lambda loss, x: sum(loss(x, x.flip(0)))),

@@ -46,6 +46,7 @@ def test_other_arguments_are_refused(capsys):
 PUBLIC = [
     "DMSRL",
     "DMSRLHook",
+    "MarginDisparityHook",
     "MarginMetricHook",
     "MIMinimizationHook",
     "PseudoLabelHook",

@@ -15,6 +15,7 @@ from dmsrl_adapt.parts import (
     CosineMargin,
     KnownTargetLabels,
     MarginalMI,
+    MarginDisparity,
     MinimumClassConfusion,
     Part,
     PrototypeLabels,
@@ -130,6 +131,9 @@ BAD_NUMBERS = [
     (lambda x: CosineMargin(0.2, margin=x), r"margin in 0\.\.2", 2.1),
     (lambda x: CosineMargin(0.2, scale=x), "scale must be positive", 0.0),
     (lambda x: CenterMargin(0.2, margin=x), "margin must be finite and at least 0", -1.0),
+    (lambda x: MarginDisparity(weight=x), "weight must be finite and at least 0", -1.0),
+    (lambda x: MarginDisparity(margin=x), "margin must be finite and above 0", 0.0),
+    (lambda x: MarginDisparity(reversal=x), "reversal must be finite and at least 0", -0.1),
     (lambda x: ConditionalMI(weight=x), "weight must be finite and at least 0", -1.0),
     (lambda x: MarginalMI(weight=x), "weight must be finite and at least 0", -1.0),
     (lambda x: TwoBranchMI(weight=x), "weight must be finite and at least 0", -1.0),
@@ -155,7 +159,7 @@ def test_numbers_out_of_range_are_refused_when_the_part_is_made(make, message, v
 
 
 WARMED_UP = [ArgmaxLabels, PrototypeLabels]
-WEIGHTED = [CosineMargin, CenterMargin, ConditionalMI, MarginalMI, TwoBranchMI, MinimumClassConfusion]
+WEIGHTED = [CosineMargin, CenterMargin, MarginDisparity, ConditionalMI, MarginalMI, TwoBranchMI, MinimumClassConfusion]
 
 
 @pytest.mark.parametrize("part", [*WARMED_UP, *WEIGHTED, TargetConsistency])
@@ -173,6 +177,7 @@ def test_settings_that_are_not_given_are_those_of_the_page():
     assert ArgmaxLabels() == ArgmaxLabels(warmup="none")
     assert CosineMargin(0.2) == CosineMargin(weight=0.2, margin=0.2, scale=8.0, warmup="none")
     assert CenterMargin(0.2) == CenterMargin(weight=0.2, margin=100.0, warmup="sigmoid")
+    assert MarginDisparity() == MarginDisparity(weight=1.0, margin=4.0, reversal=0.1, warmup="sigmoid")
     assert ConditionalMI(0.2) == ConditionalMI(0.2, warmup="linear", entropy_conditioning=True, images_only=True)
     assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", images_only=False)
     assert TwoBranchMI(0.2) == TwoBranchMI(weight=0.2, warmup="linear", images_only=True)
@@ -313,7 +318,8 @@ def test_recipes_are_described_by_their_difference_to_the_default():
 
 
 def test_settings_of_an_unknown_part_are_refused():
-    with pytest.raises(ValueError, match="margin must be one of CosineMargin, CenterMargin or None, got 'ArcMargin'"):
+    known = "CosineMargin, CenterMargin, MarginDisparity"
+    with pytest.raises(ValueError, match=f"margin must be one of {known} or None, got 'ArcMargin'"):
         Recipe.from_settings({"margin": "ArcMargin", "margin.weight": 0.1})
 
 

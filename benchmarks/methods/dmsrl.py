@@ -68,8 +68,12 @@ def with_setting(settings: Mapping[str, Any], key: str, value: Any) -> dict[str,
     return {"local": new["local"], **Recipe.from_settings(new).settings}
 
 
+# minimum class confusion with the same augmentation and second view as the default, and none of its other parts
+VIEW = Recipe(*(part for part in DEFAULT if part.kind in ("mcc", "augmentation", "consistency", "classification")))
+
 METHODS = (
     of_recipe("dmsrl", DEFAULT),
+    of_recipe("mcc_view", VIEW),
     of_recipe("dmsrl_published", PUBLISHED, local="corners"),
     *(of_recipe(f"dmsrl-{kind}", DEFAULT.ablated(kind)) for kind in DEFAULT.kinds if kind != "classification"),
     # the default has no local features, which gained nothing on the tuning tasks

@@ -10,11 +10,17 @@ from pytorch_adapt.weighters import SumWeighter
 from .method import Method, Setup, Trainable, with_variants
 
 
-def classifier(setup: Setup, settings: Mapping[str, Any], post: Sequence[BaseHook], weighter: SumWeighter) -> Trainable:
-    """Returns upstream's `Classifier` with further hooks after the classification loss."""
+def classifier(
+    setup: Setup,
+    settings: Mapping[str, Any],
+    post: Sequence[BaseHook],
+    weighter: SumWeighter,
+    pre: Sequence[BaseHook] = (),
+) -> Trainable:
+    """Returns upstream's `Classifier` with further hooks before and after the classification loss."""
     G = setup.feature_extractor(settings)
     containers = setup.containers({"G": G, "C": setup.classifier(G)})
-    hook_kwargs = {"pre": setup.pre_hooks(settings), "post": post, "weighter": weighter}
+    hook_kwargs = {"pre": [*setup.pre_hooks(settings), *pre], "post": post, "weighter": weighter}
     return Trainable(Classifier(**containers, hook_kwargs=hook_kwargs))
 
 

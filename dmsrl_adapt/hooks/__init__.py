@@ -7,6 +7,7 @@ from .consistency import ConsistencyHook
 from .fixed_networks import FixedNetworksHook
 from .known_target_labels import KnownTargetLabelsHook
 from .level_features import LevelFeaturesHook
+from .margin_disparity import MarginDisparityHook
 from .margin_metric import MarginMetricHook
 from .mi_minimization import MIMinimizationHook
 from .progress import ProgressHook
@@ -25,6 +26,7 @@ __all__ = [
     "KnownTargetLabelsHook",
     "LevelFeaturesHook",
     "MIMinimizationHook",
+    "MarginDisparityHook",
     "MarginMetricHook",
     "ProgressHook",
     "PseudoLabelHook",

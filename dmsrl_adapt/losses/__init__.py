@@ -8,6 +8,7 @@ from .consistency_loss import consistency_loss
 from .cosine_margin_loss import CosineMarginLoss, cosine_margin_logits
 from .domain_branch import DomainBranch, DomainSensitive
 from .labelled_cross_entropy import labelled_cross_entropy
+from .margin_disparity_loss import MarginDisparityLoss, margin_disparity
 from .margin_metric_loss import MarginMetricLoss, center_gap, center_pull, center_spread
 from .mcc_loss import MinimumClassConfusionLoss
 from .over_classifiers import OverClassifiers
@@ -20,6 +21,7 @@ __all__ = [
     "CosineMarginLoss",
     "DomainBranch",
     "DomainSensitive",
+    "MarginDisparityLoss",
     "MarginMetricLoss",
     "MinimumClassConfusionLoss",
     "OverClassifiers",
@@ -37,4 +39,5 @@ __all__ = [
     "gaussian_negative_log_likelihood",
     "known_classes",
     "labelled_cross_entropy",
+    "margin_disparity",
 ]

@@ -1,7 +1,7 @@
 """Parts of a recipe: each file holds everything about one ingredient of the method."""
 
 from .known_target_labels import KnownTargetLabels
-from .margin import CenterMargin, CosineMargin
+from .margin import CenterMargin, CosineMargin, MarginDisparity
 from .minimum_class_confusion import MinimumClassConfusion
 from .mutual_information import ConditionalMI, MarginalMI, TwoBranchMI
 from .part import Part, Sizes
@@ -16,6 +16,7 @@ __all__ = [
     "ConditionalMI",
     "CosineMargin",
     "KnownTargetLabels",
+    "MarginDisparity",
     "MarginalMI",
     "MinimumClassConfusion",
     "Part",

@@ -1,4 +1,4 @@
-"""Parts: category margin, by cosines to prototypes or by distances to class centres."""
+"""Parts: category margin, by cosines to prototypes, by distances to class centres, or by disparity of classifiers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -9,10 +9,10 @@ from pytorch_adapt.hooks import ADDAHook, FinetunerHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from ..checks import check_at_least
-from ..hooks import MarginMetricHook
+from ..checks import check_at_least, check_positive
+from ..hooks import MarginDisparityHook, MarginMetricHook
 from ..hooks.warm_up import warmed_up
-from ..losses import CosineMarginLoss, MarginMetricLoss
+from ..losses import CosineMarginLoss, MarginDisparityLoss, MarginMetricLoss
 from ..losses.cosine_margin_loss import check_scale_and_margin
 from ..training import WarmUp
 from .part import FIXED_G, Factory, OptimizerChoice, Part, Sizes, Space
@@ -119,3 +119,45 @@ class CenterMargin(Margin):
     def optimizers(self, usual: OptimizerChoice) -> dict[str, OptimizerChoice]:
         settings: dict[str, Any] = {"lr": 1.0}
         return {keys.MARGIN_METRIC: (torch.optim.SGD, settings)}
+
+
+@dataclass(frozen=True)
+class MarginDisparity(Margin):
+    """Margin disparity discrepancy (MDD): a head that contradicts the classifier on the target, with a margin.
+
+    The features learn to leave no room for it. It needs no pseudo labels. See `MarginDisparityHook` and
+    `MarginDisparityLoss`.
+
+    Args:
+        weight: of `margin_metric_loss`, for both head and features, at least 0.
+        warmup: of the reversed gradient that reaches the features.
+        margin: gamma, weight of the source in the head's loss, above 0; 4 in the paper.
+        reversal: factor on the reversed gradient, at least 0; 0.1 in the paper.
+
+    Raises:
+        ValueError: a number out of range.
+
+    Reference:
+        Zhang et al., Bridging Theory and Algorithm for Domain Adaptation, ICML 2019, arXiv 1904.05801.
+    """
+
+    search_space: ClassVar[dict[str, Space]] = {"reversal": (0.01, 1.0), "margin": [2.0, 3.0, 4.0]}
+
+    weight: float = 1.0
+    warmup: WarmUp = WarmUp.SIGMOID
+    margin: float = 4.0
+    reversal: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(margin=self.margin)
+        check_at_least(0, reversal=self.reversal)
+
+    def models(self) -> dict[str, Factory]:
+        return {keys.MARGIN_METRIC: self._loss}
+
+    def _loss(self, sizes: Sizes) -> MarginDisparityLoss:
+        return MarginDisparityLoss(sizes.num_classes, sizes.feature_dim, margin=self.margin)
+
+    def hooks(self) -> list[BaseHook]:
+        return [MarginDisparityHook(self.reversal, self.warmup)]

@@ -90,6 +90,12 @@ def test_ablations_by_name_are_those_of_the_recipe():
     assert get_method("dmsrl_published-margin").settings == {"local": "corners", **PUBLISHED.ablated("margin").settings}
 
 
+def test_mcc_view_is_the_default_without_its_other_parts():
+    recipe = DEFAULT.without("pseudo_labels", "margin", "mi")
+    assert recipe.kinds == ("mcc", "augmentation", "consistency", "classification")
+    assert get_method("mcc_view").settings == {"local": None, **recipe.settings}
+
+
 @pytest.mark.parametrize("name", ["source_only", "dann", "cdan", "mcd", "mcc", "bnm", "atdoc", "coral"])
 def test_every_peer_is_there_with_parts_of_dmsrl_trained_as_the_rest(name):
     setup = Setup((6,), num_classes=3, num_target=20, steps=4)

@@ -9,6 +9,7 @@ from dmsrl_adapt.losses import (
     CLUBLoss,
     CosineMarginLoss,
     DomainBranch,
+    MarginDisparityLoss,
     MarginMetricLoss,
     MinimumClassConfusionLoss,
     class_probs,
@@ -29,6 +30,7 @@ def labelled(features):
 LOSSES = {
     "cosine": lambda features: CosineMarginLoss(K, D)(features, LABELS, DOMAINS),
     "centers": lambda features: MarginMetricLoss(K, D)(features, LABELS, DOMAINS),
+    "disparity": lambda features: MarginDisparityLoss(K, D)(features, LABELS, DOMAINS),
     "mi": lambda features: AdversarialMILoss(D)(features, DOMAINS),
     "mi of classes": lambda features: AdversarialMILoss(D, K)(features, DOMAINS, PROBS),
     "club": lambda features: CLUBLoss(D, D)(features, features.flip(0)).bound,
