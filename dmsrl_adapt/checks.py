@@ -201,14 +201,19 @@ def check_class_probs(class_probs: Tensor, size: int, num_classes: int) -> Tenso
     Raises unless they have shape (size, num_classes) and values 0..1, up to rounding.
     """
     check_shape(class_probs, (size, num_classes), "class_probs")
-    probs = class_probs.detach().float()
-    check_range(probs.flatten(), probs.numel(), 0, 1 + 1e-3, "class_probs")
+    probs = (class_probs.detach() if class_probs.requires_grad else class_probs).float()
+    check_within(probs, 0, 1 + 1e-3, "class_probs")
     return probs
 
 
 def check_range(values: Tensor, size: int, lowest: float, highest: float, name: str) -> None:
     """Raises `ValueError` unless `values` has shape (size,) and lies in lowest..highest."""
     check_shape(values, (size,), name)
+    check_within(values, lowest, highest, name)
+
+
+def check_within(values: Tensor, lowest: float, highest: float, name: str) -> None:
+    """Raises `ValueError` unless all values lie in lowest..highest."""
     check_has_values(values, name)
 
     def verdict(low: float, high: float) -> str | None:

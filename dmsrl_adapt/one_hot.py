@@ -1,24 +1,31 @@
 """One-hot rows, with which sums over classes or domains are matrix products of a fixed shape."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 
-def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Returns whether each sample is of each class, bool (N, K); a row of False for a label out of 0..K-1.
+@lru_cache(maxsize=64)
+def numbers_below(count: int, device: torch.device) -> Tensor:
+    """Returns 0..count-1 as a column, shape (count, 1), int64. It is a constant: do not change it in place."""
+    with torch.inference_mode(mode=False):
+        return torch.arange(count, device=device)[:, None]
 
-    `torch.nn.functional.one_hot` refuses a label of -1.
+
+def members(labels: Tensor, num_classes: int) -> Tensor:
+    """Returns for each class whether each sample is of it, bool (K, N); False for a label out of 0..K-1.
 
     Args:
         labels: shape (N,), integer.
         num_classes: K.
 
     Examples:
-        >>> one_hot(torch.tensor([1, -1]), 2)
-        tensor([[False,  True],
-                [False, False]])
+        >>> members(torch.tensor([1, -1]), 2)
+        tensor([[False, False],
+                [ True, False]])
     """
-    return labels[:, None] == torch.arange(num_classes, device=labels.device)
+    return numbers_below(num_classes, labels.device) == labels
 
 
 def sums_by_label(rows: Tensor, labels: Tensor, num_classes: int) -> Tensor:
@@ -35,4 +42,4 @@ def sums_by_label(rows: Tensor, labels: Tensor, num_classes: int) -> Tensor:
                 [0.]])
     """
     with torch.autocast(rows.device.type, enabled=False):
-        return one_hot(labels, num_classes).to(rows).t() @ rows
+        return members(labels, num_classes).to(rows) @ rows

@@ -1,58 +1,72 @@
 """State of modules that follows a training step, and is restored if the step fails."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import EllipsisType
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-Rows = EllipsisType | Tensor
-WHOLE = ...
-
-_changes: ContextVar[list[tuple[Tensor, Rows, Tensor]] | None] = ContextVar("changes", default=None)
+_undo: ContextVar[list[Callable[[], object]] | None] = ContextVar("undo", default=None)
 
 
-def set_state(buffer: Tensor, values: Tensor, rows: Rows = WHOLE) -> None:
-    """Sets a buffer, or some of its rows. Within `restored_on_error` the old values are kept until the block ends.
+def set_state(module: nn.Module, name: str, values: Tensor) -> None:
+    """Replaces a buffer by another tensor. Within `restored_on_error` the old one is kept until the block ends.
+
+    Args:
+        module: owner of the buffer.
+        name: of the buffer.
+        values: in the shape and dtype of the buffer, without a gradient.
+    """
+    old = getattr(module, name)
+    if torch.is_inference_mode_enabled():  # nothing outside could change a tensor that was made here
+        old.copy_(values)
+        return
+    undo = _undo.get()
+    if undo is not None:
+        undo.append(partial(setattr, module, name, old))
+    setattr(module, name, values)
+
+
+def set_rows(buffer: Tensor, values: Tensor, rows: Tensor) -> Tensor:
+    """Sets rows of a buffer in place and returns the old ones, which `restored_on_error` keeps until the block ends.
 
     Args:
         buffer: shape (N, ...).
-        values: in the shape of these rows; converted to the dtype of the buffer.
-        rows: int64, indices of the rows.
+        values: shape (n, ...); converted to the dtype of the buffer.
+        rows: shape (n,), int64.
     """
-    changes = _changes.get()
-    if changes is not None:
-        changes.append((buffer, rows, buffer.clone() if rows is WHOLE else buffer[rows]))
-    if rows is WHOLE:
-        buffer.copy_(values)
-    else:
-        buffer[rows] = values.to(buffer.dtype)
+    old = buffer[rows]
+    undo = _undo.get()
+    if undo is not None:
+        undo.append(partial(buffer.index_put_, (rows,), old))
+    buffer[rows] = values.to(buffer.dtype)
+    return old
 
 
 @contextmanager
 def restored_on_error() -> Iterator[None]:
-    """Restores all that `set_state` has changed within the block if the block ends with an error.
+    """Restores all that `set_state` and `set_rows` have changed within the block if the block ends with an error.
 
     Examples:
-        >>> count = torch.zeros(2)
+        >>> module = nn.BatchNorm1d(1)
         >>> try:
         ...     with restored_on_error():
-        ...         set_state(count, torch.ones(2))
+        ...         set_state(module, "running_mean", torch.ones(1))
         ...         raise ValueError
         ... except ValueError:
-        ...     count
-        tensor([0., 0.])
+        ...     module.running_mean
+        tensor([0.])
     """
-    changes: list[tuple[Tensor, Rows, Tensor]] = []
-    token = _changes.set(changes)
+    undo: list[Callable[[], object]] = []
+    token = _undo.set(undo)
     try:
         yield
     except BaseException:
         with torch.no_grad():
-            for buffer, rows, old in reversed(changes):
-                buffer[rows] = old
+            for restore in reversed(undo):
+                restore()
         raise
     finally:
-        _changes.reset(token)
+        _undo.reset(token)

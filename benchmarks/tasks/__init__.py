@@ -8,7 +8,20 @@ from types import ModuleType
 from .task import DataError, DataPlace, Fractions, Need, Split, Task
 
 # tasks for choosing settings; all others are for the final tables
-TUNING = ("embedded", "mnist-usps", "usps-mnist", "pacs-art_painting-cartoon", "pacs-cartoon-art_painting")
+TUNING = (
+    "embedded",
+    "mnist-usps",
+    "usps-mnist",
+    *(
+        f"{kind}-{pair}"
+        for kind in ("pacs", "pacs_vectors")
+        for pair in ("art_painting-cartoon", "cartoon-art_painting")
+    ),
+    *(f"{kind}-{pair}" for kind in ("oc", "oc_vectors") for pair in ("amazon-webcam", "webcam-amazon")),
+    "bearing-load0_de-load3_de",
+    "bearing-load1_fe-load1_de",
+    "bearing_spectra-load0_de-load0_fe",
+)
 
 __all__ = [
     "TUNING",

@@ -1,6 +1,7 @@
 """Reading the context: missing keys, progress, augmented copies, and the domain of each row."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,7 +20,14 @@ def num_domains(layer: nn.Module) -> int:
 def domain_numbers(context: Mapping[str, Any]) -> Tensor:
     """Returns the domain of each row of the concatenated features, 0 for source and 1 for target, shape (N,)."""
     features = [context[keys.features(domain)] for domain in keys.DOMAINS]
-    return torch.cat([torch.full((len(rows),), d, device=rows.device) for d, rows in enumerate(features)])
+    return numbers_of_parts(tuple(map(len, features)), features[0].device)
+
+
+@lru_cache(maxsize=64)
+def numbers_of_parts(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """Returns the number of the part of each row of concatenated parts, int64. It is a constant: do not change it."""
+    with torch.inference_mode(mode=False):
+        return torch.cat([torch.full((size,), number, device=device) for number, size in enumerate(sizes)])
 
 
 def read(hook: object, inputs: Mapping[str, Any], key: str) -> Any:

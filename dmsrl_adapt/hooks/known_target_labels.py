@@ -58,11 +58,3 @@ def read_known_labels(inputs: Mapping[str, Any], size: int, num_classes: int = M
         return None
     name = keys.TARGET_LABELS  # the key that the user knows
     return check_labels(inputs[keys.TARGET_KNOWN_LABELS], size, num_classes, lowest=-1, name=name)
-
-
-def with_known(known: Tensor | None, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns labels and weights, shape (N,), with the known classes (-1 elsewhere) inserted with weight 1."""
-    if known is None:
-        return labels, weights
-    is_known = known >= 0
-    return known.where(is_known, labels), weights.masked_fill(is_known, 1.0)

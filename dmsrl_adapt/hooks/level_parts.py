@@ -54,3 +54,9 @@ def read_parts(
             read(hook, inputs, feature_key)
         parts.append(LevelTerm(weight, layer, feature_keys))
     return parts
+
+
+def weighted_sum(parts: Sequence[LevelTerm], losses: Sequence[Tensor]) -> Tensor:
+    """Returns the sum of losses with the weights of their parts."""
+    terms = [loss if part.weight == 1 else part.weight * loss for part, loss in zip(parts, losses, strict=True)]
+    return sum(terms[1:], terms[0])

@@ -9,9 +9,10 @@ from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from .context import read
-from .known_target_labels import read_known_labels, with_known
-from .level_parts import check_level_weights, read_parts
+from ..labelers.pseudo_labels import with_known
+from .context import numbers_of_parts, read
+from .known_target_labels import read_known_labels
+from .level_parts import check_level_weights, read_parts, weighted_sum
 
 
 class MarginMetricHook(BaseHook):
@@ -58,28 +59,29 @@ class MarginMetricHook(BaseHook):
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
         first = [context[key] for key in parts[0].feature_keys]
-        rows = [self._labelled(context, domain, number, first[number]) for number, domain in enumerate(self.domains)]
-        columns = [torch.cat(column) for column in zip(*rows, strict=True)]
-        loss = sum(part.weight * part.layer(part.features(context), *columns) for part in parts)
-        return outputs, {keys.MARGIN_METRIC_LOSS: loss}
+        rows = [self._labelled(context, *pair) for pair in zip(self.domains, first, strict=True)]
+        labels, weights = (torch.cat(column) for column in zip(*rows, strict=True))
+        domains = numbers_of_parts(tuple(map(len, first)), first[0].device)
+        losses = [part.layer(part.features(context), labels, domains, weights) for part in parts]
+        return outputs, {keys.MARGIN_METRIC_LOSS: weighted_sum(parts, losses)}
 
-    def _labelled(
-        self, context: Mapping[str, Any], domain: str, number: int, features: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns labels (-1 without one), domain numbers and weights of one domain, each of shape (N,)."""
-        size = len(features)
-        weights = torch.ones(size, dtype=torch.float32, device=features.device)
+    def _labelled(self, context: Mapping[str, Any], domain: str, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns labels (-1 without one) and weights of one domain, each of shape (N,)."""
+        size, weights = len(features), None
         if domain != keys.TARGET:
             labels = read(self, context, keys.SRC_LABELS)
         else:
-            labels = context.get(keys.TARGET_PSEUDO_LABELS, torch.full((size,), -1, device=features.device))
-            weights = context.get(keys.TARGET_PSEUDO_WEIGHTS, weights)
+            labels = context.get(keys.TARGET_PSEUDO_LABELS)
+            labels = torch.full((size,), -1, device=features.device) if labels is None else labels
+            weights = context.get(keys.TARGET_PSEUDO_WEIGHTS)
+        if weights is None:
+            weights = torch.ones(size, dtype=torch.float32, device=features.device)
         for key, values in (("labels", labels), ("weights", weights)):
             if values.shape != (size,):
                 raise ValueError(f"{domain} {key} must have shape ({size},), got {tuple(values.shape)}")
         if domain == keys.TARGET:
             labels, weights = with_known(read_known_labels(context, size), labels, weights)
-        return labels, torch.full((size,), number, device=features.device), weights
+        return labels, weights
 
     def _loss_keys(self) -> list[str]:
         return [keys.MARGIN_METRIC_LOSS]

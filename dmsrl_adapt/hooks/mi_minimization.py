@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from pytorch_adapt.hooks import FeaturesAndLogitsHook, FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor, nn
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 from .. import keys
 from ..checks import check_labels
 from ..losses.class_probs import certainty, with_known_classes
-from ..one_hot import one_hot
+from ..one_hot import members
 from ..training import WarmUp
 from .context import domain_numbers, num_domains, read, read_class_probs, read_strength
 from .known_target_labels import read_known_labels
-from .level_parts import check_level_weights, read_parts
+from .level_parts import check_level_weights, read_parts, weighted_sum
 
 
 class MIMinimizationHook(BaseHook):
@@ -83,12 +84,11 @@ class MIMinimizationHook(BaseHook):
         context = inputs | outputs
         probs, weights = self._class_probs(context) if self.conditional else (None, None)
         strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
-        loss = sum(
-            part.weight
-            * part.layer(part.features(context), self._domains(context, part.layer), probs, strength, weights)
+        losses = [
+            part.layer(part.features(context), self._domains(context, part.layer), probs, strength, weights)
             for part in parts
-        )
-        return outputs, {keys.MI_LOSS: loss}
+        ]
+        return outputs, {keys.MI_LOSS: weighted_sum(parts, losses)}
 
     def _domains(self, context: Mapping[str, Any], layer: nn.Module) -> Tensor:
         """Returns the domain of each row, shape (N,): source or target, or the batch's numbers for several sources."""
@@ -109,8 +109,8 @@ class MIMinimizationHook(BaseHook):
         weights = certainty(target) if self.entropy_conditioning else torch.ones_like(target[:, 0])
         if known is not None:
             target, weights = with_known_classes(target, known), weights.masked_fill(known >= 0, 1.0)
-        source = one_hot(labels, num_classes).to(target)
-        return torch.cat([source, target]), torch.cat([torch.ones_like(source[:, 0]), weights])
+        source = members(labels, num_classes).t().to(target)
+        return torch.cat([source, target]), F.pad(weights, (num_source, 0), value=1.0)
 
     def _loss_keys(self) -> list[str]:
         return [keys.MI_LOSS]

@@ -7,11 +7,11 @@ from pytorch_adapt.hooks import FeaturesAndLogitsHook
 from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
-from ..checks import check_features, check_labels
+from ..labelers.pseudo_labels import with_known
 from ..losses.class_probs import with_known_classes
 from ..training import WarmUp
 from .context import read, read_class_probs, read_progress
-from .known_target_labels import read_known_labels, with_known
+from .known_target_labels import read_known_labels
 
 PROTOTYPES = ("both", "target")
 
@@ -81,17 +81,15 @@ class PseudoLabelHook(BaseHook):
         source, target = (context[keys.features(domain)] for domain in keys.DOMAINS)
         probs = read_class_probs(context)
         # all checks before the labeler changes, so that an invalid batch leaves it unchanged
-        progress = read_progress(inputs)
-        check_features(source, source.shape[-1], name=keys.features(keys.SRC))
-        labels = check_labels(labels, len(source), probs.shape[1], name=keys.SRC_LABELS)
+        factor = self.warmup(read_progress(inputs))
         known = read_known_labels(inputs, len(target), probs.shape[1])
-        result = labeler(target, sample_idx=sample_idx, class_probs=probs)
         if self.prototypes == "target":
+            result = labeler(target, sample_idx=sample_idx, class_probs=probs)
             labeler.update_soft(target, probs if known is None else with_known_classes(probs, known))
         else:
-            labeler.update(source, labels)
-            labeler.update(target, *with_known(known, result.labels, result.weights))
-        labels, weights = with_known(known, result.labels, result.weights * self.warmup(progress))
+            result = labeler.step(source, labels, target, sample_idx, probs, known)
+        weights = result.weights if factor == 1 else result.weights * factor
+        labels, weights = with_known(known, result.labels, weights)
         if keys.TARGET_CLASS_PROBS not in inputs:
             outputs = {**outputs, keys.TARGET_CLASS_PROBS: probs}
         return {**outputs, keys.TARGET_PSEUDO_LABELS: labels, keys.TARGET_PSEUDO_WEIGHTS: weights}, {}

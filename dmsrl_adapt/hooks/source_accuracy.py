@@ -4,6 +4,7 @@ from typing import Any
 
 from pytorch_adapt.hooks import FeaturesAndLogitsHook
 from pytorch_adapt.hooks.base import BaseHook
+from torch import Tensor
 
 from .. import keys
 from ..losses import class_probs
@@ -44,7 +45,8 @@ class SourceAccuracyHook(BaseHook):
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         source_accuracy, labels = (read(self, inputs, key) for key in (keys.SOURCE_ACCURACY, keys.SRC_LABELS))
         outputs = self.f_hook(inputs, losses)[0]
-        probs = class_probs((inputs | outputs)[keys.logits(keys.SRC)])
+        logits = (inputs | outputs)[keys.logits(keys.SRC)]
+        probs = logits if isinstance(logits, Tensor) else class_probs(logits)
         if keys.is_augmented(keys.SRC) in inputs:
             labels = labels.masked_fill(inputs[keys.is_augmented(keys.SRC)], -1)
         source_accuracy.update(probs, labels)

@@ -21,6 +21,18 @@ class ArgmaxLabeler(nn.Module):
         """Returns the indices unchecked; for the interface of `PrototypeLabeler`."""
         return sample_idx
 
+    def step(
+        self,
+        source: Tensor,
+        source_labels: Tensor,
+        target: Tensor,
+        sample_idx: Tensor,
+        class_probs: Tensor,
+        known: Tensor | None = None,
+    ) -> PseudoLabels:
+        """Returns the labels of the target batch; for the interface of `PrototypeLabeler`."""
+        return self(target, sample_idx, class_probs)
+
     def forward(
         self, features: Tensor, sample_idx: Tensor | None = None, class_probs: Tensor | None = None
     ) -> PseudoLabels:

@@ -3,28 +3,29 @@
 import torch
 from torch import Tensor
 
-from ..one_hot import one_hot
+from ..one_hot import members
 from .faiss_search import load_faiss
 
 TRIES = 5  # k-means sometimes ends in a poor optimum; the best of several runs is used
 
 
-def class_sums(rows: Tensor, labels: Tensor, weights: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def class_sums(rows: Tensor, labels: Tensor, weights: Tensor | None, num_classes: int) -> tuple[Tensor, Tensor]:
     """Returns the weighted sum of each class's rows and the sum of their weights, in float32 under autocast.
 
     Args:
         rows: shape (N, D), float32, one sample a row.
         labels: shape (N,), int64, 0..K-1, or -1 for a sample to leave out.
-        weights: shape (N,), float32, at least 0.
+        weights: shape (N,), float32, at least 0; None for 1.
         num_classes: K.
 
     Returns:
         sums: shape (K, D), float32.
         mass: shape (K,), float32.
     """
-    members = one_hot(labels, num_classes) * weights[:, None]
+    of_class = members(labels, num_classes)
+    shares = of_class.to(rows) if weights is None else of_class * weights
     with torch.autocast(rows.device.type, enabled=False):
-        return members.t() @ rows, members.sum(0)
+        return shares @ rows, shares.sum(1)
 
 
 def clusters_within_classes(
@@ -51,13 +52,13 @@ def clusters_within_classes(
         return labels
     clusters = labels.clone()
     for k in range(num_classes):
-        members = (labels == k).nonzero()[:, 0]
-        of_class = torch.arange(len(members))
-        if len(members) > per_class:
-            points, masses = rows[members].cpu().numpy(), weights[members].cpu().numpy()
+        own = (labels == k).nonzero()[:, 0]
+        of_class = torch.arange(len(own))
+        if len(own) > per_class:
+            points, masses = rows[own].cpu().numpy(), weights[own].cpu().numpy()
             settings = {"spherical": spherical, "nredo": TRIES, "min_points_per_centroid": 1}
             kmeans = load_faiss().Kmeans(points.shape[1], per_class, **settings)
             kmeans.train(points, weights=masses)
             of_class = torch.from_numpy(kmeans.assign(points)[1])
-        clusters[members] = k * per_class + of_class.to(clusters.device)
+        clusters[own] = k * per_class + of_class.to(clusters.device)
     return clusters

@@ -96,6 +96,13 @@ def product_rows(queries: Tensor, references: Tensor, k: int, *_: Any) -> tuple[
     return scores, indices
 
 
+def searchable(rows: Tensor, metric: str) -> Tensor:
+    """Returns rows as they are searched, without a gradient: float32, contiguous, and of unit length for "cosine"."""
+    with torch.no_grad():
+        rows = rows.detach().float()
+        return (F.normalize(rows, dim=1) if metric == "cosine" else rows).contiguous()
+
+
 class FlatIndex:
     """References for repeated searches, with a replica on each device.
 
@@ -121,23 +128,30 @@ class FlatIndex:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
         load_faiss()  # so that a missing FAISS raises here
         self.metric, self.num_references, self.temp_memory = metric, len(references), temp_memory
-        self.replicas = [self._rows(references, place) for place in search_devices(references, device)]
+        rows = searchable(references, metric)
+        self.replicas = [rows.to(place) for place in search_devices(references, device)]
 
     @torch.no_grad()
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Returns distances, float32 (N, k), and rows of the k nearest references, int64 (N, k), as `nearest` does."""
+        """Returns distances, float32 (N, k), and rows of the k nearest references, int64 (N, k), as `nearest` does.
+
+        Args:
+            queries: shape (N, D), as returned by `searchable` for the metric of the index.
+            k: number of neighbours.
+        """
         if not 1 <= k <= self.num_references:
             raise ValueError(f"k must be in 1..{self.num_references}, the number of references, got {k}")
         if len(queries) == 0:
             empty = torch.zeros((0, k), dtype=torch.float32, device=queries.device)
             return empty, empty.long()
-        parts = queries.chunk(len(self.replicas))
+        parts = queries.chunk(len(self.replicas)) if len(self.replicas) > 1 else [queries]
         search = product_rows if self._goes_by_product(len(queries)) else search_rows
         found = [
-            search(self._rows(part, rows.device), rows, k, self.metric, self.temp_memory)
+            search(part.to(rows.device), rows, k, self.metric, self.temp_memory)
             for part, rows in zip(parts, self.replicas, strict=False)  # there may be fewer queries than GPUs
         ]
-        scores, indices = (torch.cat([one.to(queries.device) for one in column]) for column in zip(*found, strict=True))
+        columns = [[one.to(queries.device) for one in column] for column in zip(*found, strict=True)]
+        scores, indices = (column[0] if len(column) == 1 else torch.cat(column) for column in columns)
         # rounding can make the distance of equal vectors slightly negative
         return (1 - scores).clamp(0, 2) if self.metric == "cosine" else scores.clamp(min=0), indices
 
@@ -147,19 +161,15 @@ class FlatIndex:
         is_on_cpu = len(self.replicas) == 1 and self.replicas[0].device.type == "cpu"
         return is_small and is_on_cpu and self.metric == "cosine" and torch.get_float32_matmul_precision() == "highest"
 
-    def _rows(self, rows: Tensor, place: torch.device) -> Tensor:
-        rows = rows.detach().to(place, torch.float32)
-        return (F.normalize(rows, dim=1) if self.metric == "cosine" else rows).contiguous()
-
 
 class PartIndex(NamedTuple):
     """A searchable index of some rows of a table.
 
-    numbers: int64, row numbers in the table.
+    numbers: int64, row numbers in the table; None for all rows in their order.
     rows: index of these rows.
     """
 
-    numbers: Tensor
+    numbers: Tensor | None
     rows: FlatIndex
 
 
@@ -197,4 +207,5 @@ def nearest(
     """
     for name, rows in (("references", references), ("queries", queries)):
         check_features(rows, references.shape[-1] if isinstance(references, Tensor) and references.ndim else 0, name)
-    return FlatIndex(references.to(queries.device), metric, device, temp_memory).search(queries, k)
+    index = FlatIndex(references.to(queries.device), metric, device, temp_memory)
+    return index.search(searchable(queries, metric), k)

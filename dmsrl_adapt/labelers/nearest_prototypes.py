@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_class_probs, check_features, check_fractions, check_labels, check_sizes, check_weights
@@ -12,7 +11,7 @@ from ..precision import PreciseBuffers
 from ..processes import is_shared, of_all_processes, summed_over_processes
 from ..state import set_state
 from .class_prototypes import class_sums, clusters_within_classes
-from .faiss_search import METRICS, FlatIndex, PartIndex
+from .faiss_search import METRICS, FlatIndex, PartIndex, searchable
 from .pseudo_labels import PseudoLabels
 
 CELLS = 2**23  # numbers processed at a time, 32 MiB, so that memory does not grow with the batch
@@ -58,14 +57,28 @@ class NearestPrototypes(PreciseBuffers):
             ValueError: wrong shape, value out of range, NaN or infinite feature; the state is left unchanged.
             TypeError: wrong dtype, or not a tensor.
         """
-        rows, labels, weights = self._checked(features, labels, weights)
+        labels = self._checked(features, labels, weights)
+        self._follow(self._rows(features), labels, weights)
+
+    def _follow(self, rows: Tensor, labels: Tensor, weights: Tensor | None) -> None:
+        """Moves prototypes towards the weighted means of rows, as returned by `_rows`, by 1 - momentum; new ones whole.
+
+        labels: int64, -1 for a sample to ignore.
+        """
         owners = self._nearest_of_class(rows, labels)
         sums, mass = summed_over_processes(*self._sums(rows, owners, weights))
-        is_present = mass > 0
-        means = sums / mass.clamp(min=torch.finfo(mass.dtype).tiny)[:, None]
-        step = (1 - self.momentum * self.is_seen.to(mass)) * is_present
-        set_state(self.prototypes, self.prototypes.lerp(means, step[:, None]))
-        set_state(self.is_seen, self.is_seen | is_present)
+        column, steps = mass[:, None], self._steps(mass)
+        # p + s (sum / mass - p), which leaves prototypes without samples as they are
+        way = torch.addcmul(sums, column, self.prototypes, value=-1) * steps
+        set_state(self, "prototypes", self.prototypes.addcdiv(way, column.clamp(min=torch.finfo(mass.dtype).tiny)))
+
+    def _steps(self, mass: Tensor) -> Tensor | float:
+        """Returns how far prototypes move: 1 - momentum, or 1 for new ones; notes those with a mass above 0 as seen."""
+        if self.knows_all and self.prototypes_per_class == 1:
+            return 1 - self.momentum
+        steps = 1 - self.momentum * self.is_seen[:, None].to(mass)
+        set_state(self, "is_seen", self.is_seen | (mass > 0))
+        return steps
 
     @torch.no_grad()
     def update_soft(self, features: Tensor, class_probs: Tensor) -> None:
@@ -97,8 +110,8 @@ class NearestPrototypes(PreciseBuffers):
         tiny = torch.finfo(mass.dtype).tiny
         kept = self.momentum ** (self.num_classes * mass / mass.sum().clamp(min=tiny)) * self.is_seen.to(mass)
         step = (1 - kept) * (mass > 0)
-        set_state(self.prototypes, self.prototypes.lerp(sums / mass.clamp(min=tiny)[:, None], step[:, None]))
-        set_state(self.is_seen, self.is_seen | (mass > 0))
+        set_state(self, "prototypes", self.prototypes.lerp(sums / mass.clamp(min=tiny)[:, None], step[:, None]))
+        set_state(self, "is_seen", self.is_seen | (mass > 0))
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
@@ -111,7 +124,9 @@ class NearestPrototypes(PreciseBuffers):
 
         Arguments and errors are those of `update`.
         """
-        rows, labels, weights = self._checked(features, labels, weights)
+        labels = self._checked(features, labels, weights)
+        rows = self._rows(features)
+        weights = torch.ones_like(rows[:, 0]) if weights is None else weights.float()
         settings = self.num_classes, self.prototypes_per_class, self.metric == "cosine"
         sums, mass = self._sums(rows, clusters_within_classes(rows, labels, weights, *settings), weights)
         if is_shared():
@@ -121,26 +136,26 @@ class NearestPrototypes(PreciseBuffers):
             sums, mass = self._sums(means, clusters_within_classes(means, classes, mass, *settings), mass)
         present = (mass.view(self.num_classes, -1).sum(1) > 0).repeat_interleave(self.prototypes_per_class)
         means = (sums / mass[:, None]).where(mass[:, None] > 0, 0.0)
-        set_state(self.prototypes, means.where(present[:, None], self.prototypes))
-        set_state(self.is_seen, (mass > 0).where(present, self.is_seen))
+        set_state(self, "prototypes", means.where(present[:, None], self.prototypes))
+        set_state(self, "is_seen", (mass > 0).where(present, self.is_seen))
 
-    def _checked(self, features: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns rows for prototypes, int64 labels and float32 weights; moves the state to their device."""
+    def _checked(self, features: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """Returns int64 labels; moves the state to the device of the features."""
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
-        check_weights(weights, len(features))
+        if weights is not None:
+            check_weights(weights, len(features))
         self.to(features.device)
-        return self._rows(features), labels, weights.float()
+        return labels
 
     def _rows(self, features: Tensor) -> Tensor:
         """Returns the rows that prototypes are means of, in float32: unit vectors for "cosine", else the features."""
-        return F.normalize(features.float(), dim=1) if self.metric == "cosine" else features.float()
+        return searchable(features, self.metric)
 
     def _nearest_of_class(self, rows: Tensor, labels: Tensor) -> Tensor:
         """Returns the row of the nearest prototype of each sample's class; the first if none is set, -1 without label.
 
-        rows: shape (N, D), as returned by `_checked`.
+        rows: shape (N, D), as returned by `_rows`.
         """
         if self.prototypes_per_class == 1:
             return labels
@@ -150,12 +165,14 @@ class NearestPrototypes(PreciseBuffers):
         first = away.where(self.is_seen[own], torch.inf).argmin(1, keepdim=True)
         return own.gather(1, first)[:, 0].where(labels >= 0, -1)
 
-    def _sums(self, rows: Tensor, owners: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _sums(self, rows: Tensor, owners: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns `class_sums` of any number of rows, in parts to limit memory."""
         number = len(self.prototypes)
+        weights = None if weights is None else weights.float()
         if len(rows) * max(self.prototypes.shape) <= CELLS:
             return class_sums(rows, owners, weights, number)
         sums, mass = torch.zeros_like(self.prototypes), torch.zeros_like(self.prototypes[:, 0])
+        weights = torch.ones_like(rows[:, 0]) if weights is None else weights
         for some, of_some, weighing in in_parts(max(self.prototypes.shape), rows, owners, weights):
             part = class_sums(some, of_some, weighing, number)
             sums, mass = sums + part[0], mass + part[1]
@@ -178,26 +195,34 @@ class NearestPrototypes(PreciseBuffers):
         if self._unseen_classes():
             return None
         if self.prototypes_per_class == 1:
-            every = torch.arange(self.num_classes, device=self.prototypes.device)
-            return PartIndex(every, FlatIndex(self.prototypes, self.metric, device, temp_memory))
+            return PartIndex(None, FlatIndex(self.prototypes, self.metric, device, temp_memory))
         seen = self.is_seen.nonzero()[:, 0]  # waits for the device
         return PartIndex(seen, FlatIndex(self.prototypes[seen], self.metric, device, temp_memory))
 
-    def _nearest_class(self, features: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
-        """Returns nearest class, confidence and distance of each sample; rejects all before every class is seen."""
+    def _nearest_class(self, rows: Tensor, prototypes: PartIndex | None) -> PseudoLabels:
+        """Returns nearest class, confidence and distance of each sample; rejects all before every class is seen.
+
+        rows: shape (N, D), as returned by `_rows`.
+        """
         if prototypes is None:
-            zeros = torch.zeros(len(features), dtype=torch.float32, device=features.device)
+            zeros = torch.zeros(len(rows), dtype=torch.float32, device=rows.device)
             return PseudoLabels(zeros.long() - 1, zeros, zeros + torch.inf)
         # a class has at most P prototypes, so P + 1 neighbours include another class
-        count = min(self.prototypes_per_class + 1, len(prototypes.numbers))
-        distances, indices = prototypes.rows.search(features, count)
-        classes = prototypes.numbers[indices] // self.prototypes_per_class
-        first, second = distances[:, 0], distances.where(classes != classes[:, :1], torch.inf).amin(1)
-        # without another class the ratio is 0
-        is_nearer = second - first > self._rounding(features, first)
-        return PseudoLabels(classes[:, 0], torch.where(is_nearer, 1 - first / second, 0.0), first)
+        count = min(self.prototypes_per_class + 1, prototypes.rows.num_references)
+        distances, classes = prototypes.rows.search(rows, count)
+        if prototypes.numbers is not None:
+            classes = prototypes.numbers[classes] // self.prototypes_per_class
+        if self.num_classes == 1:
+            return PseudoLabels(classes[:, 0], torch.ones_like(distances[:, 0]), distances[:, 0])
+        if prototypes.numbers is None:
+            first, second = distances.unbind(1)
+        else:
+            first, second = distances[:, 0], distances.where(classes != classes[:, :1], torch.inf).amin(1)
+        gap = second - first
+        gap = gap * (gap > self._rounding(rows, first))
+        return PseudoLabels(classes[:, 0], gap / second.clamp(min=torch.finfo(gap.dtype).tiny), first)
 
-    def _rounding(self, features: Tensor, distances: Tensor) -> Tensor | float:
+    def _rounding(self, rows: Tensor, distances: Tensor) -> Tensor | float:
         """Returns a bound on the float32 rounding error of a difference of distances, shape (N,) or one for all.
 
         The error of a sum of D products is about sqrt(D) eps times the squared norms: 1 for "cosine", and for "l2"
@@ -206,7 +231,7 @@ class NearestPrototypes(PreciseBuffers):
         rounding = torch.finfo(torch.float32).eps * (4 + self.feature_dim**0.5)
         if self.metric == "cosine":
             return rounding
-        return 3 * rounding * (features.float().square().sum(1) + distances)
+        return 3 * rounding * (rows.square().sum(1) + distances)
 
 
 def in_parts(width: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..checks import check_floating, check_integers, check_shape, check_sizes
 from ..precision import PreciseBuffers
-from ..state import set_state
+from ..state import set_rows
 from .faiss_search import FlatIndex, PartIndex
 
 
@@ -29,8 +29,8 @@ class NeighbourMemory(PreciseBuffers):
 
     def keep(self, rows: Tensor, sample_idx: Tensor) -> None:
         """Stores the rows, float32 (n, D), of samples, int64 (n,); earlier rows of these samples are replaced."""
-        set_state(self.rows, rows, sample_idx)
-        set_state(self.is_there, torch.ones_like(sample_idx), sample_idx)
+        set_rows(self.rows, rows, sample_idx)
+        set_rows(self.is_there, torch.ones_like(sample_idx), sample_idx)
 
     def index(self, device: str, temp_memory: int | None) -> PartIndex | None:
         """Returns an index of the stored rows by squared Euclidean distance; None without rows.

@@ -10,13 +10,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..checks import check_features, check_has_values, check_labels, check_sizes
-from ..one_hot import sums_by_label
+from ..one_hot import members
 from ..processes import is_shared, summed_over_processes
-from ..state import set_state
+from ..state import set_rows, set_state
 from .faiss_search import DEVICES, PartIndex
 from .nearest_prototypes import NearestPrototypes, in_parts
 from .neighbour_memory import NeighbourMemory, vote
-from .pseudo_labels import PseudoLabels
+from .pseudo_labels import PseudoLabels, with_known
 
 WORK = 64  # generous estimate of the numbers needed to process one label
 PATIENCE = 100  # calls without a label before a warning
@@ -142,18 +142,61 @@ class PrototypeLabeler(NearestPrototypes):
         sample_idx, guesses = self._checked_call(features, sample_idx, class_probs)
         self.to(features.device)
         self._count_without_labels(1)
+        rows = self._rows(features)
         if sample_idx is None:
-            return self._without_rejected(self._found(features, *self._searched()))
+            return self._without_rejected(self._found(rows, *self._searched()))
+        return self._labelled(rows, sample_idx, guesses)
+
+    @torch.no_grad()
+    def step(
+        self,
+        source: Tensor,
+        source_labels: Tensor,
+        target: Tensor,
+        sample_idx: Tensor,
+        class_probs: Tensor,
+        known: Tensor | None = None,
+    ) -> PseudoLabels:
+        """Returns pseudo labels of a target batch, then updates by the source and by the target batch.
+
+        It does what `labeler(target, sample_idx, class_probs)` and two calls of `update` do, with fewer operations.
+
+        Args:
+            source: shape (S, D), floating point, one sample a row.
+            source_labels: shape (S,), integer, 0..K-1.
+            target: shape (N, D), likewise.
+            sample_idx: shape (N,), integer, 0..num_target-1.
+            class_probs: shape (N, K), class probabilities of the classifier, for the agreement in `diagnostics` only.
+            known: shape (N,), integer, class of target samples in the update, -1 for the pseudo label; None for that.
+
+        Raises:
+            ValueError: wrong shape, value out of range, NaN or infinite feature; the state is left unchanged.
+            TypeError: wrong dtype, or not a tensor.
+        """
+        check_features(source, self.feature_dim, "source")
+        source_labels = check_labels(source_labels, len(source), self.num_classes, name="source_labels")
+        checked_idx, guesses = self._checked_call(target, sample_idx, class_probs)
+        if known is not None:
+            known = check_labels(known, len(target), self.num_classes, lowest=-1, name="known")
+        self.to(target.device)
+        self._count_without_labels(1)
+        of_source, of_target = self._rows(torch.cat([source, target])).split([len(source), len(target)])
+        found = self._labelled(of_target, checked_idx, guesses)
+        self._follow(of_source, source_labels, None)
+        self._follow(of_target, *with_known(known, found.labels, found.weights))
+        return found
+
+    def _labelled(self, rows: Tensor, sample_idx: Tensor, guesses: Tensor) -> PseudoLabels:
+        """Returns and stores the labels of target samples, given as returned by `_rows`, and follows the batch."""
         if self.memory is not None:
-            self.memory.keep(self._rows(features), sample_idx)
-        found = self._found(features, *self._searched())
+            self.memory.keep(rows, sample_idx)
+        found = self._found(rows, *self._searched())
         self._update_mean_confidence(found)
         kept = self._without_rejected(found)
-        changed = self.labels[sample_idx] != kept.labels
-        counts = torch.stack([found.labels == guesses, changed, torch.ones_like(changed)]).sum(1).float()
-        self._note_fractions(*summed_over_processes(counts))
-        set_state(self.labels, kept.labels, sample_idx)
-        set_state(self.weights, kept.weights, sample_idx)
+        is_changed = set_rows(self.labels, kept.labels, sample_idx) != kept.labels
+        set_rows(self.weights, kept.weights, sample_idx)
+        counts = torch.stack([found.labels == guesses, is_changed]).sum(1, dtype=torch.float32)
+        self._note_fractions(counts, len(rows))
         return kept
 
     @torch.no_grad()
@@ -189,7 +232,7 @@ class PrototypeLabeler(NearestPrototypes):
             labels, weights, sums = (tensor.to(batch[0].device) for tensor in (labels, weights, sums))
             searched = searched or self._searched(is_pass=True)
             for features, sample_idx, guesses in in_parts(self.feature_dim * (1 + self.neighbours), *batch):
-                found = self._found(features, *searched)
+                found = self._found(self._rows(features), *searched)
                 labels[sample_idx], weights[sample_idx] = found.labels.int(), found.weights
                 counted = torch.stack([found.weights, (found.labels >= 0).float(), (found.labels == guesses).float()])
                 sums += torch.zeros_like(sums).index_add_(1, found.labels.clamp(min=0), counted)
@@ -277,29 +320,32 @@ class PrototypeLabeler(NearestPrototypes):
         where = "auto" if self.device == "all" and not is_pass else self.device, self.temp_memory
         return self._index(*where), None if self.memory is None else self.memory.index(*where)
 
-    def _found(self, features: Tensor, prototypes: PartIndex | None, others: PartIndex | None) -> PseudoLabels:
-        """Returns class, confidence and distance of each sample before rejection, by neighbours if they vote."""
-        nearest = self._nearest_class(features, prototypes)
-        if self.memory is None or prototypes is None or others is None or len(features) == 0:
+    def _found(self, rows: Tensor, prototypes: PartIndex | None, others: PartIndex | None) -> PseudoLabels:
+        """Returns class, confidence and distance of each sample before rejection, by neighbours if they vote.
+
+        rows: shape (N, D), as returned by `_rows`.
+        """
+        nearest = self._nearest_class(rows, prototypes)
+        if self.memory is None or prototypes is None or others is None or len(rows) == 0:
             return nearest
-        _, indices = others.rows.search(self._rows(features), min(self.neighbours, len(others.numbers)))
-        voters = self._nearest_class(self.memory.rows[others.numbers[indices.flatten()]], prototypes)
+        _, indices = others.rows.search(rows, min(self.neighbours, others.rows.num_references))
+        of_memory = indices.flatten() if others.numbers is None else others.numbers[indices.flatten()]
+        voters = self._nearest_class(self.memory.rows[of_memory], prototypes)
         return PseudoLabels(*vote(voters.labels.view_as(indices), voters.weights.view_as(indices)), nearest.distances)
 
     def _without_rejected(self, found: PseudoLabels) -> PseudoLabels:
-        is_kept = self._is_kept(found.labels, found.weights)
+        is_kept = self._is_kept(found.labels, found.weights)  # also where there is no label
         return PseudoLabels(found.labels.where(is_kept, -1), found.weights * is_kept, found.distances)
 
     def _is_kept(self, nearest_class: Tensor, confidence: Tensor) -> Tensor:
-        known = nearest_class.clamp(min=0)
-        return (nearest_class >= 0) & (confidence >= self.threshold * self.mean_confidence[known])
+        return confidence >= self.threshold * self.mean_confidence[nearest_class]
 
     def _update_mean_confidence(self, found: PseudoLabels) -> None:
-        rows = torch.stack([found.weights, torch.ones_like(found.weights)], 1)
-        (sums,) = summed_over_processes(sums_by_label(rows, found.labels, self.num_classes))
-        confidence_sums, numbers = sums.unbind(1)
-        step = (1 - self.momentum * (self.mean_confidence > 0).to(numbers)) * (numbers > 0)
-        set_state(self.mean_confidence, self.mean_confidence.lerp(confidence_sums / numbers.clamp(min=1), step))
+        of_class = members(found.labels, self.num_classes).to(found.weights)
+        sums, numbers = summed_over_processes(of_class @ found.weights, of_class.sum(1))
+        steps = 1 - self.momentum * (self.mean_confidence > 0)
+        way = torch.addcmul(sums, numbers, self.mean_confidence, value=-1) * steps
+        set_state(self, "mean_confidence", self.mean_confidence.addcdiv(way, numbers.clamp(min=1)))
 
     def _keep_pass(self, labels: Tensor, weights: Tensor, sums: Tensor) -> None:
         """Rejects samples by the mean confidence of a pass, and stores its labels.
@@ -307,15 +353,16 @@ class PrototypeLabeler(NearestPrototypes):
         sums: shape (3, K), for each nearest class the sum of confidence, of 1, and of agreement with the classifier.
         """
         confidence_sums, numbers, agreeing = summed_over_processes(sums)[0]
-        self.mean_confidence.copy_((confidence_sums / numbers).where(numbers > 0, self.mean_confidence))
+        set_state(self, "mean_confidence", (confidence_sums / numbers).where(numbers > 0, self.mean_confidence))
         counts = torch.zeros(2, dtype=torch.float32, device=labels.device)
         for new, confidence, old in in_parts(WORK, labels, weights, self.labels):
-            is_kept, is_labelled = self._is_kept(new, confidence), new != UNSEEN
+            is_kept, is_labelled = self._is_kept(new.clamp(min=-1), confidence), new != UNSEEN
             new.copy_(new.where(is_kept | ~is_labelled, -1))
             confidence.copy_(confidence.where(is_kept, 0.0))
             counts += torch.stack([is_labelled & (new != old), is_labelled]).sum(1)
         (counts,) = summed_over_processes(counts)
-        self._note_fractions(torch.cat([agreeing.sum()[None], counts]))
+        fractions = torch.stack([agreeing.sum(), counts[0]]) / counts[1]
+        set_state(self, "fractions", fractions.where(counts[1] > 0, self.fractions))
         if is_shared():
             for tensor in (labels, weights):
                 dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
@@ -323,9 +370,15 @@ class PrototypeLabeler(NearestPrototypes):
             old.copy_(new.where(new != UNSEEN, old))
             old_confidence.copy_(confidence.where(new != UNSEEN, old_confidence))
 
-    def _note_fractions(self, counts: Tensor) -> None:
-        """Keeps the fractions of samples that agree and that changed, from their numbers and that of all samples."""
-        set_state(self.fractions, (counts[:2] / counts[2]).where(counts[2] > 0, self.fractions))
+    def _note_fractions(self, counts: Tensor, size: int) -> None:
+        """Keeps the fractions of samples that agree and that changed, from their numbers in a batch of `size`."""
+        total: int | Tensor = size
+        if is_shared():
+            counts, total = summed_over_processes(counts, torch.full_like(counts[:1], size))
+        if isinstance(total, Tensor):
+            set_state(self, "fractions", (counts / total).where(total > 0, self.fractions))
+        elif total:
+            set_state(self, "fractions", counts / total)
 
     def extra_repr(self) -> str:
         return (

@@ -1,4 +1,4 @@
-"""Output of a labeler."""
+"""Output of a labeler, and known labels in its place."""
 
 from typing import NamedTuple
 
@@ -17,3 +17,11 @@ class PseudoLabels(NamedTuple):
     labels: Tensor
     weights: Tensor
     distances: Tensor
+
+
+def with_known(known: Tensor | None, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns labels and weights, shape (N,), with the known classes (-1 elsewhere) inserted with weight 1."""
+    if known is None:
+        return labels, weights
+    is_known = known >= 0
+    return known.where(is_known, labels), weights.masked_fill(is_known, 1.0)

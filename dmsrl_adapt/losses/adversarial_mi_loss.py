@@ -47,7 +47,13 @@ def domain_cross_entropy(logits: Tensor, domains: Tensor, label_smoothing: float
     """
     domains = check_domain_logits(logits, domains, "N")
     check_fractions(label_smoothing=label_smoothing)
-    return domain_cross_entropies(logits, domains, label_smoothing).sum() / max(len(logits), 1)
+    if logits.ndim > 1:
+        losses = F.cross_entropy(logits, domains, reduction="sum", label_smoothing=label_smoothing)
+    else:
+        losses = F.binary_cross_entropy_with_logits(
+            logits, log_odds_truth(domains, logits, label_smoothing), reduction="sum"
+        )
+    return losses / max(len(logits), 1)
 
 
 def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
@@ -62,18 +68,10 @@ def check_domain_logits(logits: Tensor, domains: Tensor, axes: str) -> Tensor:
     return check_labels(domains, len(logits), 2 if are_odds else logits.shape[-1], name="domains")
 
 
-def domain_cross_entropies(logits: Tensor, domains: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Returns the cross entropy of each domain prediction, in the shape of `domains`.
-
-    Logits are log odds of the shape of `domains` for two domains, and have one more axis of length M otherwise.
-    """
-    if logits.ndim == domains.ndim:
-        truth = domains.to(logits)
-        truth = truth * (1 - label_smoothing) + label_smoothing / 2 if label_smoothing else truth
-        return F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    rows = logits.flatten(0, -2)
-    losses = F.cross_entropy(rows, domains.flatten(), reduction="none", label_smoothing=label_smoothing)
-    return losses.view(domains.shape)
+def log_odds_truth(domains: Tensor, logits: Tensor, label_smoothing: float) -> Tensor:
+    """Returns the probability of domain 1 that log odds are compared with, in their dtype, shape (N,)."""
+    truth = domains.to(logits)
+    return truth * (1 - label_smoothing) + label_smoothing / 2 if label_smoothing else truth
 
 
 def class_domain_cross_entropy(
@@ -92,7 +90,7 @@ def class_domain_cross_entropy(
     Args:
         logits: shape (N, K) for two domains, the critic's log odds of domain 1 in each class; (N, K, M) for M > 2.
         domains: shape (N,), integer, 0..M-1.
-        class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class.
+        class_probs: q, shape (N, K), floating point, 0..1, weight of a sample in each class. No gradient flows into it.
         label_smoothing: fraction of a domain label that is spread over all domains, 0..1, as in `AdversarialMILoss`.
 
     Returns:
@@ -111,10 +109,16 @@ def class_domain_cross_entropy(
     check_floating(class_probs, "class_probs", *logits.shape[:2])
     check_fractions(label_smoothing=label_smoothing)
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
-    (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
-    weights = class_probs / (1 + mass)[domains] * num_processes()
-    losses = domain_cross_entropies(logits, domains[:, None].expand_as(weights), label_smoothing)
-    return (weights * losses).sum() / (num_domains * logits.shape[1])
+    with torch.no_grad():
+        (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
+        number = num_domains * logits.shape[1] / num_processes()
+        weights = class_probs / (number + number * mass)[domains]
+    if logits.ndim == 2:
+        truth = log_odds_truth(domains, logits, label_smoothing)[:, None].expand_as(logits)
+        return F.binary_cross_entropy_with_logits(logits, truth, weights, reduction="sum")
+    truth = domains[:, None].expand_as(weights).flatten()
+    losses = F.cross_entropy(logits.flatten(0, 1), truth, reduction="none", label_smoothing=label_smoothing)
+    return losses @ weights.flatten()
 
 
 class GradientReversal(torch.autograd.Function):
@@ -234,20 +238,29 @@ class AdversarialMILoss(PreciseBuffers):
             if self.balance is None:
                 logits = logits.view(-1, *of_domains)
                 loss = domain_cross_entropy(logits, domains, self.label_smoothing)
-                self._note_accuracy(logits, domains, logits.new_full(domains.shape, strength))
+                self._note_accuracy(logits, domains, None, strength)
                 return loss
             if class_probs is None:
                 wanted = (len(features), self.num_classes)
                 raise ValueError(f"class_probs must have shape {wanted} for the conditional form, got None")
             check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
-            probs = class_probs.detach().float()
-            weighted = probs if weights is None else probs * weights.detach().float()[:, None]
-            balanced = weighted * self.balance(probs, domains)
+            with torch.no_grad():
+                probs = class_probs.float()
+                weighted = probs if weights is None else probs * weights.float()[:, None]
+                balanced = weighted * self.balance(probs, domains)
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
-            self._note_accuracy(logits, domains[:, None], strength * balanced)
+            self._note_accuracy(logits, domains[:, None], balanced, strength)
             return class_domain_cross_entropy(logits, domains, balanced, self.label_smoothing)
 
-    def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor) -> None:
+    @torch.no_grad()
+    def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor | None, strength: float) -> None:
+        if strength == 0:
+            set_state(self, "accuracy", torch.zeros_like(self.accuracy))
+            return
         predicted = logits.argmax(-1) if self.num_domains > 2 else logits > 0
-        correct = (predicted == domains) * weights
-        set_state(self.accuracy, (correct.sum() / weights.sum()).nan_to_num())  # 0 / 0 without weights
+        is_correct = predicted == domains
+        if weights is None:
+            mean = is_correct.mean(dtype=torch.float32)
+        else:
+            mean = (is_correct * weights).sum() / weights.sum()
+        set_state(self, "accuracy", mean.nan_to_num())  # 0 / 0 without weights

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes
-from ..one_hot import one_hot, sums_by_label
+from ..one_hot import members
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 from ..state import set_state
@@ -28,7 +28,8 @@ def class_balance(class_mass: Tensor) -> Tensor:
     check_floating(class_mass, "class_mass", "M", "K")
     total = class_mass.sum(1, keepdim=True)
     frequencies = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
-    ratio = frequencies.amin(0) / frequencies.amax(0).clamp(min=torch.finfo(class_mass.dtype).tiny)
+    lowest, highest = torch.aminmax(frequencies, dim=0)
+    ratio = lowest / highest.clamp(min=torch.finfo(class_mass.dtype).tiny)
     return torch.where(total.amin() > 0, ratio.square(), 1.0)
 
 
@@ -82,12 +83,12 @@ class ClassBalance(PreciseBuffers):
         return class_balance(self.class_mass)
 
     def _update(self, class_probs: Tensor, domains: Tensor) -> None:
-        sums, counts = summed_over_processes(
-            sums_by_label(class_probs, domains, self.num_domains), one_hot(domains, self.num_domains).sum(0).float()
-        )
-        step = (1 - self.momentum * self.class_mass.any(1).to(counts)) * (counts > 0)
-        means = sums / counts.clamp(min=1)[:, None]
-        set_state(self.class_mass, self.class_mass.lerp(means, step[:, None]))
+        of_domain = members(domains, self.num_domains).to(class_probs)
+        sums, counts = summed_over_processes(of_domain @ class_probs, of_domain.sum(1, keepdim=True))
+        steps = 1 - self.momentum * self.class_mass.amax(1, keepdim=True).sign()  # the first batch counts whole
+        # m + s (sum / count - m), which leaves domains without samples as they are
+        way = torch.addcmul(sums, counts, self.class_mass, value=-1) * steps
+        set_state(self, "class_mass", self.class_mass.addcdiv(way, counts.clamp(min=1)))
 
     def extra_repr(self) -> str:
         return f"num_domains={self.num_domains}, num_classes={self.num_classes}, momentum={self.momentum}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_fractions, check_shape
-from ..one_hot import one_hot
+from ..one_hot import members
 
 
 def class_probs(logits: Tensor | Sequence[Tensor]) -> Tensor:
@@ -61,7 +61,7 @@ def with_known_classes(probs: Tensor, labels: Tensor) -> Tensor:
         tensor([[0.4000, 0.6000],
                 [1.0000, 0.0000]])
     """
-    return one_hot(labels, probs.shape[1]).to(probs).where(labels[:, None] >= 0, probs)
+    return members(labels, probs.shape[1]).t().to(probs).where(labels[:, None] >= 0, probs)
 
 
 def known_classes(probs: Tensor, least_certainty: float) -> Tensor:

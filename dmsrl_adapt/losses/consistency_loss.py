@@ -44,7 +44,7 @@ def consistency_loss(logits: Tensor | Sequence[Tensor], class_probs: Tensor) -> 
     for one in several:
         check_has_values(one, "logits")
     q = check_class_probs(class_probs, *class_probs.shape)
-    weights = q.amax(1) / max(len(q), 1)
-    mean_loss = OverClassifiers(lambda one: (weights * F.cross_entropy(one.float(), q, reduction="none")).sum())
+    targets = q * (q.amax(1, keepdim=True) / max(len(q), 1))
+    mean_loss = OverClassifiers(lambda one: F.cross_entropy(one.float(), targets, reduction="sum"))
     loss: Tensor = mean_loss(logits)
     return loss

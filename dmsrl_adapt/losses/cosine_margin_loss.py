@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights
-from ..one_hot import one_hot
-from .per_domain_mean import per_domain_mean
+from ..one_hot import members
+from .per_domain_mean import numbers_of_domain
+from .unit_rows import unit_rows
 
 
 def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
@@ -34,8 +35,14 @@ def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, s
     check_floating(prototypes, "prototypes", "K", features.shape[1])
     labels = check_labels(labels, len(features), len(prototypes))
     check_scale_and_margin(scale, margin)
-    cosines = F.normalize(features, dim=1) @ F.normalize(prototypes, dim=1).t()
-    return scale * (cosines - margin * one_hot(labels, len(prototypes)).to(cosines))
+    return lowered_cosines(features, prototypes, labels, scale, margin)
+
+
+def lowered_cosines(features: Tensor, prototypes: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
+    """Returns the same as `cosine_margin_logits` without checks; a label of -1 has no true class."""
+    own = members(labels, len(prototypes)).t().to(features)
+    units = unit_rows(features), unit_rows(prototypes).t()
+    return torch.addmm(own, *units, beta=-scale * margin, alpha=scale)
 
 
 def check_scale_and_margin(scale: float, margin: float) -> None:
@@ -91,16 +98,15 @@ class CosineMarginLoss(nn.Module):
         """
         check_features(features, self.feature_dim)
         labels = check_labels(labels, len(features), self.num_classes, lowest=-1)
-        weights = torch.ones(len(features), dtype=torch.float32, device=features.device) if weights is None else weights
-        check_weights(weights, len(features))
+        if weights is not None:
+            check_weights(weights, len(features))
         domains = torch.zeros_like(labels) if domains is None else domains
         domains = check_labels(domains, len(features), torch.iinfo(torch.int32).max, name="domains")
         with torch.autocast(features.device.type, enabled=False):
-            own = labels.clamp(min=0)
-            prototypes = self.prototypes.float()
-            logits = cosine_margin_logits(features.float(), prototypes, own, self.scale, self.margin)
-            losses = F.cross_entropy(logits, own, reduction="none")
-            return per_domain_mean(losses * weights.float() * (labels >= 0), domains)
+            logits = lowered_cosines(features.float(), self.prototypes.float(), labels, self.scale, self.margin)
+            losses = F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+            numbers = numbers_of_domain(domains)
+            return losses @ (numbers.reciprocal() if weights is None else weights.float() / numbers)
 
     def extra_repr(self) -> str:
         sizes = f"num_classes={self.num_classes}, feature_dim={self.feature_dim}"

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_at_least, check_features, check_floating, check_labels, check_positive, check_sizes
-from ..one_hot import one_hot
+from ..one_hot import members
 from ..precision import in_float32
 from .adversarial_mi_loss import reversed_gradient
 from .per_domain_mean import per_domain_mean
@@ -45,7 +45,7 @@ def margin_disparity(logits: Tensor, classes: Tensor, domains: Tensor, margin: f
     classes = check_labels(classes, len(logits), logits.shape[1], name="classes")
     domains = check_labels(domains, len(logits), 2, name="domains")
     agreement = F.cross_entropy(logits, classes, reduction="none")
-    others = logits.masked_fill(one_hot(classes, logits.shape[1]) > 0, -torch.inf)
+    others = logits.masked_fill(members(classes, logits.shape[1]).t(), -torch.inf)
     disagreement = logits.logsumexp(1) - others.logsumexp(1)  # -log(1 - p), finite where p rounds to 1
     return per_domain_mean((margin * agreement).where(domains == 0, disagreement), domains)
 

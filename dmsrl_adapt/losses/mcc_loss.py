@@ -19,7 +19,7 @@ class MinimumClassConfusionLoss(MCCLoss):
 
     Upstream divides by the probability mass of each class in the batch. It rounds to 0 for a class that is never
     predicted, and the loss becomes NaN. Here probabilities are at least e^-30 times the largest one of the sample, and
-    the result is bit-identical if none is below. It runs in float32 under autocast. In a process group the K x K
+    the result is the same, up to rounding, if none is below. It runs in float32 under autocast. In a process group the K x K
     confusion matrix is summed over processes, as if one process had all samples. A custom `entropy_weighter` is called
     with the class probabilities of all processes, which are then exchanged too.
 
@@ -55,22 +55,26 @@ class MinimumClassConfusionLoss(MCCLoss):
         check_has_values(x, "logits")
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            x = torch.maximum(x, x.detach().amax(1, keepdim=True) - LOWEST * self.T)
-            probs = (x / self.T).softmax(1)
-            confusion = (probs * self._weights(probs.detach()).view(-1, 1)).t() @ probs
+            with torch.no_grad():
+                lowest = x.amax(1, keepdim=True) - LOWEST * self.T
+            probs = (x.clamp(min=lowest) / self.T).softmax(1)
+            with torch.no_grad():
+                weights = self._weights(probs)
+            confusion = (probs * weights).t() @ probs
             if is_shared():
                 confusion = SumOfAll.apply(confusion)
+            # of each class the share of its row that is on other classes
             mass = confusion.sum(1)
-            confusion = confusion / mass.where(mass > 0, 1.0)
-            return (confusion.sum() - confusion.trace()) / len(confusion)
+            shares: Tensor = (mass - confusion.diagonal()) / mass.clamp(min=torch.finfo(mass.dtype).tiny)
+            return shares.mean()
 
     def _weights(self, probs: Tensor) -> Tensor:
-        """Returns the weights of this process's samples, up to a factor that is common to all processes."""
-        if is_shared() and is_entropy_over_sum(self.entropy_weighter):
-            return 1 + torch.exp(-torch.special.entr(probs).sum(1))
+        """Returns the weights of this process's samples, shape (N, 1), up to a factor common to all samples."""
+        if is_entropy_over_sum(self.entropy_weighter):
+            return 1 + torch.exp(-torch.special.entr(probs).sum(1, keepdim=True))
         of_all, own = rows_of_all_processes(probs)
         weights: Tensor = self.entropy_weighter(of_all)[own] if len(of_all) else probs.new_zeros(0)
-        return weights
+        return weights.view(-1, 1)
 
 
 def is_entropy_over_sum(weighter: Any) -> bool:

@@ -31,4 +31,4 @@ class OverClassifiers(nn.Module):
         if not logits:
             raise ValueError("logits must be those of at least one classifier, got none")
         losses = [self.loss_fn(one) for one in logits]
-        return sum(losses[1:], losses[0]) / len(losses)
+        return losses[0] if len(losses) == 1 else sum(losses[1:], losses[0]) / len(losses)

@@ -68,14 +68,14 @@ class CollapseWatch:
             bound: scalar, bound on the mutual information in nats; 0 for a negative estimate.
         """
         self.size += len(features)
-        self.values["zero_features"].append((features == 0).all(1))
+        self.values["zero_features"].append(~features.any(1))
         if probs is not None:
             self.num_classes = probs.shape[1]
             self.values["predicted"].append(probs.argmax(1))
         if labels is not None:
             self.values["labels"].append(labels)
         if critic_accuracy is not None:
-            self.values["critic_accuracy"].append(critic_accuracy.clone().view(1))
+            self.values["critic_accuracy"].append(critic_accuracy.view(1))
         if bound is not None:
             self.values["negative_bounds"].append((bound <= 0).view(1))
         if self.size >= max(self.samples, 20 * self.num_classes):

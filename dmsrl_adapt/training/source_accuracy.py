@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_features, check_fractions, check_labels, check_sizes
-from ..one_hot import one_hot
+from ..one_hot import members
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 from ..state import set_state
@@ -73,12 +73,12 @@ class SourceAccuracy(PreciseBuffers):
         """
         check_features(class_probs, self.num_classes, name="class_probs")
         labels = check_labels(labels, len(class_probs), self.num_classes, lowest=-1)
-        labelled = one_hot(labels, self.num_classes)
-        predicted = one_hot(class_probs.argmax(1).where(labels >= 0, -1), self.num_classes)
-        counts = torch.stack([labelled & ~predicted, labelled, predicted]).sum(1).to(self.counts)
+        labelled = members(labels, self.num_classes)
+        predicted = members(class_probs.argmax(1).masked_fill(labels < 0, -1), self.num_classes)
+        counts = torch.stack([labelled > predicted, labelled, predicted]).sum(2, dtype=torch.float32)
         (counts,) = summed_over_processes(counts)
-        decayed = self.momentum * self.counts + counts
-        set_state(self.counts, torch.where(counts.sum() > 0, decayed, self.counts))
+        decayed = counts.add(self.counts, alpha=self.momentum)
+        set_state(self, "counts", decayed.where(counts.sum() > 0, self.counts))
 
     def extra_repr(self) -> str:
         return f"num_classes={self.num_classes}, momentum={self.momentum}"

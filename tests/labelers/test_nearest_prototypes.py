@@ -12,7 +12,7 @@ def make(classes=3, per_class=1, metric="l2", momentum=0.9):
 
 
 def look_up(layer, features):
-    return layer._nearest_class(features, layer._index("cpu", None))
+    return layer._nearest_class(layer._rows(features), layer._index("cpu", None))
 
 
 def test_the_first_batch_sets_and_later_ones_move():
