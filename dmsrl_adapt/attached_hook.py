@@ -125,7 +125,7 @@ class AttachedHook(BaseWrapperHook):
             opts = [read(self, inputs, opt) if isinstance(opt, str) else opt for opt in self.step.optimizers]
             check_opts(opts, models)
             self.are_opts_checked = True
-        check_batch(self, inputs, {**models, **misc}, recipe.reads_target_labels)
+        inputs = {**inputs, **check_batch(self, inputs, {**models, **misc}, recipe.reads_target_labels)}
         self._check_inputs(inputs)
         with validate_args(False), restored_on_error():
             result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)

@@ -108,7 +108,7 @@ class DMSRLHook(BaseWrapperHook):
         if not self.are_opts_checked:
             check_opts(self.opts, trained)
             self.are_opts_checked = True
-        inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, modules, recipe.reads_target_labels)}
+        inputs = {**inputs, **check_batch(self, inputs, modules, recipe.reads_target_labels)}
         with validate_args(False), restored_on_error():
             result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
         inputs[keys.TRAINING_PROGRESS].advance()

@@ -67,18 +67,14 @@ class NearestPrototypes(PreciseBuffers):
         """
         owners = self._nearest_of_class(rows, labels)
         sums, mass = summed_over_processes(*self._sums(rows, owners, weights))
-        column, steps = mass[:, None], self._steps(mass)
-        # p + s (sum / mass - p), which leaves prototypes without samples as they are
-        way = torch.addcmul(sums, column, self.prototypes, value=-1) * steps
-        set_state(self, "prototypes", self.prototypes.addcdiv(way, column.clamp(min=torch.finfo(mass.dtype).tiny)))
-
-    def _steps(self, mass: Tensor) -> Tensor | float:
-        """Returns how far prototypes move: 1 - momentum, or 1 for new ones; notes those with a mass above 0 as seen."""
-        if self.knows_all and self.prototypes_per_class == 1:
-            return 1 - self.momentum
-        steps = 1 - self.momentum * self.is_seen[:, None].to(mass)
-        set_state(self, "is_seen", self.is_seen | (mass > 0))
-        return steps
+        # p + s (sum / mass - p), which leaves prototypes without samples as they are; s = 1 for new ones
+        column, step = mass[:, None], 1 - self.momentum
+        way = torch.addcmul(sums, column, self.prototypes, value=-1)
+        if not (self.knows_all and self.prototypes_per_class == 1):
+            step, way = 1.0, way * (1 - self.momentum * self.is_seen[:, None].to(mass))
+            set_state(self, "is_seen", self.is_seen | (mass > 0))
+        moved = self.prototypes.addcdiv(way, column.clamp(min=torch.finfo(mass.dtype).tiny), value=step)
+        set_state(self, "prototypes", moved)
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:

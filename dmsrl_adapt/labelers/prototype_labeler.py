@@ -173,7 +173,7 @@ class PrototypeLabeler(NearestPrototypes):
             ValueError: wrong shape, value out of range, NaN or infinite feature; the state is left unchanged.
             TypeError: wrong dtype, or not a tensor.
         """
-        check_features(source, self.feature_dim, "source")
+        check_features(source, self.feature_dim, "source features")
         source_labels = check_labels(source_labels, len(source), self.num_classes, name="source_labels")
         checked_idx, guesses = self._checked_call(target, sample_idx, class_probs)
         if known is not None:
@@ -334,15 +334,18 @@ class PrototypeLabeler(NearestPrototypes):
         return PseudoLabels(*vote(voters.labels.view_as(indices), voters.weights.view_as(indices)), nearest.distances)
 
     def _without_rejected(self, found: PseudoLabels) -> PseudoLabels:
-        is_kept = self._is_kept(found.labels, found.weights)  # also where there is no label
-        return PseudoLabels(found.labels.where(is_kept, -1), found.weights * is_kept, found.distances)
+        is_rejected = self._is_rejected(found.labels, found.weights)
+        labels, weights = found.labels.masked_fill(is_rejected, -1), found.weights.masked_fill(is_rejected, 0.0)
+        return PseudoLabels(labels, weights, found.distances)
 
-    def _is_kept(self, nearest_class: Tensor, confidence: Tensor) -> Tensor:
-        return confidence >= self.threshold * self.mean_confidence[nearest_class]
+    def _is_rejected(self, nearest_class: Tensor, confidence: Tensor) -> Tensor:
+        return confidence < self.threshold * self.mean_confidence[nearest_class]
 
     def _update_mean_confidence(self, found: PseudoLabels) -> None:
         of_class = members(found.labels, self.num_classes).to(found.weights)
-        sums, numbers = summed_over_processes(of_class @ found.weights, of_class.sum(1))
+        with torch.autocast(of_class.device.type, enabled=False):
+            sums = of_class @ found.weights
+        sums, numbers = summed_over_processes(sums, of_class.sum(1))
         steps = 1 - self.momentum * (self.mean_confidence > 0)
         way = torch.addcmul(sums, numbers, self.mean_confidence, value=-1) * steps
         set_state(self, "mean_confidence", self.mean_confidence.addcdiv(way, numbers.clamp(min=1)))
@@ -356,9 +359,9 @@ class PrototypeLabeler(NearestPrototypes):
         set_state(self, "mean_confidence", (confidence_sums / numbers).where(numbers > 0, self.mean_confidence))
         counts = torch.zeros(2, dtype=torch.float32, device=labels.device)
         for new, confidence, old in in_parts(WORK, labels, weights, self.labels):
-            is_kept, is_labelled = self._is_kept(new.clamp(min=-1), confidence), new != UNSEEN
-            new.copy_(new.where(is_kept | ~is_labelled, -1))
-            confidence.copy_(confidence.where(is_kept, 0.0))
+            is_rejected, is_labelled = self._is_rejected(new.clamp(min=-1), confidence), new != UNSEEN
+            new.masked_fill_(is_rejected & is_labelled, -1)
+            confidence.masked_fill_(is_rejected, 0.0)
             counts += torch.stack([is_labelled & (new != old), is_labelled]).sum(1)
         (counts,) = summed_over_processes(counts)
         fractions = torch.stack([agreeing.sum(), counts[0]]) / counts[1]

@@ -8,6 +8,7 @@ from pytorch_adapt.models import Discriminator
 from torch import Tensor
 
 from ..checks import (
+    check_class_probs,
     check_features,
     check_floating,
     check_fractions,
@@ -16,7 +17,7 @@ from ..checks import (
     check_sizes,
     check_weights,
 )
-from ..one_hot import sums_by_label
+from ..one_hot import members
 from ..precision import PreciseBuffers, in_float32
 from ..processes import num_processes, summed_over_processes
 from ..state import set_state
@@ -93,8 +94,14 @@ def class_domain_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Ten
     domains = check_domain_logits(logits, domains, "NK")
     check_floating(class_probs, "class_probs", *logits.shape[:2])
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
-    with torch.no_grad():
-        (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
+    return weighted_cross_entropy(logits, domains, class_probs, members(domains, num_domains).to(class_probs))
+
+
+def weighted_cross_entropy(logits: Tensor, domains: Tensor, class_probs: Tensor, of_domain: Tensor) -> Tensor:
+    """Returns `class_domain_cross_entropy`, unchecked, for float (M, N): 1 where a sample is of a domain, else 0."""
+    num_domains = len(of_domain)
+    with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
+        (mass,) = summed_over_processes(of_domain @ class_probs)
         number = num_domains * logits.shape[1] / num_processes()
         weights = class_probs / (number + number * mass)[domains]
     if logits.ndim == 2:
@@ -207,6 +214,7 @@ class AdversarialMILoss(PreciseBuffers):
             check_weights(weights, len(features))
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
+        domains = check_labels(domains, len(features), self.num_domains, name="domains")
         with torch.autocast(features.device.type, enabled=False):
             logits = in_float32(self.critic, reversed_gradient(features.float(), strength))
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
@@ -218,14 +226,14 @@ class AdversarialMILoss(PreciseBuffers):
             if class_probs is None:
                 wanted = (len(features), self.num_classes)
                 raise ValueError(f"class_probs must have shape {wanted} for the conditional form, got None")
-            check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
+            probs = check_class_probs(class_probs, len(features), self.balance.num_classes)
             with torch.no_grad():
-                probs = class_probs.float()
-                weighted = probs if weights is None else probs * weights.float()[:, None]
-                balanced = weighted * self.balance(probs, domains)
+                of_domain = members(domains, self.num_domains).to(probs)
+                balanced = probs * self.balance.weigh(probs, of_domain)
+                balanced = balanced if weights is None else balanced * weights.float()[:, None]
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], balanced, strength)
-            return class_domain_cross_entropy(logits, domains, balanced)
+            return weighted_cross_entropy(logits, domains, balanced, of_domain)
 
     @torch.no_grad()
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor | None, strength: float) -> None:

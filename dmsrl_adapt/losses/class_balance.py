@@ -30,7 +30,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
     frequencies = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
     lowest, highest = torch.aminmax(frequencies, dim=0)
     ratio = lowest / highest.clamp(min=torch.finfo(class_mass.dtype).tiny)
-    return torch.where(total.amin() > 0, ratio.square(), 1.0)
+    return ratio.square().masked_fill(total.amin() == 0, 1.0)
 
 
 class ClassBalance(PreciseBuffers):
@@ -78,13 +78,18 @@ class ClassBalance(PreciseBuffers):
         """
         class_probs = check_class_probs(class_probs, len(class_probs), self.num_classes)
         domains = check_labels(domains, len(class_probs), self.num_domains, name="domains")
+        return self.weigh(class_probs, members(domains, self.num_domains).to(class_probs))
+
+    def weigh(self, class_probs: Tensor, of_domain: Tensor) -> Tensor:
+        """Returns what a call returns, unchecked, for float32 (M, N): 1 where a sample is of a domain, else 0."""
         if self.training:
-            self._update(class_probs, domains)
+            self._update(class_probs, of_domain)
         return class_balance(self.class_mass)
 
-    def _update(self, class_probs: Tensor, domains: Tensor) -> None:
-        of_domain = members(domains, self.num_domains).to(class_probs)
-        sums, counts = summed_over_processes(of_domain @ class_probs, of_domain.sum(1, keepdim=True))
+    def _update(self, class_probs: Tensor, of_domain: Tensor) -> None:
+        with torch.autocast(of_domain.device.type, enabled=False):
+            sums = of_domain @ class_probs
+        sums, counts = summed_over_processes(sums, of_domain.sum(1, keepdim=True))
         steps = 1 - self.momentum * self.class_mass.amax(1, keepdim=True).sign()  # the first batch counts whole
         # m + s (sum / count - m), which leaves domains without samples as they are
         way = torch.addcmul(sums, counts, self.class_mass, value=-1) * steps

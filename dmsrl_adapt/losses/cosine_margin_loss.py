@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights
 from ..one_hot import members
+from ..unit_rows import unit_rows
 from .per_domain_mean import numbers_of_domain
-from .unit_rows import unit_rows
 
 
 def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:

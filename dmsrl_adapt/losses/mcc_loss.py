@@ -58,9 +58,7 @@ class MinimumClassConfusionLoss(MCCLoss):
             with torch.no_grad():
                 lowest = x.amax(1, keepdim=True) - LOWEST * self.T
             probs = (x.clamp(min=lowest) / self.T).softmax(1)
-            with torch.no_grad():
-                weights = self._weights(probs)
-            confusion = (probs * weights).t() @ probs
+            confusion = (probs * self._weights(probs.detach())).t() @ probs
             if is_shared():
                 confusion = SumOfAll.apply(confusion)
             # of each class the share of its row that is on other classes
