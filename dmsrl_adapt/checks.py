@@ -8,10 +8,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Verdict = Callable[[float, float], str | None]  # from the smallest and the largest value to an error message, or None
 
 _validates: ContextVar[bool] = ContextVar("validates", default=True)
@@ -34,6 +38,19 @@ def validate_args(enabled: bool) -> Iterator[None]:
         yield
     finally:
         _validates.reset(token)
+
+
+def validated(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Returns a method that checks no values where the attribute `validate_args` of its module is False."""
+
+    @wraps(method)
+    def checked(module: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        if module.validate_args or torch.compiler.is_compiling():
+            return method(module, *args, **kwargs)
+        with validate_args(False):
+            return method(module, *args, **kwargs)
+
+    return checked
 
 
 @contextmanager
@@ -81,9 +98,9 @@ def raise_error(message: str | None) -> None:
 def check_values(values: Tensor, verdict: Verdict) -> None:
     """Raises `ValueError` where the verdict on the smallest and the largest value is a message.
 
-    Both are NaN if any value is. An empty tensor is not checked.
+    Both are NaN if any value is. An empty tensor is not checked, and none within `torch.compile`.
     """
-    if not _validates.get() or not values.numel():
+    if torch.compiler.is_compiling() or not _validates.get() or not values.numel():
         return
     with torch.no_grad():
         lowest, highest = torch.aminmax(values)

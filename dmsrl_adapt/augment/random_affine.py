@@ -20,8 +20,8 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 def affine_matrices(turn: Array, shear: Array, width: Array, height: Array, shift: Array, aspect: float) -> Array:
     """Returns affine matrices from output to input coordinates, as `torch.nn.functional.affine_grid` takes them.
 
-    They are computed on the host, by numpy. Coordinates run from -1 to 1 over the image, with the centre at 0. An output position is sheared along the rows and
-    scaled, then rotated, then shifted; the input is read there.
+    They are computed on the host, by numpy. Coordinates run from -1 to 1 over the image, with the centre at 0. An
+    output position is sheared along the rows and scaled, then rotated, then shifted; the input is read there.
 
     Args:
         turn: rotation angles in radians, shape (N,).
@@ -98,7 +98,7 @@ class RandomAffine(nn.Module):
 
     def draw(self, images: Tensor) -> Array:
         """Returns random matrices for images of shape (N, C, H, W), float32, shape (N, 2, 3)."""
-        drawn = (2 * uniform(len(images), len(REACH)) - 1) * np.float32(REACH) * np.float32(self.strength)
+        drawn = (2 * uniform(len(images), len(REACH)) - 1) * np.array(REACH, dtype=np.float32) * self.strength
         turn, shear, scale, stretch = drawn[:, :4].T
         return affine_matrices(
             turn=turn,

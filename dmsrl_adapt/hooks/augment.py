@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 

@@ -62,8 +62,8 @@ class MarginMetricHook(BaseHook):
         rows = [self._labelled(context, *pair) for pair in zip(self.domains, first, strict=True)]
         labels, weights = torch.cat([of_domain for of_domain, _ in rows]), joined_weights(rows)
         domains = numbers_of_parts(tuple(map(len, first)), first[0].device)
-        losses = [part.layer(part.features(context), labels, domains, weights) for part in parts]
-        return outputs, {keys.MARGIN_METRIC_LOSS: weighted_sum(parts, losses)}
+        terms = [part.layer(part.features(context), labels, domains, weights) for part in parts]
+        return outputs, {keys.MARGIN_METRIC_LOSS: weighted_sum(parts, terms)}
 
     def _labelled(self, context: Mapping[str, Any], domain: str, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns labels (-1 without one) and weights of one domain, each of shape (N,); None for weights of 1."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_features, check_fractions, check_labels, check_sizes, check_weights
+from ..checks import check_features, check_fractions, check_labels, check_sizes, check_weights, validated
 from ..precision import PreciseBuffers
 from ..processes import is_shared, of_all_processes, summed_over_processes
 from ..state import set_state
@@ -28,14 +28,20 @@ class NearestPrototypes(PreciseBuffers):
     is_seen: Tensor
 
     def __init__(
-        self, num_classes: int, feature_dim: int, prototypes_per_class: int, metric: str, momentum: float
+        self,
+        num_classes: int,
+        feature_dim: int,
+        prototypes_per_class: int,
+        metric: str,
+        momentum: float,
+        validate_args: bool = True,
     ) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes, feature_dim=feature_dim, prototypes_per_class=prototypes_per_class)
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
         check_fractions(momentum=momentum)
-        self.num_classes, self.feature_dim = num_classes, feature_dim
+        self.num_classes, self.feature_dim, self.validate_args = num_classes, feature_dim, validate_args
         self.prototypes_per_class, self.metric, self.momentum = prototypes_per_class, metric, momentum
         # row k P + p is prototype p of class k
         self.register_buffer(
@@ -44,6 +50,7 @@ class NearestPrototypes(PreciseBuffers):
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
         self.knows_all = False  # cached on the host, because it stays true and reading the device is slow
 
+    @validated
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
         """Updates the running means of the classes in the batch with their weighted mean features.
@@ -76,6 +83,7 @@ class NearestPrototypes(PreciseBuffers):
         moved = self.prototypes.addcdiv(way, column.clamp(min=torch.finfo(mass.dtype).tiny), value=step)
         set_state(self, "prototypes", moved)
 
+    @validated
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
         """Sets the prototypes of the classes in the batch: mean features, or k-means centres for several prototypes.

@@ -16,6 +16,7 @@ from ..checks import (
     check_shape,
     check_sizes,
     check_weights,
+    validated,
 )
 from ..one_hot import members
 from ..precision import PreciseBuffers, in_float32
@@ -153,6 +154,7 @@ class AdversarialMILoss(PreciseBuffers):
         hidden: width of the critic's two hidden layers; 512 in the paper.
         momentum: fraction of the old running means that `balance` keeps at each batch, 0..1.
         num_domains: M, at least 2.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Reference:
         Li et al., IEEE Transactions on Multimedia, 2022, doi 10.1109/tmm.2022.3141604. Gradient reversal: Ganin et al.,
@@ -174,6 +176,7 @@ class AdversarialMILoss(PreciseBuffers):
         hidden: int = 512,
         momentum: float = 0.95,
         num_domains: int = 2,
+        validate_args: bool = True,
     ) -> None:
         super().__init__()
         if num_domains < 2:
@@ -181,11 +184,13 @@ class AdversarialMILoss(PreciseBuffers):
         check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
         check_fractions(momentum=momentum)
         self.feature_dim, self.num_classes, self.num_domains = feature_dim, num_classes, num_domains
+        self.validate_args = validate_args
         outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
         self.balance = None if num_classes is None else ClassBalance(num_domains, num_classes, momentum)
         self.register_buffer("accuracy", torch.zeros((), dtype=torch.float32), persistent=False)
 
+    @validated
     def forward(
         self,
         features: Tensor,
@@ -242,8 +247,5 @@ class AdversarialMILoss(PreciseBuffers):
             return
         predicted = logits.argmax(-1) if self.num_domains > 2 else logits > 0
         is_correct = predicted == domains
-        if weights is None:
-            mean = is_correct.mean(dtype=torch.float32)
-        else:
-            mean = (is_correct * weights).sum() / weights.sum()
+        mean = is_correct.mean(dtype=torch.float32) if weights is None else (is_correct * weights).sum() / weights.sum()
         set_state(self, "accuracy", mean.nan_to_num())  # 0 / 0 without weights

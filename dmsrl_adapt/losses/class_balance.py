@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes
+from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes, validated
 from ..one_hot import members
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
@@ -45,6 +45,7 @@ class ClassBalance(PreciseBuffers):
         num_domains: M, at least 2.
         num_classes: K, at least 1.
         momentum: fraction of the old running means kept at each batch, 0..1.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Examples:
         >>> balance = ClassBalance(num_domains=2, num_classes=2)
@@ -55,15 +56,17 @@ class ClassBalance(PreciseBuffers):
 
     class_mass: Tensor
 
-    def __init__(self, num_domains: int, num_classes: int, momentum: float = 0.95) -> None:
+    def __init__(self, num_domains: int, num_classes: int, momentum: float = 0.95, validate_args: bool = True) -> None:
         super().__init__()
         if num_domains < 2:
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
         self.num_domains, self.num_classes, self.momentum = num_domains, num_classes, momentum
+        self.validate_args = validate_args
         self.register_buffer("class_mass", torch.zeros(num_domains, num_classes, dtype=torch.float32))
 
+    @validated
     @torch.no_grad()
     def forward(self, class_probs: Tensor, domains: Tensor) -> Tensor:
         """Returns class weights, shape (K,), 0..1, without a gradient; updates the running means in training mode.

@@ -19,9 +19,9 @@ class MinimumClassConfusionLoss(MCCLoss):
 
     Upstream divides by the probability mass of each class in the batch. It rounds to 0 for a class that is never
     predicted, and the loss becomes NaN. Here probabilities are at least e^-30 times the largest one of the sample, and
-    the result is the same, up to rounding, if none is below. It runs in float32 under autocast. In a process group the K x K
-    confusion matrix is summed over processes, as if one process had all samples. A custom `entropy_weighter` is called
-    with the class probabilities of all processes, which are then exchanged too.
+    the result is the same, up to rounding, if none is below. It runs in float32 under autocast. In a process group the
+    K x K confusion matrix is summed over processes, as if one process had all samples. A custom `entropy_weighter` is
+    called with the class probabilities of all processes, which are then exchanged too.
 
     Args:
         T: softmax temperature, above 0; 2.5 in the paper.

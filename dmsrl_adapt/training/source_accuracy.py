@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_features, check_fractions, check_labels, check_sizes
+from ..checks import check_features, check_fractions, check_labels, check_sizes, validated
 from ..one_hot import members
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
@@ -46,6 +46,7 @@ class SourceAccuracy(PreciseBuffers):
     Args:
         num_classes: K, at least 1.
         momentum: factor on the weight of older batches at each batch, 0..1; 0 for the last batch alone.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Reference:
         Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement, 1960.
@@ -59,11 +60,11 @@ class SourceAccuracy(PreciseBuffers):
 
     counts: Tensor
 
-    def __init__(self, num_classes: int, momentum: float = 0.9) -> None:
+    def __init__(self, num_classes: int, momentum: float = 0.9, validate_args: bool = True) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
-        self.num_classes, self.momentum = num_classes, momentum
+        self.num_classes, self.momentum, self.validate_args = num_classes, momentum, validate_args
         # weighted numbers of samples of each class: predicted wrongly, with this label, with this prediction
         self.register_buffer("counts", torch.zeros(3, num_classes, dtype=torch.float32))
 
@@ -74,6 +75,7 @@ class SourceAccuracy(PreciseBuffers):
         """
         return cohen_kappa(self.counts.flatten().tolist())
 
+    @validated
     @torch.no_grad()
     def update(self, class_probs: Tensor, labels: Tensor) -> None:
         """Adds a batch; an empty batch changes nothing.

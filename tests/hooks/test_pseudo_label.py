@@ -157,13 +157,13 @@ def test_missing_key_names_hook_and_key(key):
         (
             {"src_labels": torch.full((SIZE,), CLASSES)},
             ValueError,
-            r"source_labels must be in 0..2, got .* from 3 to 3",
+            r"source_labels must be in 0..2, .* from 3 to 3",
         ),
-        ({"src_labels": torch.full((SIZE,), -1)}, ValueError, r"source_labels must be in 0..2, got .* from -1 to -1"),
+        ({"src_labels": torch.full((SIZE,), -1)}, ValueError, r"source_labels must be in 0..2, .* from -1 to -1"),
         (
             {"src_labels": torch.zeros(SIZE, 1).long()},
             ValueError,
-            r"source_labels must have shape \(8,\), got \(8, 1\)",
+            r"source_labels must have shape \(8,\), got",
         ),
         ({"src_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "source features must be finite"),
         ({"target_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "features must be finite"),
