@@ -156,14 +156,14 @@ def counts_of(case):
 MOST_WAITS = 2  # one to check the batch, and one to read the losses, for which upstream waits once each
 # at most so many operations; hosts alone: DANN 350, CDAN 510, MCD 881
 OPERATIONS = {
-    "default": 978,
-    "published": 410,
-    "two branches": 1121,
-    "landmarks": 1094,
-    "several sources": 989,
-    "attached to DANN": 1143,
-    "attached to MCD": 1827,
-    "attached to CDAN": 1291,
+    "default": 670,
+    "published": 372,
+    "two branches": 848,
+    "landmarks": 786,
+    "several sources": 684,
+    "attached to DANN": 835,
+    "attached to MCD": 1496,
+    "attached to CDAN": 983,
 }
 
 
