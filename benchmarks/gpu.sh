@@ -4,5 +4,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 . benchmarks/environment.sh
-use_environment dev
+use_environment test
 exec "$PYTHON" -m benchmarks.gpu "$@"

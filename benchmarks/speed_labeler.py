@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -203,10 +204,10 @@ def crossover(dim: int = 512, rounds: int = 5) -> list[dict[str, Any]]:
     """
     found = []
     for queries, references in product(QUERIES, SWEEPS["prototypes"]):
-        rows = F.normalize(torch.randn(queries, dim), dim=1), F.normalize(torch.randn(references, dim), dim=1)
-        actions = {
-            PRODUCT: lambda rows=rows: product_rows(*rows, 2, "cosine"),
-            "FAISS": lambda rows=rows: search_rows(*rows, 2, "cosine"),
+        rows, others = (F.normalize(torch.randn(count, dim), dim=1) for count in (queries, references))
+        actions: dict[str, Timed] = {
+            PRODUCT: partial(product_rows, rows, others, 2, "cosine"),
+            "FAISS": partial(search_rows, rows, others, 2, "cosine"),
         }
         in_turn(actions, 1, torch.device("cpu"))
         ratio = ratios(in_turn(actions, rounds, torch.device("cpu"), repeats=3), "FAISS")[PRODUCT]

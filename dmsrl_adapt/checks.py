@@ -44,7 +44,7 @@ def validated(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[
     """Returns a method that checks no values where the attribute `validate_args` of its module is False."""
 
     @wraps(method)
-    def checked(module: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(module: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if module.validate_args or torch.compiler.is_compiling():
             return method(module, *args, **kwargs)
         with validate_args(False):

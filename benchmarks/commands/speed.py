@@ -15,8 +15,9 @@ HELP = "measure the time of a training step, of the backbone, or of labelling th
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the subject of the measurement, and its sizes."""
     what = (
-        "step: a training step relative to DANN's; parts: the default recipe, also without each part; backbone: MultiLevelBackbone relative to the bare network; labeler: "
-        "pseudo labels by prototypes, for several sizes of the target (default: %(default)s)"
+        "step: a training step relative to DANN's; parts: the default recipe, also without each part; backbone: "
+        "MultiLevelBackbone relative to the bare network; labeler: pseudo labels by prototypes, for several sizes of "
+        "the target (default: %(default)s)"
     )
     parser.add_argument("what", nargs="?", choices=(*BASELINES, "labeler"), default="step", help=what)
     parser.add_argument(
