@@ -1,4 +1,4 @@
-"""Time ratios: of a training step to DANN's, and of `MultiLevelBackbone` to the bare network with global pooling.
+"""Time ratios: of a training step to DANN's, also without each part, and of `MultiLevelBackbone` to the bare network.
 
 Everything is timed in turn, so that noise of the machine affects all.
 """
@@ -14,9 +14,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dmsrl_adapt import MultiLevelBackbone, keys
+from dmsrl_adapt import DEFAULT, MultiLevelBackbone, keys
 
 from .methods import Setup, get_method
+from .methods.dmsrl import of_recipe
+from .methods.method import Method
 from .provenance import commit, versions
 from .results import write_whole
 from .training import to_device
@@ -31,16 +33,31 @@ WRAPPED: dict[str, dict[str, Any]] = {
     "corners, three depths, norm": {"levels": (1, 2, -1), "fuse": "norm"},
 }
 # what is measured, and its baseline
-BASELINES = {"step": METHODS[0], "backbone": BARE}
+BASELINES = {"step": METHODS[0], "parts": METHODS[0], "backbone": BARE}
+VECTORS = "vectors"  # in place of a network: feature vectors of `size` numbers
+NETWORK = "resnet18"
 NUM_CLASSES, NUM_TARGET, WARM_UP = 7, 10_000, 3
 
 Steps = Mapping[str, Callable[[], object]]
 
 
-def method_steps(network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[str]) -> Steps:
-    """Returns a training step of each method, on random images (batch_size, 3, size, size) of each domain."""
-    setup = Setup((3, size, size), NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
-    images = torch.randn(2, batch_size, 3, size, size, device=device)
+def measured_methods(part: str) -> list[Method]:
+    """Returns the methods whose steps are timed; for "parts" the default recipe, and the same without each part."""
+    if part == "step":
+        return [get_method(name) for name in METHODS]
+    kinds = [kind for kind in DEFAULT.kinds if kind != "classification"]
+    without = [of_recipe(f"dmsrl without {kind}", DEFAULT.without(kind)) for kind in kinds]
+    return [get_method(METHODS[0]), get_method("dmsrl"), *without]
+
+
+def method_steps(network: str, size: int, batch_size: int, device: torch.device, methods: Sequence[Method]) -> Steps:
+    """Returns a training step of each method, on random inputs of each domain.
+
+    These are images (batch_size, 3, size, size), or for the network `VECTORS` rows (batch_size, size).
+    """
+    shape = (size,) if network == VECTORS else (3, size, size)
+    setup = Setup(shape, NUM_CLASSES, NUM_TARGET, steps=1000, network=network)
+    images = torch.randn(2, batch_size, *shape, device=device)
     batch = {
         keys.imgs(keys.SRC): images[0],
         keys.SRC_LABELS: torch.randint(NUM_CLASSES, (batch_size,), device=device),
@@ -51,13 +68,12 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
         keys.TARGET_SAMPLE_IDX: torch.arange(batch_size, device=device),
     }
 
-    def step_of(name: str) -> Callable[[], object]:
-        method = get_method(name)
+    def step_of(method: Method) -> Callable[[], object]:
         adapter = method.build(setup, method.settings).adapter
         to_device(adapter, device)
         return lambda: adapter.training_step(dict(batch))
 
-    return {name: step_of(name) for name in methods}
+    return {method.name: step_of(method) for method in methods}
 
 
 def backbone_steps(network: str, size: int, batch_size: int, device: torch.device) -> Steps:
@@ -99,11 +115,15 @@ def ratios(seconds: dict[str, list[float]], baseline: str) -> dict[str, float]:
 
 
 def write_speed(folder: Path, part: str, network: str, size: int, batch_size: int, rounds: int) -> dict[str, Any]:
-    """Measures a part of `BASELINES`, writes `speed-{device}.json`, for the backbone `speed-backbone-{device}.json`,
-    into a folder, and returns what it wrote."""
+    """Measures a part of `BASELINES`, writes the result into a folder, and returns it.
+
+    The file is `speed-{device}.json` for a step, with the names of another part or network in it, as in
+    `speed-parts-small-cpu.json`.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     given = network, size, batch_size, device
-    seconds = step_times(method_steps(*given, METHODS) if part == "step" else backbone_steps(*given), rounds, device)
+    steps = backbone_steps(*given) if part == "backbone" else method_steps(*given, measured_methods(part))
+    seconds = step_times(steps, rounds, device)
     result = {
         "baseline": BASELINES[part],
         "ratio": ratios(seconds, BASELINES[part]),
@@ -114,7 +134,7 @@ def write_speed(folder: Path, part: str, network: str, size: int, batch_size: in
         "versions": versions(),
         "commit": commit(),
     }
-    stem = "speed" if part == "step" else f"speed-{part}"
+    stem = "-".join(["speed", *[part] * (part != "step"), *[network] * (network != NETWORK)])
     write_whole(folder / f"{stem}-{device.type}.json", result)
     return result
 
@@ -122,4 +142,12 @@ def write_speed(folder: Path, part: str, network: str, size: int, batch_size: in
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
     """Returns what a file of step times holds as a table, the fastest first."""
     ordered = sorted(result["ratio"].items(), key=lambda item: item[1])
-    return [["measured", f"time / {result['baseline']}"], *([name, f"{ratio:.3f}"] for name, ratio in ordered)]
+    table = [["measured", f"time / {result['baseline']}"], *([name, f"{ratio:.3f}"] for name, ratio in ordered)]
+    whole, prefix = result["ratio"].get("dmsrl"), "dmsrl without "
+    if not any(name.startswith(prefix) for name, _ in ordered):
+        return table
+    shares = {name: f"{whole - ratio:+.3f}" for name, ratio in ordered if name.startswith(prefix)}
+    return [
+        [*row, share]
+        for row, share in zip(table, ["part's share", *(shares.get(row[0], "-") for row in table[1:])], strict=True)
+    ]

@@ -13,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,19 @@ from sklearn.neighbors import NearestCentroid
 from torch import Tensor
 
 from dmsrl_adapt import PrototypeLabeler
+from dmsrl_adapt.labelers.faiss_search import PRODUCT_CELLS, PRODUCT_QUERIES, product_rows, search_rows
 
 from .figures import plain, save
+from .methods import get_method
 from .peak_memory import bytes_of_process, start_peak_memory
 from .provenance import commit, versions
 from .results import write_whole
-from .speed import BASELINES, method_steps, ratios, step_times
+from .speed import BASELINES, NETWORK, method_steps, ratios, step_times
 
 BATCH = 8192  # samples per batch of a pass
 STEP_BATCH = 32  # samples of a training step
 STEPS = 20  # steps timed at a time
-NETWORK, SIZE = "resnet18", 64
+SIZE = 64
 OURS, PRODUCT, ARGMAX = "PrototypeLabeler", "torch.mm", "torch.mm + argmax"
 CENTROID, MEMORY = "sklearn NearestCentroid", "NeighborhoodAggregation"
 COLOURS = {OURS: "#d62728", PRODUCT: "#9a9a9a", ARGMAX: "#4d4d4d", CENTROID: "#1f77b4", MEMORY: "#2ca02c"}
@@ -54,6 +58,7 @@ SWEEPS = {
     "dim": (128, 512, 2048),
     "prototypes": (10, 100, 1000, 10_000),
 }
+QUERIES = (32, 128, 256, 512, 1024)
 Timed = Callable[[], Any]
 
 
@@ -192,6 +197,38 @@ def measure(point: Point, rounds: int, device: torch.device) -> dict[str, Any]:
     }
 
 
+def crossover(dim: int = 512, rounds: int = 5) -> list[dict[str, Any]]:
+    """Returns the time of the matrix product relative to FAISS's search on the CPU, by queries and references.
+
+    The labeler uses the product up to `PRODUCT_QUERIES` queries and `PRODUCT_CELLS` products.
+    """
+    found = []
+    for queries, references in product(QUERIES, SWEEPS["prototypes"]):
+        rows, others = (F.normalize(torch.randn(count, dim), dim=1) for count in (queries, references))
+        actions: dict[str, Timed] = {
+            PRODUCT: partial(product_rows, rows, others, 2, "cosine"),
+            "FAISS": partial(search_rows, rows, others, 2, "cosine"),
+        }
+        in_turn(actions, 1, torch.device("cpu"))
+        ratio = ratios(in_turn(actions, rounds, torch.device("cpu"), repeats=3), "FAISS")[PRODUCT]
+        is_product = queries <= PRODUCT_QUERIES and queries * references <= PRODUCT_CELLS
+        found.append({"queries": queries, "references": references, "product_over_faiss": ratio, "product": is_product})
+    return found
+
+
+def crossover_rows(measured: list[dict[str, Any]]) -> list[list[str]]:
+    """Returns the crossover as a table."""
+    head = ["queries", "references", "product / FAISS", "the labeler uses"]
+    used = {True: "product", False: "FAISS"}
+    return [
+        head,
+        *(
+            [str(one["queries"]), str(one["references"]), f"{one['product_over_faiss']:.2f}", used[one["product"]]]
+            for one in measured
+        ),
+    ]
+
+
 def bytes_a_sample(measured: list[dict[str, Any]]) -> dict[str, float] | None:
     """Returns the growth of peak memory between the two largest targets, in bytes per sample."""
     usual = asdict(Point())
@@ -213,10 +250,11 @@ def write_labeler_speed(folder: Path, rounds: int) -> dict[str, Any]:
         measured.append(measure(point, rounds, device))
         print(json.dumps(measured[-1]), file=sys.stderr)  # progress, because all take a while
     method = BASELINES["step"]
-    steps = method_steps(NETWORK, SIZE, STEP_BATCH, device, (method,))
+    steps = method_steps(NETWORK, SIZE, STEP_BATCH, device, [get_method(method)])
     step = statistics.median(step_times(steps, rounds, device)[method])
     result = {
         "points": measured,
+        "crossover": crossover(),
         "bytes_a_sample": bytes_a_sample(measured),
         "training_step": {"method": method, "network": NETWORK, "size": SIZE, "seconds": step},
         "settings": {"rounds": rounds, "batch": BATCH, "step_batch": STEP_BATCH},

@@ -5,26 +5,23 @@ from typing import Any
 
 import torch
 from pytorch_adapt.hooks import ADDAHook, ChainHook, FinetunerHook, MCDHook
-from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
+from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
+from torch import nn
 
 from . import keys
-from .checks import validate_args
-from .components import one_recipe
-from .dmsrl_hook import check_opts
-from .hooks import BackboneHook, CollapseHook, FixedNetworksHook, ProgressHook
+from .hooks import BackboneHook, FixedNetworksHook, ProgressHook
 from .hooks.backbone import other_inputs
-from .hooks.batch_check import check_batch
 from .hooks.context import read
-from .hooks.weighters import FiniteHook, HostWeighter, StepWeighter
+from .hooks.weighters import HostWeighter, StepWeighter
 from .recipe import DEFAULT, Recipe, get_recipe
-from .state import restored_on_error
+from .recipe_hook import RecipeHook, check_opts
 
 # names of the step that trains G; if several do, of the one that uses the source's labels
 STEPS = ("total_loss", "g_loss", "x_loss")
 
 
-class AttachedHook(BaseWrapperHook):
+class AttachedHook(RecipeHook):
     """One training step of a host, a method of pytorch-adapt, with parts of DMSRL. Made by `attach_dmsrl`.
 
     The losses of the parts are added to the step that trains G: the only step of most methods, the generator's of
@@ -81,7 +78,7 @@ class AttachedHook(BaseWrapperHook):
         weights: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(host, **kwargs)
         self.step = training_step(host)
         check_kinds(self.step.optimizers, opts)
         if pre and fixed_networks(host):
@@ -89,10 +86,6 @@ class AttachedHook(BaseWrapperHook):
                 f"pre must be empty for {type(host).__name__}, which computes features with a fixed network"
             )
         self.host, self.opts, self.pre, self.post, self.weights = host, list(opts), list(pre), list(post), weights or {}
-        self.are_opts_checked, self.collapse, self.finite = False, CollapseHook(), FiniteHook()
-        self.given: Recipe | None = None  # with the parts that the host cannot have
-        self.recipe: Recipe | None = None  # without them
-        self.hook = host  # until a recipe is known
         if recipe is not None:
             self._build(get_recipe(recipe))
 
@@ -104,7 +97,7 @@ class AttachedHook(BaseWrapperHook):
         parts = [hook for part in recipe for hook in part.hooks()]
         ours = [*fixed_networks(self.host), *parts, *self.post, self.collapse, self.finite]
         all_weights = loss_weights(recipe, ours, self.weights)
-        self.given, self.recipe = given, recipe
+        self.given, self.recipe = given, recipe  # with and without the parts that the host cannot have
         self.step.optimizers = [*self.step.optimizers, *self.opts]
         self.step.weighter = StepWeighter(HostWeighter(self.step.weighter, all_weights), self.finite)
         # MCD computes features in each of its steps, so ours are computed inside its first step
@@ -113,26 +106,11 @@ class AttachedHook(BaseWrapperHook):
         else:
             self.step.hook, self.hook = ChainHook(self.step.hook, *ours), ChainHook(*first, self.host)
 
-    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.given is None:
-            carried = one_recipe(None, inputs.values())
-            self._build(DEFAULT if carried is None else carried)
-        recipe: Recipe = self.recipe  # type: ignore[assignment]
-        models = {key: read(self, inputs, key) for key in recipe.model_keys}
-        misc = {key: read(self, inputs, key) for key in recipe.misc_keys}
-        one_recipe(self.given, [*models.values(), *misc.values()])
-        if not self.are_opts_checked:
-            opts = [read(self, inputs, opt) if isinstance(opt, str) else opt for opt in self.step.optimizers]
-            check_opts(opts, models)
-            self.are_opts_checked = True
-        check_batch(self, inputs, {**models, **misc}, recipe.reads_target_labels)
-        self._check_inputs(inputs)
-        with validate_args(False), restored_on_error():
-            result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
-        misc[keys.TRAINING_PROGRESS].advance()
-        return result
+    def _check_opts(self, inputs: Mapping[str, Any], recipe: Recipe) -> None:
+        opts = [read(self, inputs, opt) if isinstance(opt, str) else opt for opt in self.step.optimizers]
+        check_opts(opts, {key: read(self, inputs, key) for key in recipe.model_keys})
 
-    def _check_inputs(self, inputs: dict[str, Any]) -> None:
+    def _check_inputs(self, inputs: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> None:
         if not (isinstance(self.host, MCDHook) or fixed_networks(self.host)):
             return
         for domain in keys.DOMAINS:

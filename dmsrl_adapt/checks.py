@@ -5,13 +5,17 @@ values looks at the smallest and the largest only, and those of several checks c
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Verdict = Callable[[float, float], str | None]  # from the smallest and the largest value to an error message, or None
 
 _validates: ContextVar[bool] = ContextVar("validates", default=True)
@@ -36,28 +40,53 @@ def validate_args(enabled: bool) -> Iterator[None]:
         _validates.reset(token)
 
 
+def validated(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Returns a method that checks no values where the attribute `validate_args` of its module is False."""
+
+    @wraps(method)
+    def checked(module: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if module.validate_args or torch.compiler.is_compiling():
+            return method(module, *args, **kwargs)
+        with validate_args(False):
+            return method(module, *args, **kwargs)
+
+    return checked
+
+
 @contextmanager
-def read_at_once() -> Iterator[None]:
+def read_at_once(also: Tensor | None = None) -> Iterator[list[float]]:
     """Waits for the device once, at the end of the block, for all checks of values within.
 
     Raises the first error in the order of the checks.
+
+    Args:
+        also: shape (n,), floating point, values that are read too. The list that the block gets holds them after it.
     """
     unread: list[tuple[Tensor, Tensor, Verdict]] = []
+    values: list[float] = []
     token = _unread.set(unread)
     try:
-        yield
+        yield values
     finally:
         _unread.reset(token)
-    if not unread:
-        return
-    device = unread[0][0].device
     extremes = [one for lowest, highest, _ in unread for one in (lowest, highest)]
-    # float32 does not hold all integers, but MPS has no float64
-    integers = torch.float32 if device.type == "mps" else torch.float64
-    values = [one.to(device, one.dtype if one.is_floating_point() else integers) for one in extremes]
-    numbers = torch.stack(values).tolist()
-    for (_, _, verdict), low, high in zip(unread, numbers[::2], numbers[1::2], strict=True):
+    numbers = read_numbers(extremes, also)
+    values += numbers[len(extremes) :]
+    for (_, _, verdict), low, high in zip(unread, numbers[::2], numbers[1::2], strict=False):
         raise_error(verdict(low, high))
+
+
+def read_numbers(scalars: Sequence[Tensor], more: Tensor | None) -> list[float]:
+    """Returns the values of scalars, and of one more tensor, shape (n,), after one wait for the device."""
+    parts = [] if more is None else [more]
+    if scalars:
+        device = scalars[0].device
+        # float32 does not hold all integers, but MPS has no float64
+        integers = torch.float32 if device.type == "mps" else torch.float64
+        values = [one.to(device, one.dtype if one.is_floating_point() else integers) for one in scalars]
+        parts = [torch.stack(values), *(part.to(device) for part in parts)]
+    numbers: list[float] = torch.cat(parts).tolist() if len(parts) > 1 else [x for part in parts for x in part.tolist()]
+    return numbers
 
 
 def raise_error(message: str | None) -> None:
@@ -69,9 +98,9 @@ def raise_error(message: str | None) -> None:
 def check_values(values: Tensor, verdict: Verdict) -> None:
     """Raises `ValueError` where the verdict on the smallest and the largest value is a message.
 
-    Both are NaN if any value is. An empty tensor is not checked.
+    Both are NaN if any value is. An empty tensor is not checked, and none within `torch.compile`.
     """
-    if not _validates.get() or not values.numel():
+    if torch.compiler.is_compiling() or not _validates.get() or not values.numel():
         return
     with torch.no_grad():
         lowest, highest = torch.aminmax(values)

@@ -5,23 +5,20 @@ from typing import Any
 
 import torch
 from pytorch_adapt.hooks import ChainHook, FeaturesAndLogitsHook
-from pytorch_adapt.hooks.base import BaseHook, BaseWrapperHook
+from pytorch_adapt.hooks.base import BaseHook
 from pytorch_adapt.hooks.optimizer import OptimizerHook, SummaryHook
 from pytorch_adapt.weighters import BaseWeighter, SumWeighter
 from torch import nn
 
 from . import keys
-from .checks import validate_args
-from .components import one_recipe
-from .hooks import BackboneHook, CollapseHook, ProgressHook
-from .hooks.batch_check import check_batch
+from .hooks import BackboneHook, ProgressHook
 from .hooks.context import read
-from .hooks.weighters import FiniteHook, StepWeighter
-from .recipe import DEFAULT, Recipe, get_recipe
-from .state import restored_on_error
+from .hooks.weighters import StepWeighter
+from .recipe import Recipe, get_recipe
+from .recipe_hook import RecipeHook, check_opts
 
 
-class DMSRLHook(BaseWrapperHook):
+class DMSRLHook(RecipeHook):
     """One training step of DMSRL, including the optimizer steps: runs the parts of a recipe in their order.
 
     Modules: `G`, `C`, and those of `dmsrl_components`. Reads: `src_imgs`, `src_labels`, `target_imgs`,
@@ -76,18 +73,14 @@ class DMSRLHook(BaseWrapperHook):
         post: Sequence[BaseHook] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(ChainHook(ProgressHook(advance=False)), **kwargs)
         self.opts: list[Any] = list(opts)
-        self.are_opts_checked = any(isinstance(opt, str) for opt in opts)  # names are looked up in each batch
         self.weighter, self.reducer, self.pre, self.post = weighter, reducer, list(pre), list(post)
-        self.collapse, self.finite = CollapseHook(), FiniteHook()
-        self.recipe: Recipe | None = None
-        self.hook: BaseHook = ChainHook(ProgressHook(advance=False))  # until a recipe is known
         if recipe is not None:
             self._build(get_recipe(recipe))
 
-    def _build(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def _build(self, given: Recipe) -> None:
+        self.given = self.recipe = recipe = given
         first = [ProgressHook(advance=False), *(hook for part in recipe for hook in part.hooks_before())]
         features = [*self.pre, BackboneHook(), FeaturesAndLogitsHook()]
         parts = [hook for part in recipe for hook in part.hooks()]
@@ -97,22 +90,13 @@ class DMSRLHook(BaseWrapperHook):
         step = OptimizerHook(chain, self.opts, StepWeighter(weighter, self.finite), self.reducer)
         self.hook = ChainHook(step, SummaryHook({"total_loss": step}))
 
-    def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.recipe is None:
-            carried = one_recipe(None, inputs.values())
-            self._build(DEFAULT if carried is None else carried)
-        recipe: Recipe = self.recipe  # type: ignore[assignment]
-        trained = {key: read(self, inputs, key) for key in (keys.G, keys.C, *recipe.model_keys)}
-        modules = {key: read(self, inputs, key) for key in (*recipe.model_keys, *recipe.misc_keys)}
-        one_recipe(recipe, modules.values())
-        if not self.are_opts_checked:
-            check_opts(self.opts, trained)
-            self.are_opts_checked = True
-        inputs = {**inputs, keys.SRC_LABELS: check_batch(self, inputs, modules, recipe.reads_target_labels)}
-        with validate_args(False), restored_on_error():
-            result: tuple[dict[str, Any], dict[str, Any]] = self.hook(inputs, losses)
-        inputs[keys.TRAINING_PROGRESS].advance()
-        return result
+    def _check_inputs(self, inputs: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> None:
+        for key in (keys.G, keys.C):
+            read(self, inputs, key)
+
+    def _check_opts(self, inputs: Mapping[str, Any], recipe: Recipe) -> None:
+        if not any(isinstance(opt, str) for opt in self.opts):  # names are looked up in each batch
+            check_opts(self.opts, {key: read(self, inputs, key) for key in (keys.G, keys.C, *recipe.model_keys)})
 
 
 def check_losses(recipe: Recipe, hooks: Iterable[BaseHook]) -> None:
@@ -122,15 +106,3 @@ def check_losses(recipe: Recipe, hooks: Iterable[BaseHook]) -> None:
         raise ValueError(f"loss_weights of parts must be of {made}, got {unknown}")
     if not made:
         raise ValueError(f"recipe must have a part with a loss, got {recipe}")
-
-
-def check_opts(opts: Iterable[torch.optim.Optimizer], modules: Mapping[str, nn.Module]) -> None:
-    """Raises `ValueError` for a module without a parameter in any optimizer, which would not be trained.
-
-    One parameter in an optimizer is enough. Modules whose parameters are all frozen need none.
-    """
-    held = {id(parameter) for opt in opts for group in opt.param_groups for parameter in group["params"]}
-    for key, module in modules.items():
-        trainable = {id(parameter) for parameter in module.parameters() if parameter.requires_grad}
-        if trainable and held.isdisjoint(trainable):
-            raise ValueError(f"opts must hold parameters of {key!r}, got none; freeze it if it is not to be trained")

@@ -24,6 +24,7 @@ MI_BRANCH = "mi_branch"
 MI_ESTIMATOR = "mi_estimator"
 PSEUDO_LABELER = "pseudo_labeler"
 SOURCE_ACCURACY = "source_accuracy"
+SOURCE_KAPPA = "source_kappa"  # value of `source_accuracy` before the step, a number on the host
 TRAINING_PROGRESS = "training_progress"
 
 MARGIN_METRIC_LOSS = "margin_metric_loss"

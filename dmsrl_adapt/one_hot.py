@@ -9,8 +9,7 @@ from torch import Tensor
 @lru_cache(maxsize=64)
 def numbers_below(count: int, device: torch.device) -> Tensor:
     """Returns 0..count-1 as a column, shape (count, 1), int64. It is a constant: do not change it in place."""
-    with torch.inference_mode(mode=False):
-        return torch.arange(count, device=device)[:, None]
+    return torch.arange(count, device=device)[:, None]
 
 
 def members(labels: Tensor, num_classes: int) -> Tensor:

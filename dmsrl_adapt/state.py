@@ -20,7 +20,8 @@ def set_state(module: nn.Module, name: str, values: Tensor) -> None:
         values: in the shape and dtype of the buffer, without a gradient.
     """
     old = getattr(module, name)
-    if torch.is_inference_mode_enabled():  # nothing outside could change a tensor that was made here
+    # nothing outside of the mode could change a tensor that was made in it
+    if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
         old.copy_(values)
         return
     undo = _undo.get()

@@ -37,8 +37,8 @@ class Several(nn.Module):
 class OneThreshold(PrototypeLabeler):
     """The labeller without its mend for unequal classes: samples of all classes have to be trusted alike."""
 
-    def _is_kept(self, nearest_class: Tensor, trust: Tensor) -> Tensor:
-        return (nearest_class >= 0) & (trust >= self.threshold * self.mean_confidence.mean())
+    def _is_rejected(self, nearest_class: Tensor, trust: Tensor) -> Tensor:
+        return trust < self.threshold * self.mean_confidence.mean()
 
 
 def make_models(seed: int = 0) -> dict[str, nn.Module]:

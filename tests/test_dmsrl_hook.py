@@ -105,16 +105,15 @@ def make(recipe, seed=0, on_images=False):
 
 def augmented(images, probability, gate, affine_strength):
     """Images of which some are augmented, and which; the random numbers in the order in which the hook draws them."""
-    draws = torch.rand(len(images))
-    is_drawn, is_augmented = draws < probability, draws < probability * gate
-    if images.ndim != 4 or not is_drawn.any():
+    is_augmented = torch.rand(len(images)) < probability * gate
+    if images.ndim != 4 or not is_augmented.any():
         return images, is_augmented & False
-    chosen = images[is_drawn]
+    chosen = images[is_augmented]
     if affine_strength:
-        chosen = moved_images(chosen, RandomAffine(affine_strength).draw(chosen))
+        chosen = moved_images(chosen, torch.from_numpy(RandomAffine(affine_strength).draw(chosen)))
     shown = images.clone()
-    shown[is_drawn] = RandomConvolution()(chosen)
-    return torch.where(is_augmented[:, None, None, None], shown, images), is_augmented
+    shown[is_augmented] = RandomConvolution()(chosen)
+    return shown, is_augmented
 
 
 class PlainTwin:

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from dmsrl_adapt.one_hot import one_hot, sums_by_label
+from dmsrl_adapt.one_hot import members, sums_by_label
 
 
 def test_a_label_out_of_range_has_no_class():
-    assert one_hot(torch.tensor([2, -1, 3, 0]), 3).int().tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    assert members(torch.tensor([2, -1, 3, 0]), 3).t().int().tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("size", [0, 1, 20])

@@ -2,20 +2,26 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_image_batch
+from .host_draws import on_device, uniform
 
 DEGREES, SHEAR_DEGREES, SCALE, SHIFT = 15.0, 10.0, 0.2, 0.1
+# of rotation and shear, in radians; of the logarithms of scale and stretch; of the shift along x and y
+REACH = (math.radians(DEGREES), math.radians(SHEAR_DEGREES), math.log1p(SCALE), math.log1p(SCALE) / 2, SHIFT, SHIFT)
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
-def affine_matrices(turn: Tensor, shear: Tensor, width: Tensor, height: Tensor, shift: Tensor, aspect: float) -> Tensor:
+def affine_matrices(turn: Array, shear: Array, width: Array, height: Array, shift: Array, aspect: float) -> Array:
     """Returns affine matrices from output to input coordinates, as `torch.nn.functional.affine_grid` takes them.
 
-    Coordinates run from -1 to 1 over the image, with the centre at 0. An output position is sheared along the rows and
-    scaled, then rotated, then shifted; the input is read there.
+    They are computed on the host, by numpy. Coordinates run from -1 to 1 over the image, with the centre at 0. An
+    output position is sheared along the rows and scaled, then rotated, then shifted; the input is read there.
 
     Args:
         turn: rotation angles in radians, shape (N,).
@@ -28,10 +34,15 @@ def affine_matrices(turn: Tensor, shear: Tensor, width: Tensor, height: Tensor, 
     Returns:
         shape (N, 2, 3).
     """
-    cos, sin, tan = turn.cos(), turn.sin(), shear.tan()
-    first = torch.stack([cos * width, (cos * tan - sin * height) / aspect], dim=1)
-    second = torch.stack([sin * width * aspect, sin * tan + cos * height], dim=1)
-    return torch.cat([torch.stack([first, second], dim=1), shift[:, :, None]], dim=2)
+    cos, sin, tan = np.cos(turn), np.sin(turn), np.tan(shear)
+    first = [cos * width, (cos * tan - sin * height) / aspect, shift[:, 0]]
+    second = [sin * width * aspect, sin * tan + cos * height, shift[:, 1]]
+    return np.stack([np.stack(first, axis=1), np.stack(second, axis=1)], axis=1).astype(np.float32, copy=False)
+
+
+def unmoved(count: int) -> Array:
+    """Returns the affine matrices that move nothing, shape (count, 2, 3), float32."""
+    return np.eye(2, 3, dtype=np.float32)[None].repeat(count, axis=0)
 
 
 def moved_images(images: Tensor, matrices: Tensor) -> Tensor:
@@ -85,21 +96,18 @@ class RandomAffine(nn.Module):
             raise ValueError(f"strength must be at least 0, got {strength}")
         self.strength = strength
 
-    def draw(self, images: Tensor) -> Tensor:
-        """Returns random matrices for images of shape (N, C, H, W), drawn on the host; on their device, (N, 2, 3)."""
-        turn_and_shear, logs = (DEGREES, SHEAR_DEGREES), (math.log1p(SCALE), math.log1p(SCALE) / 2)
-        reach = torch.tensor([*map(math.radians, turn_and_shear), *logs, SHIFT, SHIFT], dtype=torch.float32)
-        uniform = 2 * torch.rand((len(images), len(reach)), dtype=torch.float32, device="cpu") - 1
-        turn, shear, scale, stretch, *shift = (uniform * reach * self.strength).unbind(1)
-        matrices = affine_matrices(
+    def draw(self, images: Tensor) -> Array:
+        """Returns random matrices for images of shape (N, C, H, W), float32, shape (N, 2, 3)."""
+        drawn = (2 * uniform(len(images), len(REACH)) - 1) * np.array(REACH, dtype=np.float32) * self.strength
+        turn, shear, scale, stretch = drawn[:, :4].T
+        return affine_matrices(
             turn=turn,
             shear=shear,
-            width=(scale + stretch).exp(),
-            height=(scale - stretch).exp(),
-            shift=torch.stack(shift, dim=1),
+            width=np.exp(scale + stretch),
+            height=np.exp(scale - stretch),
+            shift=drawn[:, 4:],
             aspect=images.shape[3] / images.shape[2],
         )
-        return matrices.to(images.device, non_blocking=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the augmented images.
@@ -112,7 +120,7 @@ class RandomAffine(nn.Module):
             TypeError: images that are not floating point.
         """
         check_image_batch(images)
-        return moved_images(images, self.draw(images))
+        return moved_images(images, on_device(self.draw(images), images))
 
     def extra_repr(self) -> str:
         return f"strength={self.strength}"

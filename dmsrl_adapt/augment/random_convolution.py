@@ -70,7 +70,7 @@ class RandomConvolution(nn.Module):
         shape = (count, channels, channels, size, size)
         kernels = torch.randn(shape, device=images.device, dtype=images.dtype) / (channels * size * size) ** 0.5
         kept = torch.rand((count, 1, 1, 1), device=images.device, dtype=images.dtype)
-        return (kept * images + (1 - kept) * convolve_each(images, kernels)).to(images.dtype)
+        return convolve_each(images, kernels).to(images.dtype).lerp(images, kept)
 
     def extra_repr(self) -> str:
         return f"kernel_sizes={self.kernel_sizes}"

@@ -1,16 +1,16 @@
 """Hook: random augmentation of the images of a domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
 from ..augment import RandomAffine, RandomConvolution
-from ..augment.host_draws import drawn_rows
-from ..augment.random_affine import moved_images
+from ..augment.host_draws import drawn_rows, on_device
+from ..augment.random_affine import moved_images, unmoved
 from ..checks import check_fractions
 from .context import read, read_augmented
 
@@ -24,10 +24,11 @@ class AugmentHook(BaseHook):
     instead. Without them, inputs that are not images (N, C, H, W), such as feature vectors, are not augmented.
 
     Modules: `source_accuracy` (misc; `SourceAccuracy`) with `accuracy_gate`. Reads: `src_imgs`, or that of the target;
-    `src_imgs_augmented` where present, of the same shape. Writes: `src_imgs_input`, the input of G, of the same shape;
+    `src_imgs_augmented` where present, of the same shape; with `accuracy_gate` `source_kappa` where present, without
+    which a GPU waits for the source accuracy. Writes: `src_imgs_input`, the input of G, of the same shape;
     `src_imgs_is_augmented`, bool (N,); `src_imgs_affine`, float32 (N, 2, 3), affine matrices as
-    `torch.nn.functional.affine_grid` takes them, the identity for images that are not augmented here; without
-    `accuracy_gate` also `src_imgs_augmented_rows`, int64 (n,), the augmented images. No losses.
+    `torch.nn.functional.affine_grid` takes them, the identity for images that are not augmented here;
+    `src_imgs_augmented_rows`, int64 (n,), the augmented images. No losses.
 
     Args:
         domain: `src` or `target`.
@@ -74,38 +75,35 @@ class AugmentHook(BaseHook):
         images: Tensor = read(self, inputs, keys.imgs(self.domain))
         supplied = read_augmented(inputs, self.domain, images)
         can_augment = images.ndim == 4 or supplied is not None
-        drawn = drawn_rows(len(images), self.probability if can_augment else 0.0)
-        rows, draws = (one.to(images.device, non_blocking=True) for one in drawn)
-        gate = read(self, inputs, keys.SOURCE_ACCURACY)() if self.accuracy_gate else None
-        is_augmented = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        affine = torch.eye(2, 3, dtype=torch.float32, device=images.device).repeat(len(images), 1, 1)
-        shown = images
+        # all that decides on shapes is known on the host
+        on_host = drawn_rows(len(images), self.probability * self._gate(inputs) if can_augment else 0.0)
+        rows, shown, affine = on_device(on_host, images), images, unmoved(len(images))
         if len(rows):
-            unchanged, identity = images[rows], affine[rows]
-            changed, matrices = self._augmented(unchanged) if supplied is None else (supplied[rows], identity)
-            is_chosen = torch.ones_like(rows, dtype=torch.bool)
-            if gate is not None:  # its value is on the device, so all rows are augmented, and some of them kept
-                is_chosen = draws < self.probability * gate
-                changed = changed.where(is_chosen.view(-1, *[1] * (images.ndim - 1)), unchanged)
-                matrices = matrices.where(is_chosen[:, None, None], identity)
-            shown, affine = images.index_copy(0, rows, changed), affine.index_copy(0, rows, matrices)
-            is_augmented = is_augmented.index_copy(0, rows, is_chosen)
-        outputs = {keys.network_input: shown, keys.is_augmented: is_augmented, keys.affine: affine}
-        if not self.accuracy_gate:
-            outputs[keys.augmented_rows] = rows
+            changed = images[rows] if supplied is None else supplied[rows]
+            if supplied is None:
+                if self.affine.strength > 0:
+                    affine[on_host] = matrices = self.affine.draw(changed)
+                    changed = moved_images(changed, on_device(matrices, images))
+                changed = self.convolution(changed)
+            shown = images.index_copy(0, rows, changed)
+        outputs = {
+            keys.network_input: shown,
+            keys.is_augmented: on_device(np.isin(np.arange(len(images)), on_host), images),
+            keys.affine: on_device(affine, images),
+            keys.augmented_rows: rows,
+        }
         return {key(self.domain): value for key, value in outputs.items()}, {}
 
-    def _augmented(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns augmented images and the affine matrices by which they were resampled."""
-        matrices = torch.eye(2, 3, dtype=torch.float32, device=images.device).expand(len(images), -1, -1)
-        if self.affine.strength > 0:
-            matrices = self.affine.draw(images)
-            images = moved_images(images, matrices)
-        return self.convolution(images), matrices
+    def _gate(self, inputs: Mapping[str, Any]) -> float:
+        """Returns the factor on the probability, known on the host."""
+        if not self.accuracy_gate:
+            return 1.0
+        known: float | None = inputs.get(keys.SOURCE_KAPPA)
+        return float(read(self, inputs, keys.SOURCE_ACCURACY)()) if known is None else known
 
     def _loss_keys(self) -> list[str]:
         return []
 
     def _out_keys(self) -> list[str]:
-        known = [] if self.accuracy_gate else [keys.augmented_rows]
-        return [key(self.domain) for key in (keys.network_input, keys.is_augmented, keys.affine, *known)]
+        written = keys.network_input, keys.is_augmented, keys.affine, keys.augmented_rows
+        return [key(self.domain) for key in written]

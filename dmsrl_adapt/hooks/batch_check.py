@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from .. import keys
 from ..checks import check_images, check_labels, read_at_once
+from ..training.source_accuracy import cohen_kappa
 from .backbone import other_inputs
 from .context import num_domains, read, read_augmented, read_progress
 
 
 def check_batch(
     hook: object, inputs: Mapping[str, Any], layers: Mapping[str, nn.Module], uses_target_labels: bool
-) -> Tensor:
-    """Returns the source labels as int64 after checking the whole batch.
+) -> dict[str, Any]:
+    """Returns entries for the context after checking the whole batch: source labels as int64, and `source_kappa`.
 
     All checks run before the step, because a step that fails half-way would leave changed batch statistics and
     prototypes. They wait for the device once, before anything is queued there, and within the step no value is checked
@@ -42,7 +43,8 @@ def check_batch(
     labels = read(hook, inputs, keys.SRC_LABELS)
     read_progress(inputs)
     num_classes = smallest_num_classes(layers.values())
-    with read_at_once():
+    accuracy: Any = layers.get(keys.SOURCE_ACCURACY)
+    with read_at_once(None if accuracy is None else accuracy.counts.flatten()) as counts:
         for domain, of_domain in images.items():
             check_images(of_domain, keys.imgs(domain))
             augmented = read_augmented(inputs, domain, of_domain)
@@ -59,7 +61,8 @@ def check_batch(
             check_labels(inputs[keys.TARGET_LABELS], num_target, num_classes, lowest=-1, name=keys.TARGET_LABELS)
         elif keys.TARGET_LABELS in inputs:
             warn_ignored()
-        return check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
+        labels = check_labels(labels, len(images[keys.SRC]), num_classes, name=keys.SRC_LABELS)
+    return {keys.SRC_LABELS: labels, **({keys.SOURCE_KAPPA: cohen_kappa(counts)} if counts else {})}
 
 
 def check_domain_ids(hook: object, inputs: Mapping[str, Any], images: Mapping[str, Tensor], most_domains: int) -> None:

@@ -53,14 +53,16 @@ class ConsistencyHook(BaseHook):
             raise ValueError(f"{keys.is_augmented(keys.TARGET)} must have shape {wanted}, got {came}")
         outputs = self.f_hook(inputs, losses)[0]
         logits = (inputs | outputs)[keys.logits(keys.TARGET)]
-        every = torch.arange(len(images), device=is_augmented.device)
         known_rows = inputs.get(keys.augmented_rows(keys.TARGET))
         rows = is_augmented.nonzero()[:, 0] if known_rows is None else known_rows
         rows = rows if len(rows) > 1 else rows[:0]
         augmented_logits = [one[rows] for one in ([logits] if isinstance(logits, Tensor) else logits)]
-        # in a process group all processes make the same passes, because synchronised batch normalisation needs it
-        passes = len(rows) or is_shared()
-        probs = self._class_probs(inputs, rows if len(rows) else every)[: len(rows)] if passes else augmented_logits[0]
+        if len(rows):
+            probs = self._class_probs(inputs, rows)
+        elif is_shared():  # all processes make the same passes, because synchronised batch normalisation needs it
+            probs = self._class_probs(inputs, torch.arange(len(images), device=rows.device))[:0]
+        else:
+            probs = augmented_logits[0]
         return outputs, {keys.CONSISTENCY_LOSS: consistency_loss(augmented_logits, probs)}
 
     def _class_probs(self, inputs: dict[str, Any], rows: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def domain_numbers(context: Mapping[str, Any]) -> Tensor:
 @lru_cache(maxsize=64)
 def numbers_of_parts(sizes: tuple[int, ...], device: torch.device) -> Tensor:
     """Returns the number of the part of each row of concatenated parts, int64. It is a constant: do not change it."""
-    with torch.inference_mode(mode=False):
+    with torch.inference_mode(False):
         return torch.cat([torch.full((size,), number, device=device) for number, size in enumerate(sizes)])
 
 

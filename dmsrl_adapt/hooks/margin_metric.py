@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from pytorch_adapt.hooks import EmptyHook, FeaturesHook
 from pytorch_adapt.hooks.base import BaseHook
 from torch import Tensor
 
 from .. import keys
-from ..labelers.pseudo_labels import with_known
 from .context import numbers_of_parts, read
 from .known_target_labels import read_known_labels
 from .level_parts import check_level_weights, read_parts, weighted_sum
@@ -60,13 +60,13 @@ class MarginMetricHook(BaseHook):
         context = inputs | outputs
         first = [context[key] for key in parts[0].feature_keys]
         rows = [self._labelled(context, *pair) for pair in zip(self.domains, first, strict=True)]
-        labels, weights = (torch.cat(column) for column in zip(*rows, strict=True))
+        labels, weights = torch.cat([of_domain for of_domain, _ in rows]), joined_weights(rows)
         domains = numbers_of_parts(tuple(map(len, first)), first[0].device)
-        losses = [part.layer(part.features(context), labels, domains, weights) for part in parts]
-        return outputs, {keys.MARGIN_METRIC_LOSS: weighted_sum(parts, losses)}
+        terms = [part.layer(part.features(context), labels, domains, weights) for part in parts]
+        return outputs, {keys.MARGIN_METRIC_LOSS: weighted_sum(parts, terms)}
 
-    def _labelled(self, context: Mapping[str, Any], domain: str, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns labels (-1 without one) and weights of one domain, each of shape (N,)."""
+    def _labelled(self, context: Mapping[str, Any], domain: str, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns labels (-1 without one) and weights of one domain, each of shape (N,); None for weights of 1."""
         size, weights = len(features), None
         if domain != keys.TARGET:
             labels = read(self, context, keys.SRC_LABELS)
@@ -74,13 +74,13 @@ class MarginMetricHook(BaseHook):
             labels = context.get(keys.TARGET_PSEUDO_LABELS)
             labels = torch.full((size,), -1, device=features.device) if labels is None else labels
             weights = context.get(keys.TARGET_PSEUDO_WEIGHTS)
-        if weights is None:
-            weights = torch.ones(size, dtype=torch.float32, device=features.device)
         for key, values in (("labels", labels), ("weights", weights)):
-            if values.shape != (size,):
+            if values is not None and values.shape != (size,):
                 raise ValueError(f"{domain} {key} must have shape ({size},), got {tuple(values.shape)}")
         if domain == keys.TARGET:
-            labels, weights = with_known(read_known_labels(context, size), labels, weights)
+            known = read_known_labels(context, size)
+            labels = labels if known is None else known.where(known >= 0, labels)
+            weights = weights if known is None or weights is None else weights.masked_fill(known >= 0, 1.0)
         return labels, weights
 
     def _loss_keys(self) -> list[str]:
@@ -88,3 +88,14 @@ class MarginMetricHook(BaseHook):
 
     def _out_keys(self) -> list[str]:
         return list(self.f_hook.out_keys)
+
+
+def joined_weights(rows: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor | None:
+    """Returns the weights of all domains, shape (N,), from labels and weights of each; None if all are 1."""
+    sizes = [len(labels) for labels, _ in rows]
+    given = [place for place, (_, weights) in enumerate(rows) if weights is not None]
+    if not given:
+        return None
+    (place,) = given  # only the target has weights
+    weights: Any = rows[place][1]
+    return F.pad(weights, (sum(sizes[:place]), sum(sizes[place + 1 :])), value=1.0)

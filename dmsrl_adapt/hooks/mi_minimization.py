@@ -84,11 +84,11 @@ class MIMinimizationHook(BaseHook):
         context = inputs | outputs
         probs, weights = self._class_probs(context) if self.conditional else (None, None)
         strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
-        losses = [
+        terms = [
             part.layer(part.features(context), self._domains(context, part.layer), probs, strength, weights)
             for part in parts
         ]
-        return outputs, {keys.MI_LOSS: weighted_sum(parts, losses)}
+        return outputs, {keys.MI_LOSS: weighted_sum(parts, terms)}
 
     def _domains(self, context: Mapping[str, Any], layer: nn.Module) -> Tensor:
         """Returns the domain of each row, shape (N,): source or target, or the batch's numbers for several sources."""

@@ -35,7 +35,7 @@ class SourceAccuracyHook(BaseHook):
         >>> batch |= {"source_accuracy": source_accuracy, "src_imgs_features": torch.eye(2)}
         >>> outputs, losses = SourceAccuracyHook()(batch)
         >>> source_accuracy()
-        tensor(1.)
+        1.0
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -54,6 +54,7 @@ class FiniteHook(BaseHook):
         return []
 
 
+LARGEST = "largest value of features and logits"  # read together with the losses
 Weighter = Callable[[Mapping[str, Tensor]], tuple[Tensor, dict[str, float]]]
 
 
@@ -114,13 +115,9 @@ class StepWeighter:
     def __call__(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Returns the total loss for the backward pass, and all weighted losses with their `total` as numbers."""
         seen = self.finite.take()
-        if seen and losses:
-            # the total, which is read in any case, tells whether all are finite
-            first = next(iter(losses))
-            losses = {**losses, first: losses[first] + nothing_or_nan(list(seen.values()))}
         total, weighted = weighted_by(self.weighter, losses)
-        numbers = as_numbers(weighted)
-        if not math.isfinite(numbers["total"]):
+        numbers = as_numbers({**weighted, LARGEST: largest(list(seen.values()))})
+        if not math.isfinite(numbers.pop(LARGEST)):
             with validate_args(True):
                 for name, tensor in seen.items():
                     check_finite(tensor, name)
@@ -146,7 +143,8 @@ def weighted_by(weighter: Any, losses: Mapping[str, Tensor], scale: float = 1.0)
     weighted = dict(losses)
     for factors in (weighter.weights, dict.fromkeys(losses, weighter.scale * scale)):
         weighted = {key: times(loss, factors.get(key, 1)) for key, loss in weighted.items()}
-    total = weighter.reduction(list(weighted.values()))
+    first, *others = weighted.values()
+    total = sum(others, first) if type(weighter) is SumWeighter else weighter.reduction([first, *others])
     return total, {**weighted, "total": total}
 
 
@@ -164,7 +162,8 @@ def as_numbers(losses: Mapping[str, Any]) -> dict[str, float]:
     return {**losses, **dict(zip(unread, values, strict=True))}
 
 
-def nothing_or_nan(tensors: list[Tensor]) -> Tensor:
-    """Returns a scalar: 0 if all values are finite, NaN if not."""
+def largest(tensors: list[Tensor]) -> Tensor | float:
+    """Returns the largest absolute value, a scalar; NaN or infinite if any value is; 0 without values."""
     with torch.no_grad():
-        return nn.utils.get_total_norm([one for one in tensors if one.numel()], math.inf) * 0
+        filled = [one for one in tensors if one.numel()]
+        return nn.utils.get_total_norm(filled, math.inf) if filled else 0.0

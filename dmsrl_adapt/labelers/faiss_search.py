@@ -6,10 +6,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_features
+from ..unit_rows import unit_rows
 
 METRICS = ("cosine", "l2")
 DEVICES = ("auto", "cpu", "all")
@@ -99,8 +99,7 @@ def product_rows(queries: Tensor, references: Tensor, k: int, *_: Any) -> tuple[
 def searchable(rows: Tensor, metric: str) -> Tensor:
     """Returns rows as they are searched, without a gradient: float32, contiguous, and of unit length for "cosine"."""
     with torch.no_grad():
-        rows = rows.detach().float()
-        return (F.normalize(rows, dim=1) if metric == "cosine" else rows).contiguous()
+        return (unit_rows(rows.float()) if metric == "cosine" else rows.float()).contiguous()
 
 
 class FlatIndex:

@@ -6,7 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_class_probs, check_features, check_fractions, check_labels, check_sizes, check_weights
+from ..checks import (
+    check_class_probs,
+    check_features,
+    check_fractions,
+    check_labels,
+    check_sizes,
+    check_weights,
+    validated,
+)
 from ..precision import PreciseBuffers
 from ..processes import is_shared, of_all_processes, summed_over_processes
 from ..state import set_state
@@ -28,14 +36,20 @@ class NearestPrototypes(PreciseBuffers):
     is_seen: Tensor
 
     def __init__(
-        self, num_classes: int, feature_dim: int, prototypes_per_class: int, metric: str, momentum: float
+        self,
+        num_classes: int,
+        feature_dim: int,
+        prototypes_per_class: int,
+        metric: str,
+        momentum: float,
+        validate_args: bool = True,
     ) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes, feature_dim=feature_dim, prototypes_per_class=prototypes_per_class)
         if metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {metric!r}")
         check_fractions(momentum=momentum)
-        self.num_classes, self.feature_dim = num_classes, feature_dim
+        self.num_classes, self.feature_dim, self.validate_args = num_classes, feature_dim, validate_args
         self.prototypes_per_class, self.metric, self.momentum = prototypes_per_class, metric, momentum
         # row k P + p is prototype p of class k
         self.register_buffer(
@@ -44,6 +58,7 @@ class NearestPrototypes(PreciseBuffers):
         self.register_buffer("is_seen", torch.zeros(num_classes * prototypes_per_class, dtype=torch.bool))
         self.knows_all = False  # cached on the host, because it stays true and reading the device is slow
 
+    @validated
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor, weights: Tensor | None = None) -> None:
         """Updates the running means of the classes in the batch with their weighted mean features.
@@ -67,19 +82,16 @@ class NearestPrototypes(PreciseBuffers):
         """
         owners = self._nearest_of_class(rows, labels)
         sums, mass = summed_over_processes(*self._sums(rows, owners, weights))
-        column, steps = mass[:, None], self._steps(mass)
-        # p + s (sum / mass - p), which leaves prototypes without samples as they are
-        way = torch.addcmul(sums, column, self.prototypes, value=-1) * steps
-        set_state(self, "prototypes", self.prototypes.addcdiv(way, column.clamp(min=torch.finfo(mass.dtype).tiny)))
+        # p + s (sum / mass - p), which leaves prototypes without samples as they are; s = 1 for new ones
+        column, step = mass[:, None], 1 - self.momentum
+        way = torch.addcmul(sums, column, self.prototypes, value=-1)
+        if not (self.knows_all and self.prototypes_per_class == 1):
+            step, way = 1.0, way * (1 - self.momentum * self.is_seen[:, None].to(mass))
+            set_state(self, "is_seen", self.is_seen | (mass > 0))
+        moved = self.prototypes.addcdiv(way, column.clamp(min=torch.finfo(mass.dtype).tiny), value=step)
+        set_state(self, "prototypes", moved)
 
-    def _steps(self, mass: Tensor) -> Tensor | float:
-        """Returns how far prototypes move: 1 - momentum, or 1 for new ones; notes those with a mass above 0 as seen."""
-        if self.knows_all and self.prototypes_per_class == 1:
-            return 1 - self.momentum
-        steps = 1 - self.momentum * self.is_seen[:, None].to(mass)
-        set_state(self, "is_seen", self.is_seen | (mass > 0))
-        return steps
-
+    @validated
     @torch.no_grad()
     def update_soft(self, features: Tensor, class_probs: Tensor) -> None:
         r"""Updates the running means of all classes with the means of the features, weighted by class probabilities.

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..checks import check_features, check_has_values, check_labels, check_sizes
+from ..checks import check_features, check_has_values, check_labels, check_sizes, validated
 from ..one_hot import members
 from ..processes import is_shared, summed_over_processes
 from ..state import set_rows, set_state
@@ -70,6 +70,7 @@ class PrototypeLabeler(NearestPrototypes):
         temp_memory: bytes of scratch memory for FAISS on a GPU; None for FAISS's default.
         neighbours: m, at least 0, number of neighbours that vote, among all target samples so far, including the sample
             itself. Their search takes time that grows with the number of samples. 0 for no vote and no stored features.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Examples:
         >>> labeler = PrototypeLabeler(num_classes=2, feature_dim=2, num_target=10)
@@ -99,8 +100,9 @@ class PrototypeLabeler(NearestPrototypes):
         threshold: float = 0.5,
         temp_memory: int | None = None,
         neighbours: int = 0,
+        validate_args: bool = True,
     ) -> None:
-        super().__init__(num_classes, feature_dim, prototypes_per_class, metric, momentum)
+        super().__init__(num_classes, feature_dim, prototypes_per_class, metric, momentum, validate_args)
         check_sizes(num_target=num_target)
         if device not in DEVICES:
             raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
@@ -120,6 +122,7 @@ class PrototypeLabeler(NearestPrototypes):
         # agreement and fraction changed of the last call
         self.register_buffer("fractions", torch.zeros(2, dtype=torch.float32))
 
+    @validated
     @torch.no_grad()
     def forward(
         self, features: Tensor, sample_idx: Tensor | None = None, class_probs: Tensor | None = None
@@ -147,6 +150,7 @@ class PrototypeLabeler(NearestPrototypes):
             return self._without_rejected(self._found(rows, *self._searched()))
         return self._labelled(rows, sample_idx, guesses)
 
+    @validated
     @torch.no_grad()
     def step(
         self,
@@ -173,15 +177,16 @@ class PrototypeLabeler(NearestPrototypes):
             ValueError: wrong shape, value out of range, NaN or infinite feature; the state is left unchanged.
             TypeError: wrong dtype, or not a tensor.
         """
-        check_features(source, self.feature_dim, "source")
+        check_features(source, self.feature_dim, "source features")
         source_labels = check_labels(source_labels, len(source), self.num_classes, name="source_labels")
-        checked_idx, guesses = self._checked_call(target, sample_idx, class_probs)
+        sample_idx = self.check_sample_idx(sample_idx, len(target))
+        _, guesses = self._checked_call(target, None, class_probs)
         if known is not None:
             known = check_labels(known, len(target), self.num_classes, lowest=-1, name="known")
         self.to(target.device)
         self._count_without_labels(1)
-        of_source, of_target = self._rows(torch.cat([source, target])).split([len(source), len(target)])
-        found = self._labelled(of_target, checked_idx, guesses)
+        of_source, of_target = self._rows(torch.cat([source, target])).split_with_sizes([len(source), len(target)])
+        found = self._labelled(of_target, sample_idx, guesses)
         self._follow(of_source, source_labels, None)
         self._follow(of_target, *with_known(known, found.labels, found.weights))
         return found
@@ -199,6 +204,7 @@ class PrototypeLabeler(NearestPrototypes):
         self._note_fractions(counts, len(rows))
         return kept
 
+    @validated
     @torch.no_grad()
     def relabel(self, batches: Iterable[tuple[Tensor, ...]]) -> dict[str, Any]:
         """Labels the target in one pass with the current prototypes, stores the labels, and returns `diagnostics`.
@@ -334,15 +340,18 @@ class PrototypeLabeler(NearestPrototypes):
         return PseudoLabels(*vote(voters.labels.view_as(indices), voters.weights.view_as(indices)), nearest.distances)
 
     def _without_rejected(self, found: PseudoLabels) -> PseudoLabels:
-        is_kept = self._is_kept(found.labels, found.weights)  # also where there is no label
-        return PseudoLabels(found.labels.where(is_kept, -1), found.weights * is_kept, found.distances)
+        is_rejected = self._is_rejected(found.labels, found.weights)
+        labels, weights = found.labels.masked_fill(is_rejected, -1), found.weights.masked_fill(is_rejected, 0.0)
+        return PseudoLabels(labels, weights, found.distances)
 
-    def _is_kept(self, nearest_class: Tensor, confidence: Tensor) -> Tensor:
-        return confidence >= self.threshold * self.mean_confidence[nearest_class]
+    def _is_rejected(self, nearest_class: Tensor, confidence: Tensor) -> Tensor:
+        return confidence < self.threshold * self.mean_confidence[nearest_class]
 
     def _update_mean_confidence(self, found: PseudoLabels) -> None:
         of_class = members(found.labels, self.num_classes).to(found.weights)
-        sums, numbers = summed_over_processes(of_class @ found.weights, of_class.sum(1))
+        with torch.autocast(of_class.device.type, enabled=False):
+            sums = of_class @ found.weights
+        sums, numbers = summed_over_processes(sums, of_class.sum(1))
         steps = 1 - self.momentum * (self.mean_confidence > 0)
         way = torch.addcmul(sums, numbers, self.mean_confidence, value=-1) * steps
         set_state(self, "mean_confidence", self.mean_confidence.addcdiv(way, numbers.clamp(min=1)))
@@ -356,9 +365,9 @@ class PrototypeLabeler(NearestPrototypes):
         set_state(self, "mean_confidence", (confidence_sums / numbers).where(numbers > 0, self.mean_confidence))
         counts = torch.zeros(2, dtype=torch.float32, device=labels.device)
         for new, confidence, old in in_parts(WORK, labels, weights, self.labels):
-            is_kept, is_labelled = self._is_kept(new.clamp(min=-1), confidence), new != UNSEEN
-            new.copy_(new.where(is_kept | ~is_labelled, -1))
-            confidence.copy_(confidence.where(is_kept, 0.0))
+            is_rejected, is_labelled = self._is_rejected(new.clamp(min=-1), confidence), new != UNSEEN
+            new.masked_fill_(is_rejected & is_labelled, -1)
+            confidence.masked_fill_(is_rejected, 0.0)
             counts += torch.stack([is_labelled & (new != old), is_labelled]).sum(1)
         (counts,) = summed_over_processes(counts)
         fractions = torch.stack([agreeing.sum(), counts[0]]) / counts[1]

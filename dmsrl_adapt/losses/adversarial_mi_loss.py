@@ -8,6 +8,7 @@ from pytorch_adapt.models import Discriminator
 from torch import Tensor
 
 from ..checks import (
+    check_class_probs,
     check_features,
     check_floating,
     check_fractions,
@@ -15,8 +16,9 @@ from ..checks import (
     check_shape,
     check_sizes,
     check_weights,
+    validated,
 )
-from ..one_hot import sums_by_label
+from ..one_hot import members
 from ..precision import PreciseBuffers, in_float32
 from ..processes import num_processes, summed_over_processes
 from ..state import set_state
@@ -109,8 +111,17 @@ def class_domain_cross_entropy(
     check_floating(class_probs, "class_probs", *logits.shape[:2])
     check_fractions(label_smoothing=label_smoothing)
     num_domains = 2 if logits.ndim == 2 else logits.shape[2]
-    with torch.no_grad():
-        (mass,) = summed_over_processes(sums_by_label(class_probs, domains, num_domains))
+    of_domain = members(domains, num_domains).to(class_probs)
+    return weighted_cross_entropy(logits, domains, class_probs, of_domain, label_smoothing)
+
+
+def weighted_cross_entropy(
+    logits: Tensor, domains: Tensor, class_probs: Tensor, of_domain: Tensor, label_smoothing: float
+) -> Tensor:
+    """Returns `class_domain_cross_entropy`, unchecked, for float (M, N): 1 where a sample is of a domain, else 0."""
+    num_domains = len(of_domain)
+    with torch.no_grad(), torch.autocast(logits.device.type, enabled=False):
+        (mass,) = summed_over_processes(of_domain @ class_probs)
         number = num_domains * logits.shape[1] / num_processes()
         weights = class_probs / (number + number * mass)[domains]
     if logits.ndim == 2:
@@ -165,6 +176,7 @@ class AdversarialMILoss(PreciseBuffers):
         num_domains: M, at least 2.
         label_smoothing: fraction of a domain label that is spread over all domains, 0..1, as in environment label
             smoothing (ELS), whose gamma is 1 - (M - 1) / M times it. 0 for labels as they are.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Raises:
         ValueError: a number out of range.
@@ -191,6 +203,7 @@ class AdversarialMILoss(PreciseBuffers):
         momentum: float = 0.95,
         num_domains: int = 2,
         label_smoothing: float = 0.0,
+        validate_args: bool = True,
     ) -> None:
         super().__init__()
         if num_domains < 2:
@@ -198,12 +211,13 @@ class AdversarialMILoss(PreciseBuffers):
         check_sizes(feature_dim=feature_dim, num_classes=num_classes, hidden=hidden)
         check_fractions(momentum=momentum, label_smoothing=label_smoothing)
         self.feature_dim, self.num_classes, self.num_domains = feature_dim, num_classes, num_domains
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.validate_args = label_smoothing, validate_args
         outputs = (num_classes or 1) * (1 if num_domains == 2 else num_domains)
         self.critic = Discriminator(in_size=feature_dim, h=hidden, out_size=outputs)
         self.balance = None if num_classes is None else ClassBalance(num_domains, num_classes, momentum)
         self.register_buffer("accuracy", torch.zeros((), dtype=torch.float32), persistent=False)
 
+    @validated
     def forward(
         self,
         features: Tensor,
@@ -232,6 +246,7 @@ class AdversarialMILoss(PreciseBuffers):
             check_weights(weights, len(features))
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
+        domains = check_labels(domains, len(features), self.num_domains, name="domains")
         with torch.autocast(features.device.type, enabled=False):
             logits = in_float32(self.critic, reversed_gradient(features.float(), strength))
             of_domains = () if self.num_domains == 2 else (self.num_domains,)
@@ -243,14 +258,14 @@ class AdversarialMILoss(PreciseBuffers):
             if class_probs is None:
                 wanted = (len(features), self.num_classes)
                 raise ValueError(f"class_probs must have shape {wanted} for the conditional form, got None")
-            check_shape(class_probs, (len(features), self.balance.num_classes), "class_probs")
+            probs = check_class_probs(class_probs, len(features), self.balance.num_classes)
             with torch.no_grad():
-                probs = class_probs.float()
-                weighted = probs if weights is None else probs * weights.float()[:, None]
-                balanced = weighted * self.balance(probs, domains)
+                of_domain = members(domains, self.num_domains).to(probs)
+                balanced = probs * self.balance.weigh(probs, of_domain)
+                balanced = balanced if weights is None else balanced * weights.float()[:, None]
             logits = logits.view(-1, self.balance.num_classes, *of_domains)
             self._note_accuracy(logits, domains[:, None], balanced, strength)
-            return class_domain_cross_entropy(logits, domains, balanced, self.label_smoothing)
+            return weighted_cross_entropy(logits, domains, balanced, of_domain, self.label_smoothing)
 
     @torch.no_grad()
     def _note_accuracy(self, logits: Tensor, domains: Tensor, weights: Tensor | None, strength: float) -> None:
@@ -259,8 +274,5 @@ class AdversarialMILoss(PreciseBuffers):
             return
         predicted = logits.argmax(-1) if self.num_domains > 2 else logits > 0
         is_correct = predicted == domains
-        if weights is None:
-            mean = is_correct.mean(dtype=torch.float32)
-        else:
-            mean = (is_correct * weights).sum() / weights.sum()
+        mean = is_correct.mean(dtype=torch.float32) if weights is None else (is_correct * weights).sum() / weights.sum()
         set_state(self, "accuracy", mean.nan_to_num())  # 0 / 0 without weights

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes
+from ..checks import check_class_probs, check_floating, check_fractions, check_labels, check_sizes, validated
 from ..one_hot import members
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
@@ -30,7 +30,7 @@ def class_balance(class_mass: Tensor) -> Tensor:
     frequencies = class_mass / total.clamp(min=torch.finfo(class_mass.dtype).tiny)
     lowest, highest = torch.aminmax(frequencies, dim=0)
     ratio = lowest / highest.clamp(min=torch.finfo(class_mass.dtype).tiny)
-    return torch.where(total.amin() > 0, ratio.square(), 1.0)
+    return ratio.square().masked_fill(total.amin() == 0, 1.0)
 
 
 class ClassBalance(PreciseBuffers):
@@ -45,6 +45,7 @@ class ClassBalance(PreciseBuffers):
         num_domains: M, at least 2.
         num_classes: K, at least 1.
         momentum: fraction of the old running means kept at each batch, 0..1.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Examples:
         >>> balance = ClassBalance(num_domains=2, num_classes=2)
@@ -55,15 +56,17 @@ class ClassBalance(PreciseBuffers):
 
     class_mass: Tensor
 
-    def __init__(self, num_domains: int, num_classes: int, momentum: float = 0.95) -> None:
+    def __init__(self, num_domains: int, num_classes: int, momentum: float = 0.95, validate_args: bool = True) -> None:
         super().__init__()
         if num_domains < 2:
             raise ValueError(f"num_domains must be at least 2, got {num_domains}")
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
         self.num_domains, self.num_classes, self.momentum = num_domains, num_classes, momentum
+        self.validate_args = validate_args
         self.register_buffer("class_mass", torch.zeros(num_domains, num_classes, dtype=torch.float32))
 
+    @validated
     @torch.no_grad()
     def forward(self, class_probs: Tensor, domains: Tensor) -> Tensor:
         """Returns class weights, shape (K,), 0..1, without a gradient; updates the running means in training mode.
@@ -78,13 +81,18 @@ class ClassBalance(PreciseBuffers):
         """
         class_probs = check_class_probs(class_probs, len(class_probs), self.num_classes)
         domains = check_labels(domains, len(class_probs), self.num_domains, name="domains")
+        return self.weigh(class_probs, members(domains, self.num_domains).to(class_probs))
+
+    def weigh(self, class_probs: Tensor, of_domain: Tensor) -> Tensor:
+        """Returns what a call returns, unchecked, for float32 (M, N): 1 where a sample is of a domain, else 0."""
         if self.training:
-            self._update(class_probs, domains)
+            self._update(class_probs, of_domain)
         return class_balance(self.class_mass)
 
-    def _update(self, class_probs: Tensor, domains: Tensor) -> None:
-        of_domain = members(domains, self.num_domains).to(class_probs)
-        sums, counts = summed_over_processes(of_domain @ class_probs, of_domain.sum(1, keepdim=True))
+    def _update(self, class_probs: Tensor, of_domain: Tensor) -> None:
+        with torch.autocast(of_domain.device.type, enabled=False):
+            sums = of_domain @ class_probs
+        sums, counts = summed_over_processes(sums, of_domain.sum(1, keepdim=True))
         steps = 1 - self.momentum * self.class_mass.amax(1, keepdim=True).sign()  # the first batch counts whole
         # m + s (sum / count - m), which leaves domains without samples as they are
         way = torch.addcmul(sums, counts, self.class_mass, value=-1) * steps

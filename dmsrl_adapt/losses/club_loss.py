@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..checks import check_features, check_floating, check_shape, check_sizes
+from ..checks import check_features, check_floating, check_shape, check_sizes, validated
 from ..precision import float32_parameters, in_float32
 
 LOG_VARIANCE_LIMIT = 5.0  # an exact prediction would have an infinite bound otherwise
@@ -117,6 +117,7 @@ class CLUBLoss(nn.Module):
         values_dim: D, length of v, at least 1.
         given_dim: S, length of g, at least 1.
         hidden: width of the network's hidden layer.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Reference:
         Cheng et al., CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information, ICML 2020, arXiv 2006.12013.
@@ -128,12 +129,13 @@ class CLUBLoss(nn.Module):
         (torch.Size([]), torch.Size([]))
     """
 
-    def __init__(self, values_dim: int, given_dim: int, hidden: int = 256) -> None:
+    def __init__(self, values_dim: int, given_dim: int, hidden: int = 256, validate_args: bool = True) -> None:
         super().__init__()
         check_sizes(values_dim=values_dim, given_dim=given_dim, hidden=hidden)
-        self.values_dim, self.given_dim = values_dim, given_dim
+        self.values_dim, self.given_dim, self.validate_args = values_dim, given_dim, validate_args
         self.estimator = nn.Sequential(nn.Linear(given_dim, hidden), nn.ReLU(), nn.Linear(hidden, 2 * values_dim))
 
+    @validated
     def forward(self, values: Tensor, given: Tensor, strength: float = 1.0) -> CLUBLosses:
         """Returns the bound and the estimator's loss, both in nats; 0 with a gradient on an empty batch.
 

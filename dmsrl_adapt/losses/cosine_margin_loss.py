@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights
+from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights, validated
 from ..one_hot import members
+from ..unit_rows import unit_rows
 from .per_domain_mean import numbers_of_domain
-from .unit_rows import unit_rows
 
 
 def cosine_margin_logits(features: Tensor, prototypes: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
@@ -64,6 +64,7 @@ class CosineMarginLoss(nn.Module):
         feature_dim: D, at least 1.
         scale: s > 0, inverse temperature of the softmax over cosines; 64 in the paper, for ten thousand faces.
         margin: m, 0..2, in units of cosine; 0.35 in the paper.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Reference:
         Wang et al., CosFace: Large Margin Cosine Loss for Deep Face Recognition, CVPR 2018, arXiv 1801.09414.
@@ -74,13 +75,22 @@ class CosineMarginLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, num_classes: int, feature_dim: int, scale: float = 8.0, margin: float = 0.2) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        feature_dim: int,
+        scale: float = 8.0,
+        margin: float = 0.2,
+        validate_args: bool = True,
+    ) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes, feature_dim=feature_dim)
         check_scale_and_margin(scale, margin)
         self.num_classes, self.feature_dim, self.scale, self.margin = num_classes, feature_dim, scale, margin
+        self.validate_args = validate_args
         self.prototypes = nn.Parameter(F.normalize(torch.randn(num_classes, feature_dim), dim=1))
 
+    @validated
     def forward(
         self, features: Tensor, labels: Tensor, domains: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_features, check_labels, check_sizes
+from ..checks import check_features, check_labels, check_sizes, validated
 from ..precision import in_float32
 from .adversarial_mi_loss import domain_cross_entropy
 
@@ -32,6 +32,7 @@ class DomainBranch(nn.Module):
         branch_dim: S, at least 1. One number, the log odds, is enough for two domains. A larger branch can also hold
             class information, which the features would then lose.
         hidden: width of the hidden layer.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Examples:
         >>> branch = DomainBranch(feature_dim=4, branch_dim=2)
@@ -39,13 +40,14 @@ class DomainBranch(nn.Module):
         torch.Size([3, 2])
     """
 
-    def __init__(self, feature_dim: int, branch_dim: int = 1, hidden: int = 256) -> None:
+    def __init__(self, feature_dim: int, branch_dim: int = 1, hidden: int = 256, validate_args: bool = True) -> None:
         super().__init__()
         check_sizes(feature_dim=feature_dim, branch_dim=branch_dim, hidden=hidden)
-        self.feature_dim, self.branch_dim = feature_dim, branch_dim
+        self.feature_dim, self.branch_dim, self.validate_args = feature_dim, branch_dim, validate_args
         self.branch = nn.Sequential(nn.Linear(feature_dim, hidden), nn.ReLU(), nn.Linear(hidden, branch_dim))
         self.classifier = nn.Linear(branch_dim, 1)
 
+    @validated
     def forward(self, features: Tensor, domains: Tensor) -> DomainSensitive:
         """Returns the domain-sensitive representation and its loss; the loss is 0 with a gradient on an empty batch.
 

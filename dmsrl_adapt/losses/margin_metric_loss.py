@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights
+from ..checks import check_features, check_floating, check_labels, check_sizes, check_weights, validated
 from .per_domain_mean import per_domain_mean
 
 
@@ -99,6 +99,7 @@ class MarginMetricLoss(nn.Module):
         num_domains: number of domains, each with its own centres; 2 in the paper.
         margin: M, squared feature units; 100 in the paper.
         gap_weight: weight of the distance between the domains' centres; 0.01 in the paper.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Reference:
         Li et al., Deep Margin-Sensitive Representation Learning for Cross-Domain Facial Expression Recognition,
@@ -112,14 +113,22 @@ class MarginMetricLoss(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, feature_dim: int, num_domains: int = 2, margin: float = 100.0, gap_weight: float = 0.01
+        self,
+        num_classes: int,
+        feature_dim: int,
+        num_domains: int = 2,
+        margin: float = 100.0,
+        gap_weight: float = 0.01,
+        validate_args: bool = True,
     ) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes, feature_dim=feature_dim, num_domains=num_domains)
         self.num_classes, self.feature_dim = num_classes, feature_dim
         self.margin, self.gap_weight = margin, gap_weight
+        self.validate_args = validate_args
         self.centers = nn.Parameter(torch.randn(num_domains, num_classes, feature_dim))
 
+    @validated
     def forward(self, features: Tensor, labels: Tensor, domains: Tensor, weights: Tensor | None = None) -> Tensor:
         """Returns the loss, a scalar with a gradient; without valid samples only the terms of the centres remain.
 

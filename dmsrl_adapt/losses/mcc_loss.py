@@ -19,9 +19,9 @@ class MinimumClassConfusionLoss(MCCLoss):
 
     Upstream divides by the probability mass of each class in the batch. It rounds to 0 for a class that is never
     predicted, and the loss becomes NaN. Here probabilities are at least e^-30 times the largest one of the sample, and
-    the result is the same, up to rounding, if none is below. It runs in float32 under autocast. In a process group the K x K
-    confusion matrix is summed over processes, as if one process had all samples. A custom `entropy_weighter` is called
-    with the class probabilities of all processes, which are then exchanged too.
+    the result is the same, up to rounding, if none is below. It runs in float32 under autocast. In a process group the
+    K x K confusion matrix is summed over processes, as if one process had all samples. A custom `entropy_weighter` is
+    called with the class probabilities of all processes, which are then exchanged too.
 
     Args:
         T: softmax temperature, above 0; 2.5 in the paper.
@@ -58,9 +58,7 @@ class MinimumClassConfusionLoss(MCCLoss):
             with torch.no_grad():
                 lowest = x.amax(1, keepdim=True) - LOWEST * self.T
             probs = (x.clamp(min=lowest) / self.T).softmax(1)
-            with torch.no_grad():
-                weights = self._weights(probs)
-            confusion = (probs * weights).t() @ probs
+            confusion = (probs * self._weights(probs.detach())).t() @ probs
             if is_shared():
                 confusion = SumOfAll.apply(confusion)
             # of each class the share of its row that is on other classes

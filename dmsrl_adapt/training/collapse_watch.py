@@ -68,23 +68,23 @@ class CollapseWatch:
             bound: scalar, bound on the mutual information in nats; 0 for a negative estimate.
         """
         self.size += len(features)
-        self.values["zero_features"].append(~features.any(1))
+        self.values["nonzero"].append(features.any(1))
         if probs is not None:
             self.num_classes = probs.shape[1]
             self.values["predicted"].append(probs.argmax(1))
         if labels is not None:
             self.values["labels"].append(labels)
         if critic_accuracy is not None:
-            self.values["critic_accuracy"].append(critic_accuracy.view(1))
+            self.values["critic_accuracy"].append(critic_accuracy)
         if bound is not None:
-            self.values["negative_bounds"].append((bound <= 0).view(1))
+            self.values["negative_bounds"].append(bound <= 0)
         if self.size >= max(self.samples, 20 * self.num_classes):
             self._end()
 
     def _read(self) -> dict[str, Tensor]:
         """Returns the values of the window on the host, float32, by sign or column."""
-        columns = {key: torch.cat(values).float() for key, values in self.values.items()}
-        device = columns["zero_features"].device
+        columns = {key: torch.hstack(values).float() for key, values in self.values.items()}
+        device = columns["nonzero"].device
         together = torch.cat([column.to(device) for column in columns.values()]).cpu()
         parts = together.split_with_sizes([len(column) for column in columns.values()])
         return dict(zip(columns, parts, strict=True))
@@ -92,6 +92,7 @@ class CollapseWatch:
     def _end(self) -> None:
         columns = self._read()
         found = {key: columns[key].mean().item() for key in SIGNS if key in columns}
+        found["zero_features"] = 1 - columns["nonzero"].mean().item()
         if "labels" in columns:
             is_labelled = columns["labels"] >= 0
             found["rejected"] = 1 - is_labelled.float().mean().item()

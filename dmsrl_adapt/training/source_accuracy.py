@@ -1,15 +1,35 @@
 """Source accuracy above chance, over the last batches."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_features, check_fractions, check_labels, check_sizes
+from ..checks import check_features, check_fractions, check_labels, check_sizes, validated
 from ..one_hot import members
 from ..precision import PreciseBuffers
 from ..processes import summed_over_processes
 from ..state import set_state
 
 LEAST = 1e-4  # expected disagreement; below it one class is nearly all, and there is nothing to tell
+
+
+def cohen_kappa(counts: Sequence[float]) -> float:
+    """Returns Cohen's kappa, negative values set to 0, of the `counts` of a `SourceAccuracy`, row after row.
+
+    Examples:
+        >>> cohen_kappa([1, 0, 2, 2, 1, 3])
+        0.5
+    """
+    wrong, labelled, predicted = np.asarray(counts, dtype=np.float64).reshape(3, -1)
+    total = labelled.sum()
+    if total == 0 or len(labelled) == 1:
+        return float(total > 0)
+    # by disagreement, since 1 - e would lose its digits where one class is nearly all
+    others = predicted @ (1 - np.eye(len(predicted)))
+    expected = labelled / total @ (others / total)
+    return float(max(1 - wrong.sum() / total / expected, 0.0)) if expected > LEAST else 0.0
 
 
 class SourceAccuracy(PreciseBuffers):
@@ -26,6 +46,7 @@ class SourceAccuracy(PreciseBuffers):
     Args:
         num_classes: K, at least 1.
         momentum: factor on the weight of older batches at each batch, 0..1; 0 for the last batch alone.
+        validate_args: whether calls check that values are in range and finite, for which a GPU waits.
 
     Reference:
         Cohen, A Coefficient of Agreement for Nominal Scales, Educational and Psychological Measurement, 1960.
@@ -34,31 +55,27 @@ class SourceAccuracy(PreciseBuffers):
         >>> source_accuracy = SourceAccuracy(num_classes=2)
         >>> source_accuracy.update(torch.eye(2)[[0, 1, 1, 1]], torch.tensor([0, 0, 1, 1]))
         >>> source_accuracy()
-        tensor(0.5000)
+        0.5
     """
 
     counts: Tensor
 
-    def __init__(self, num_classes: int, momentum: float = 0.9) -> None:
+    def __init__(self, num_classes: int, momentum: float = 0.9, validate_args: bool = True) -> None:
         super().__init__()
         check_sizes(num_classes=num_classes)
         check_fractions(momentum=momentum)
-        self.num_classes, self.momentum = num_classes, momentum
+        self.num_classes, self.momentum, self.validate_args = num_classes, momentum, validate_args
         # weighted numbers of samples of each class: predicted wrongly, with this label, with this prediction
         self.register_buffer("counts", torch.zeros(3, num_classes, dtype=torch.float32))
 
-    def forward(self) -> Tensor:
-        """Returns Cohen's kappa over the last batches, a scalar, 0..1."""
-        wrong, labelled, predicted = self.counts.double()
-        if self.num_classes == 1:
-            return labelled[0].sign().to(self.counts)
-        total = labelled.sum().clamp(min=torch.finfo(self.counts.dtype).tiny)
-        # by disagreement, since 1 - e would lose its digits where one class is nearly all
-        others = predicted @ (1 - torch.eye(self.num_classes, dtype=predicted.dtype, device=predicted.device))
-        expected = (labelled / total) @ (others / total)
-        kappa = 1 - wrong.sum() / total / expected.clamp(min=LEAST)
-        return torch.where(expected > LEAST, kappa, 0.0).clamp(0, 1).to(self.counts)
+    def forward(self) -> float:
+        """Returns Cohen's kappa over the last batches, 0..1. It waits for the device, where a training step does not.
 
+        A training step reads `counts` together with the checks of its batch.
+        """
+        return cohen_kappa(self.counts.flatten().tolist())
+
+    @validated
     @torch.no_grad()
     def update(self, class_probs: Tensor, labels: Tensor) -> None:
         """Adds a batch; an empty batch changes nothing.

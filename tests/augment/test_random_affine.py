@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,9 +10,8 @@ from dmsrl_adapt.augment.random_affine import affine_matrices, moved_images, mov
 
 def maps(turn=0.0, shear=0.0, width=1.0, height=1.0, shift=(0.0, 0.0), aspect=1.0):
     one = {"turn": turn, "shear": shear, "width": width, "height": height}
-    return affine_matrices(
-        **{key: torch.tensor([value]) for key, value in one.items()}, shift=torch.tensor([shift]), aspect=aspect
-    )
+    arrays = {key: np.float32([value]) for key, value in one.items()}
+    return torch.from_numpy(affine_matrices(**arrays, shift=np.float32([shift]), aspect=aspect)).float()
 
 
 def blobs(points, height, width):
@@ -35,7 +35,7 @@ def test_points_go_where_what_was_there_goes():
     torch.manual_seed(0)
     points = torch.rand(50, 2) * 0.3 + 0.35
     images = blobs(points, height=48, width=64)
-    drawn = RandomAffine().draw(images)
+    drawn = torch.from_numpy(RandomAffine().draw(images))
     moved = moved_points(points[:, None], drawn)[:, 0]
     torch.testing.assert_close(centres(moved_images(images, drawn)), moved, atol=0.004, rtol=0)
     assert (moved - points).abs().amax() > 0.05
@@ -71,7 +71,7 @@ def test_shift_is_in_half_sides():
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_ranges_are_those_promised_and_used_to_their_ends(strength):
     torch.manual_seed(0)
-    drawn = RandomAffine(strength).draw(torch.zeros(4000, 1, 8, 8))
+    drawn = torch.from_numpy(RandomAffine(strength).draw(torch.zeros(4000, 1, 8, 8)))
     turn = torch.atan2(drawn[:, 1, 0], drawn[:, 0, 0]).rad2deg().abs()
     shift = drawn[:, :, 2].abs() / 2
     scale = torch.linalg.det(drawn[:, :, :2]).log().abs() / 2

@@ -26,9 +26,10 @@ def test_command_prints_and_writes_the_ratios(monkeypatch, tmp_path, capsys, par
     monkeypatch.setattr(speed, "METHODS", ("dann", "dmsrl"))
     settings = ["--network", "resnet10t", "--size", "32", "--batch-size", "2", "--rounds", "1"]
     assert main(["speed", part, *settings, "--out", str(tmp_path)]) == 0
-    names = {"dann", "dmsrl"} if part == "step" else {"bare", *speed.WRAPPED}
+    kinds = {f"dmsrl without {kind}" for kind in speed.DEFAULT.kinds if kind != "classification"}
+    names = {"step": {"dann", "dmsrl"}, "parts": {"dann", "dmsrl", *kinds}, "backbone": {"bare", *speed.WRAPPED}}[part]
     (path,) = tmp_path.glob("*.json")
-    assert path.name.startswith("speed-backbone-" if part == "backbone" else "speed-")
+    assert path.name.startswith("speed-" if part == "step" else f"speed-{part}-")
     result = json.loads(path.read_text())
     assert result["ratio"].keys() == names
     assert result["ratio"][result["baseline"]] == 1.0

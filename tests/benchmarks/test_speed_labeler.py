@@ -88,4 +88,5 @@ def test_result_and_picture_are_written_by_the_command(
     assert (tmp_path / f"speed-labeler-{kind}.png").stat().st_size > 10_000
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].split()[:3] == ["samples", "dim", "prototypes"]
-    assert len(printed) == 2 + 3
+    assert printed[5].split()[:2] == ["queries", "references"]
+    assert len(printed) == 2 + 3 + 2 + len(result["crossover"])

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -11,17 +12,16 @@ from ..stand_ins import make_batch
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_rows_are_drawn_with_their_probability(probability):
-    rows, draws = drawn_rows(2000, probability)
+    rows = drawn_rows(2000, probability)
     assert len(rows) / 2000 == pytest.approx(probability, abs=0.05)
-    assert len(rows) == len(draws) and (draws < probability).all()
-    assert torch.equal(rows, rows.unique())
+    assert (np.diff(rows) > 0).all()
 
 
 def test_the_same_seed_draws_the_same():
     drawn = []
     for _ in range(2):
         torch.manual_seed(0)
-        drawn.append((drawn_rows(50, 0.5).rows.tolist(), [drawn_number(3) for _ in range(40)]))
+        drawn.append((drawn_rows(50, 0.5).tolist(), [drawn_number(3) for _ in range(40)]))
     assert drawn[0] == drawn[1]
     assert set(drawn[0][1]) == {0, 1, 2}
 
@@ -145,7 +145,7 @@ def test_an_augmented_view_must_have_shape_and_dtype_of_the_images():
 @pytest.mark.parametrize(("probability", "accuracy"), [(0.0, 1.0), (0.5, 0.0)])
 def test_probability_zero_augments_nothing_even_if_zero_is_drawn(probability, accuracy, monkeypatch):
     monkeypatch.setattr(torch, "rand", torch.zeros)
-    context = {"src_imgs": torch.ones(4, 1, 8, 8), "source_accuracy": lambda: torch.tensor(accuracy)}
+    context = {"src_imgs": torch.ones(4, 1, 8, 8), "source_accuracy": lambda: accuracy}
     outputs, _ = AugmentHook(probability=probability, accuracy_gate=True)(context)
     assert not outputs["src_imgs_is_augmented"].any()
 

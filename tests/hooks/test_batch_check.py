@@ -4,6 +4,7 @@ from torch import nn
 
 from dmsrl_adapt.hooks.batch_check import check_batch, smallest_num_classes
 from dmsrl_adapt.losses import AdversarialMILoss, CosineMarginLoss
+from dmsrl_adapt.training import SourceAccuracy
 
 from ..stand_ins import CLASSES, DIM, SIZE, make_batch
 
@@ -16,8 +17,19 @@ def test_smallest_num_classes_of_layers_however_they_are_wrapped():
 
 def test_gives_the_labels_as_int64():
     batch = make_batch()
-    labels = check_batch(None, {**batch, "src_labels": batch["src_labels"].int()}, {}, False)
-    assert torch.equal(labels, batch["src_labels"])
+    found = check_batch(None, {**batch, "src_labels": batch["src_labels"].int()}, {}, False)
+    assert found.keys() == {"src_labels"}
+    assert torch.equal(found["src_labels"], batch["src_labels"])
+
+
+def test_gives_the_source_accuracy_above_chance_as_a_number():
+    accuracy = SourceAccuracy(CLASSES)
+    for seed in range(3):
+        batch = make_batch(seed)
+        accuracy.update(torch.eye(CLASSES)[batch["src_labels"].roll(seed % 2)], batch["src_labels"])
+    found = check_batch(None, make_batch(), {"source_accuracy": accuracy}, False)
+    assert isinstance(found["source_kappa"], float)
+    assert 0 < found["source_kappa"] == accuracy() < 1
 
 
 def test_where_no_layer_knows_the_classes_labels_have_no_upper_end():

@@ -176,10 +176,18 @@ def test_missing_key_names_hook_and_key(key):
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"src_labels": torch.full((SIZE,), CLASSES)}, ValueError, r"src_labels must be in 0..2, got .* from 3 to 3"),
-        ({"src_labels": torch.full((SIZE,), -1)}, ValueError, r"src_labels must be in 0..2, got .* from -1 to -1"),
-        ({"src_labels": torch.zeros(SIZE, 1).long()}, ValueError, r"src_labels must have shape \(8,\), got \(8, 1\)"),
-        ({"src_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "src_imgs_features must be finite"),
+        (
+            {"src_labels": torch.full((SIZE,), CLASSES)},
+            ValueError,
+            r"source_labels must be in 0..2, .* from 3 to 3",
+        ),
+        ({"src_labels": torch.full((SIZE,), -1)}, ValueError, r"source_labels must be in 0..2, .* from -1 to -1"),
+        (
+            {"src_labels": torch.zeros(SIZE, 1).long()},
+            ValueError,
+            r"source_labels must have shape \(8,\), got",
+        ),
+        ({"src_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "source features must be finite"),
         ({"target_imgs": torch.full((SIZE, 6), torch.nan)}, ValueError, "features must be finite"),
         ({"target_sample_idx": torch.full((SIZE,), NUM_TARGET)}, ValueError, r"sample_idx.* in 0..19, got .* 20"),
         ({"target_sample_idx": torch.zeros(3).long()}, ValueError, r"sample_idx.* must have shape \(8,\), got \(3,\)"),

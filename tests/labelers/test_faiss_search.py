@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dmsrl_adapt.labelers import faiss_search, nearest
-from dmsrl_adapt.labelers.faiss_search import METRICS, FlatIndex, load_faiss, search_devices, search_rows
+from dmsrl_adapt.labelers.faiss_search import METRICS, FlatIndex, load_faiss, search_devices, search_rows, searchable
 
 from .. import references
 
@@ -221,7 +221,7 @@ def test_every_gpu_gets_a_copy_of_the_references_and_a_share_of_the_queries(monk
     queries, rows = torch.randn(8, 5), torch.randn(6, 5)
     expected = nearest(queries, rows, 2)
     monkeypatch.setattr(faiss_search, "search_rows", noted)
-    index = FlatIndex(rows, device="all", temp_memory=7)
+    index, queries = FlatIndex(rows, device="all", temp_memory=7), searchable(queries, "cosine")
     assert all(torch.equal(a, b) for a, b in zip(index.search(queries, 2), expected, strict=True))
     assert sizes == [(3, 6, 7), (3, 6, 7), (2, 6, 7)]
     assert all(torch.equal(a, b[:2]) for a, b in zip(index.search(queries[:2], 2), expected, strict=True))

@@ -27,7 +27,7 @@ def test_is_cohens_kappa_of_the_last_batches_with_decaying_weights(momentum):
         seen, predictions = [*seen, *labels.tolist()], [*predictions, *predicted.tolist()]
         weights = [*(np.array(weights) * momentum), *[1.0] * 40]
     expected = cohen_kappa_score(seen, predictions, sample_weight=weights)
-    assert accuracy().item() == pytest.approx(expected, abs=1e-5)
+    assert accuracy() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("frequency", [0.5, 0.9, 0.99])
@@ -37,7 +37,7 @@ def test_a_constant_guess_is_at_chance_for_any_class_frequency(frequency):
         is_frequent = torch.rand(64, generator=torch.Generator().manual_seed(seed)) < frequency
         labels = torch.where(is_frequent, 0, torch.arange(64) % 4 + 1)
         accuracy.update(logits_of(torch.zeros(64, dtype=torch.long), 5), labels)
-        assert accuracy().item() == pytest.approx(0, abs=1e-4)
+        assert accuracy() == pytest.approx(0, abs=1e-4)
 
 
 def test_digits_do_not_cancel_when_one_class_becomes_nearly_all():
@@ -57,10 +57,10 @@ def test_constant_guesses_on_a_sorted_source_are_at_chance():
 
 def test_starts_at_zero_and_follows_the_batches():
     accuracy, labels = SourceAccuracy(num_classes=2, momentum=0.5), torch.tensor([0, 1])
-    seen = [accuracy().item()]
+    seen = [accuracy()]
     for predicted in (labels, 1 - labels, labels):
         accuracy.update(logits_of(predicted, 2), labels)
-        seen.append(accuracy().item())
+        seen.append(accuracy())
     # correct 2 of 2; 1 of 3 weighted samples; 2.5 of 3.5: minus a half, over a half
     assert seen == pytest.approx([0.0, 1.0, 0.0, 3 / 7])
 

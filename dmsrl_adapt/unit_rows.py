@@ -20,7 +20,7 @@ class UnitRows(torch.autograd.Function):
         return units
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         """Returns the part of the gradient that is orthogonal to the row, over its length."""
         units, lengths = ctx.saved_tensors
