@@ -3,8 +3,7 @@
     python examples/signals.py [steps]
 
 Source: five kinds of waves of random frequency and phase. Target: other waves through a resonant sensor, with noise and
-drift, without labels. Signals (N, C, L) are not augmented, which is for images only; `images_only=False` lets the
-mutual information term act on them.
+drift, without labels. Signals (N, C, L) are not augmented, which is for images only.
 """
 
 import sys
@@ -13,7 +12,7 @@ import torch
 from pytorch_adapt.containers import Misc, Models
 from torch import nn
 
-from dmsrl_adapt import DEFAULT, DMSRL, dmsrl_components
+from dmsrl_adapt import DMSRL, dmsrl_components
 
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 torch.manual_seed(0)
@@ -43,8 +42,7 @@ def conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 G = nn.Sequential(conv(1, 16), conv(16, 32), conv(32, 64), nn.AdaptiveAvgPool1d(1), nn.Flatten())
-recipe = DEFAULT.replace("mi", images_only=False)
-parts = dmsrl_components(64, 5, len(target), recipe, total_steps=steps)
+parts = dmsrl_components(64, 5, len(target), total_steps=steps)
 models = Models({"G": G, "C": nn.Linear(64, 5), **parts.models})
 adapter = DMSRL(models=models, misc=Misc(parts.misc))
 for step in range(steps):

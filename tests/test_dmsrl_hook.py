@@ -44,14 +44,14 @@ STEPS, TOTAL = 4, 10
 WHOLE = Recipe(
     PrototypeLabels(threshold=0.4, warmup="linear"),
     CosineMargin(weight=0.3, margin=0.1, scale=6.0, warmup="sigmoid"),
-    ConditionalMI(weight=0.8, warmup="linear", entropy_conditioning=True, images_only=False),
+    ConditionalMI(weight=0.8, warmup="linear", entropy_conditioning=True),
     MinimumClassConfusion(weight=0.7, temperature=2.0, warmup="linear"),
     SourceAugmentation(probability=0.9, affine_strength=0.8, accuracy_gate=True),
     TargetConsistency(weight=0.6, probability=0.7, affine_strength=0.6, warmup="sigmoid"),
     SourceClassification(label_smoothing=0.1),
 )
 WARMED_UP = [part.kind for part in WHOLE if hasattr(part, "warmup")]
-BRANCHES = WHOLE.replace(TwoBranchMI(weight=0.8, images_only=False))
+BRANCHES = WHOLE.replace(TwoBranchMI(weight=0.8))
 
 
 def without_warm_ups(recipe):
@@ -68,7 +68,6 @@ VARIANTS = {
     **{f"{kind} without warm-up": WHOLE.replace(kind, warmup="none") for kind in WARMED_UP},
     "without any warm-up": without_warm_ups(WHOLE),
     "without entropy conditioning": WHOLE.replace("mi", entropy_conditioning=False),
-    "mutual information of images only": WHOLE.replace("mi", images_only=True),
     "without an accuracy gate": WHOLE.replace("augmentation", accuracy_gate=False),
     "without affine augmentation": WHOLE.replace("augmentation", affine_strength=0.0),
     "without label smoothing": WHOLE.replace("classification", label_smoothing=0.0),
@@ -76,7 +75,6 @@ VARIANTS = {
     "published with warm-ups": PUBLISHED.replace("pseudo_labels", warmup="linear").replace("mi", warmup="linear"),
     "two branches": BRANCHES,
     "two branches without warm-up": BRANCHES.replace("mi", warmup="none"),
-    "two branches on images only": BRANCHES.replace("mi", images_only=True),
     "published with other weights": PUBLISHED.replace("margin", weight=0.05).replace("mi", weight=0.7),
 }
 
@@ -199,8 +197,7 @@ class PlainTwin:
         return losses
 
     def mutual_information(self, forward, features, domains, known):
-        part, is_images = self.parts["mi"], forward.batch["target_imgs"].ndim == 4
-        strength = self.warmed_up("mi") if is_images or not part.images_only else 0.0
+        part, strength = self.parts["mi"], self.warmed_up("mi")
         if isinstance(part, TwoBranchMI):
             losses = two_branch_losses(self.models, forward, strength)
             return {**losses, "mi_loss": part.weight * losses["mi_loss"]}

@@ -35,7 +35,7 @@ def test_published_recipe_is_that_of_the_paper():
         Recipe(
             ArgmaxLabels(warmup="none"),
             CenterMargin(weight=0.01, margin=100.0, warmup="sigmoid"),
-            MarginalMI(weight=0.01, warmup="none", images_only=False),
+            MarginalMI(weight=0.01, warmup="none"),
             SourceClassification(label_smoothing=0.0),
         )
         == PUBLISHED
@@ -192,10 +192,10 @@ def test_settings_that_are_not_given_are_those_of_the_page():
     assert CosineMargin(0.2) == CosineMargin(weight=0.2, margin=0.2, scale=8.0, warmup="none")
     assert CenterMargin(0.2) == CenterMargin(weight=0.2, margin=100.0, warmup="sigmoid")
     assert MarginDisparity() == MarginDisparity(weight=1.0, margin=4.0, reversal=0.1, warmup="sigmoid")
-    assert ConditionalMI(0.2) == ConditionalMI(0.2, warmup="linear", entropy_conditioning=True, images_only=True)
-    assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", images_only=False, label_smoothing=0.0)
+    assert ConditionalMI(0.2) == ConditionalMI(0.2, warmup="linear", entropy_conditioning=True)
+    assert MarginalMI(0.2) == MarginalMI(weight=0.2, warmup="none", label_smoothing=0.0)
     assert ConditionalMI(0.2).label_smoothing == 0.0
-    assert TwoBranchMI(0.2) == TwoBranchMI(weight=0.2, warmup="linear", images_only=True)
+    assert TwoBranchMI(0.2) == TwoBranchMI(weight=0.2, warmup="linear")
     assert MinimumClassConfusion(0.2) == MinimumClassConfusion(weight=0.2, temperature=2.5, warmup="sigmoid")
     assert SourceAugmentation() == SourceAugmentation(probability=0.5, affine_strength=1.0, accuracy_gate=True)
     consistency = TargetConsistency(weight=0.2, probability=0.5, affine_strength=1.0, warmup="sigmoid")

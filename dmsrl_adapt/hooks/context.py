@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from .. import keys
 from ..losses import class_probs
-from ..training import WarmUp
 
 
 def num_domains(layer: nn.Module) -> int:
@@ -49,12 +48,6 @@ def read_progress(inputs: Mapping[str, Any]) -> float:
     if not 0 <= progress <= 1:
         raise ValueError(f"{keys.PROGRESS!r} must be in 0..1, got {progress}")
     return progress
-
-
-def read_strength(hook: object, inputs: Mapping[str, Any], warmup: WarmUp, images_only: bool) -> float:
-    """Returns the warm-up factor of a gradient, 0..1; 0 with `images_only` for inputs that are not images."""
-    factor = warmup(read_progress(inputs))
-    return 0.0 if images_only and read(hook, inputs, keys.imgs(keys.TARGET)).ndim != 4 else factor
 
 
 def read_augmented(inputs: Mapping[str, Any], domain: str, images: Tensor) -> Tensor | None:

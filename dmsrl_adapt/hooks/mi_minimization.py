@@ -14,7 +14,7 @@ from ..checks import check_labels
 from ..losses.class_probs import certainty, with_known_classes
 from ..one_hot import members
 from ..training import WarmUp
-from .context import domain_numbers, num_domains, read, read_class_probs, read_strength
+from .context import domain_numbers, num_domains, read, read_class_probs, read_progress
 from .known_target_labels import read_known_labels
 from .level_parts import check_level_weights, read_parts, weighted_sum
 
@@ -28,7 +28,7 @@ class MIMinimizationHook(BaseHook):
     Modules: `G` and, in the conditional form, `C` (for missing features and logits), `mi_critic` (models;
     `AdversarialMILoss`, for several sources with `num_domains` one above their number); with levels, one per level,
     such as `mi_critic_level_global`. Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present;
-    `target_imgs` with `images_only`; `src_domain` and `target_domain` for several sources; in the conditional form
+    `src_domain` and `target_domain` for several sources; in the conditional form
     `src_labels`, `target_imgs_features_logits`, and `target_known_labels` where present; with levels, keys such as
     `src_imgs_level_global` of a `LevelFeaturesHook`. Writes: the features and logits it had to compute. Loss:
     `mi_loss`, the critic's cross entropy in nats.
@@ -39,8 +39,6 @@ class MIMinimizationHook(BaseHook):
         strength: factor >= 0 on the gradient that reaches the features.
         entropy_conditioning: in the conditional form, weight target samples by `certainty`, as CDAN+E does. Wrong class
             probabilities align wrong classes, and most of them are uncertain.
-        images_only: train the critic on any input, but let its gradient reach the features only if the inputs are
-            images (N, C, H, W). Feature vectors of a frozen network have little low-level domain shift left to remove.
         warmup: of the strength.
         levels: weights, at least 0, by the name of a level, of a sum over levels; None for the fused feature. Class
             probabilities are those of the fused feature in either case.
@@ -65,7 +63,6 @@ class MIMinimizationHook(BaseHook):
         strength: float = 1.0,
         warmup: WarmUp | str = WarmUp.LINEAR,
         entropy_conditioning: bool = True,
-        images_only: bool = False,
         levels: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -73,7 +70,7 @@ class MIMinimizationHook(BaseHook):
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
         self.conditional, self.strength, self.warmup = conditional, strength, WarmUp(warmup)
-        self.entropy_conditioning, self.images_only = entropy_conditioning, images_only
+        self.entropy_conditioning = entropy_conditioning
         self.levels = check_level_weights(levels)
         f_hook = FeaturesAndLogitsHook if conditional else FeaturesHook
         self.f_hook = f_hook(domains=keys.DOMAINS)
@@ -83,7 +80,7 @@ class MIMinimizationHook(BaseHook):
         outputs = self.f_hook(inputs, losses)[0]
         context = inputs | outputs
         probs, weights = self._class_probs(context) if self.conditional else (None, None)
-        strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
+        strength = self.strength * self.warmup(read_progress(inputs))
         terms = [
             part.layer(part.features(context), self._domains(context, part.layer), probs, strength, weights)
             for part in parts

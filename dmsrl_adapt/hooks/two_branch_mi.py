@@ -8,7 +8,7 @@ from pytorch_adapt.hooks.base import BaseHook
 
 from .. import keys
 from ..training import WarmUp
-from .context import domain_numbers, read, read_strength
+from .context import domain_numbers, read, read_progress
 
 
 class TwoBranchMIHook(BaseHook):
@@ -22,14 +22,12 @@ class TwoBranchMIHook(BaseHook):
     keep up with the features.
 
     Modules: `G` (for missing features), `mi_branch` (models; `DomainBranch`), `mi_estimator` (models; `CLUBLoss`).
-    Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present; `target_imgs` with `images_only`.
+    Reads: `src_imgs_features`, `target_imgs_features`; `progress` where present.
     Writes: the features it had to compute. Losses: `mi_loss`, the bound; `mi_estimator_loss`, the estimator's negative
     log likelihood; `mi_branch_loss`, the branch's cross entropy; all in nats.
 
     Args:
         strength: factor >= 0 on the bound's gradient.
-        images_only: train branch and estimator on any input, but apply the bound's gradient only if the inputs are
-            images (N, C, H, W), as in `MIMinimizationHook`.
         warmup: of the strength.
         **kwargs: prefixes, suffixes and key map of `BaseHook`.
 
@@ -51,13 +49,11 @@ class TwoBranchMIHook(BaseHook):
         ['mi_branch_loss', 'mi_estimator_loss', 'mi_loss']
     """
 
-    def __init__(
-        self, strength: float = 1.0, warmup: WarmUp | str = WarmUp.LINEAR, images_only: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, strength: float = 1.0, warmup: WarmUp | str = WarmUp.LINEAR, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if strength < 0:
             raise ValueError(f"strength must be at least 0, got {strength}")
-        self.strength, self.warmup, self.images_only = strength, WarmUp(warmup), images_only
+        self.strength, self.warmup = strength, WarmUp(warmup)
         self.f_hook = FeaturesHook(domains=keys.DOMAINS)
 
     def call(self, inputs: dict[str, Any], losses: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -66,7 +62,7 @@ class TwoBranchMIHook(BaseHook):
         context = inputs | outputs
         features = torch.cat([context[keys.features(domain)] for domain in keys.DOMAINS])
         domains = domain_numbers(context)
-        strength = self.strength * read_strength(self, inputs, self.warmup, self.images_only)
+        strength = self.strength * self.warmup(read_progress(inputs))
         sensitive = branch(features, domains)
         club = estimator(features, sensitive.features, strength)
         own = {keys.MI_ESTIMATOR_LOSS: club.estimator, keys.MI_BRANCH_LOSS: sensitive.loss}

@@ -31,7 +31,6 @@ class MutualInformation(Part, is_base=True):
 
     weight: float
     warmup: WarmUp = WarmUp.LINEAR
-    images_only: bool = True
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -50,7 +49,6 @@ class ConditionalMI(MutualInformation):
     Args:
         weight: of `mi_loss`, for both critic and features, at least 0.
         warmup: of the reversed gradient that reaches the features.
-        images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
         entropy_conditioning: weight target samples by the certainty of their prediction, as in CDAN+E.
         label_smoothing: of the critic's domain labels, 0..1, as in ELS; see `AdversarialMILoss`.
 
@@ -85,7 +83,6 @@ class ConditionalMI(MutualInformation):
             conditional=True,
             warmup=self.warmup,
             entropy_conditioning=self.entropy_conditioning,
-            images_only=self.images_only,
         )
         return [hook]
 
@@ -97,7 +94,6 @@ class MarginalMI(MutualInformation):
     Args:
         weight: of `mi_loss`, for both critic and features, at least 0.
         warmup: of the reversed gradient that reaches the features.
-        images_only: apply the reversed gradient only if the inputs are images (N, C, H, W).
         label_smoothing: of the critic's domain labels, 0..1, as in ELS; see `AdversarialMILoss`.
 
     Raises:
@@ -110,7 +106,6 @@ class MarginalMI(MutualInformation):
     search_space: ClassVar[dict[str, Space]] = {"weight": (0.003, 1.0)}
 
     warmup: WarmUp = WarmUp.NONE
-    images_only: bool = False
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -125,7 +120,7 @@ class MarginalMI(MutualInformation):
         return AdversarialMILoss(sizes.feature_dim, num_domains=sizes.num_domains, label_smoothing=smoothing)
 
     def hooks(self) -> list[BaseHook]:
-        return [MIMinimizationHook(conditional=False, warmup=self.warmup, images_only=self.images_only)]
+        return [MIMinimizationHook(conditional=False, warmup=self.warmup)]
 
 
 @dataclass(frozen=True)
@@ -138,7 +133,6 @@ class TwoBranchMI(MutualInformation):
     Args:
         weight: of `mi_loss`, at least 0.
         warmup: of the bound's gradient.
-        images_only: apply the bound's gradient only if the inputs are images (N, C, H, W).
 
     Raises:
         ValueError: a number out of range; when its modules are made, more than two domains.
@@ -159,7 +153,7 @@ class TwoBranchMI(MutualInformation):
         return CLUBLoss(sizes.feature_dim, BRANCH_DIM)
 
     def hooks(self) -> list[BaseHook]:
-        return [TwoBranchMIHook(warmup=self.warmup, images_only=self.images_only)]
+        return [TwoBranchMIHook(warmup=self.warmup)]
 
     @property
     def loss_weights(self) -> dict[str, float]:

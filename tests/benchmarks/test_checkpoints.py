@@ -39,7 +39,7 @@ def kill_at(wanted: int):
 
 
 # a memory in a hook, random noise, gradient reversal, a labeller, an estimator with its own optimizer
-@pytest.mark.parametrize("name", ["atdoc", "vada", "cdan", "dmsrl", "dmsrl[mi=TwoBranchMI,mi.images_only=false]"])
+@pytest.mark.parametrize("name", ["atdoc", "vada", "cdan", "dmsrl", "dmsrl[mi=TwoBranchMI]"])
 def test_a_killed_run_ends_as_one_that_was_not(name: str, vectors: Task, tmp_path: Path) -> None:
     method, whole = get_method(name), Checkpoint(tmp_path / "whole", {})
     wanted = train(vectors, method, 0, PLAN, checkpoint=whole)

@@ -50,7 +50,12 @@ def test_settings_in_brackets_are_changed_and_the_others_stay():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("local=null", None), ("mi=MarginalMI", "MarginalMI"), ("mi.images_only=false", False), ("mi.weight=3", 3)],
+    [
+        ("local=null", None),
+        ("mi=MarginalMI", "MarginalMI"),
+        ("mi.entropy_conditioning=false", False),
+        ("mi.weight=3", 3),
+    ],
 )
 def test_values_are_written_as_in_json_and_names_without_quotes(text, value):
     key = text.partition("=")[0]
@@ -64,7 +69,7 @@ def test_values_are_written_as_in_json_and_names_without_quotes(text, value):
         ("mcc[size=1]", "mcc has no setting 'size'; it has weight, temperature"),
         ("source_only[size=1]", "source_only has no setting 'size'; it has none"),
         ("mcc[weight=heavy]", "weight of mcc must be like .*, got 'heavy'"),
-        ("dmsrl[mi.images_only=1]", r"mi\.images_only of dmsrl.* must be like True, got '1'"),
+        ("dmsrl[mi.entropy_conditioning=1]", r"mi\.entropy_conditioning of dmsrl.* must be like True, got '1'"),
         ("dmsrl[mi=club]", "mi must be one of ConditionalMI, MarginalMI, TwoBranchMI or None, got 'club'"),
         ("dmsrl-local", "the recipe has no part 'local', it has pseudo_labels, margin"),
         ("mcc-margin", "mcc has no recipe"),

@@ -158,8 +158,8 @@ def host_batch(on_images: bool = False, seed: int = 0) -> dict[str, Any]:
 
 
 def only(parts: Sequence[str]) -> Recipe:
-    """The default recipe with these parts alone, at full strength from the first step, on any input."""
-    recipe = DEFAULT.replace("mi", images_only=False).replace("consistency", probability=0.9)
+    """The default recipe with these parts alone, at full strength from the first step."""
+    recipe = DEFAULT.replace("consistency", probability=0.9)
     for part in ("mi", "pseudo_labels", "mcc", "consistency"):
         recipe = recipe.replace(part, warmup="none")
     return recipe.without(*set(PARTS) - set(parts))

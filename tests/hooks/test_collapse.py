@@ -81,7 +81,7 @@ def no_length():
 
 def negative_bound():
     """The estimator is trained to be wrong, and then frozen together with the features it estimates."""
-    run = Run(DEFAULT.replace(TwoBranchMI(weight=0.3, images_only=False)))
+    run = Run(DEFAULT.replace(TwoBranchMI(weight=0.3)))
     G, branch, estimator = (run.models[key] for key in ("G", "mi_branch", "mi_estimator"))
     batch = make_batch()
     features = G(torch.cat([batch["src_imgs"], batch["target_imgs"]])).detach()
@@ -102,9 +102,7 @@ PROVOKED = {
     "class never predicted": class_never_predicted,
     "all rejected": all_rejected,
     "critic wins": lambda: critic_wins(PUBLISHED),
-    "critic of each class wins": lambda: critic_wins(
-        DEFAULT.replace("mi", images_only=False, entropy_conditioning=False)
-    ),
+    "critic of each class wins": lambda: critic_wins(DEFAULT.replace("mi", entropy_conditioning=False)),
     "no length": no_length,
     "negative bound": negative_bound,
 }

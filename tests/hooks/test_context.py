@@ -3,9 +3,8 @@ import torch
 from torch import nn
 
 from dmsrl_adapt.hooks import MarginMetricHook
-from dmsrl_adapt.hooks.context import domain_numbers, num_domains, read, read_augmented, read_progress, read_strength
+from dmsrl_adapt.hooks.context import domain_numbers, num_domains, read, read_augmented, read_progress
 from dmsrl_adapt.losses import AdversarialMILoss
-from dmsrl_adapt.training import WarmUp
 
 
 def test_two_domains_unless_a_layer_says_otherwise_however_it_is_wrapped():
@@ -34,22 +33,6 @@ def test_progress_is_one_by_default():
 def test_progress_out_of_range(progress):
     with pytest.raises(ValueError, match=rf"'progress' must be in 0\.\.1, got {progress}"):
         read_progress({"progress": progress})
-
-
-@pytest.mark.parametrize(
-    ("warmup", "images_only", "shape", "strength"),
-    [
-        ("none", False, (2, 5), 1.0),
-        ("linear", False, (2, 5), 0.25),
-        ("linear", True, (2, 5), 0.0),
-        ("none", True, (2, 5), 0.0),
-        ("linear", True, (2, 3, 4, 4), 0.25),
-        ("none", True, (2, 3, 4, 4), 1.0),
-    ],
-)
-def test_strength_follows_progress_and_is_zero_for_vectors_with_images_only(warmup, images_only, shape, strength):
-    context = {"progress": 0.25, "target_imgs": torch.zeros(shape)}
-    assert read_strength(None, context, WarmUp(warmup), images_only) == strength
 
 
 def test_augmented_images_of_the_batch_are_returned():

@@ -158,18 +158,6 @@ def test_lists_of_logits_are_averaged_after_the_softmax():
     torch.testing.assert_close(losses["mi_loss"], expected)
 
 
-@pytest.mark.parametrize("shape", [(SIZE, 6), (SIZE, 6, 1, 1)])
-def test_images_only_leaves_the_features_of_vectors_alone_and_trains_the_critic(shape):
-    models = make(conditional=True)
-    models["G"] = torch.nn.Sequential(torch.nn.Flatten(), models["G"])
-    images = {f"{domain}_imgs": make_batch()[f"{domain}_imgs"].view(shape) for domain in ("src", "target")}
-    _, losses = MIMinimizationHook(images_only=True)({**models, **make_batch(), **images})
-    losses["mi_loss"].backward()
-    reached = sum(parameter.grad.abs().sum() for parameter in models["G"].parameters())
-    assert (reached > 0) == (len(shape) == 4)
-    assert all(parameter.grad.abs().sum() > 0 for parameter in models["mi_critic"].parameters())
-
-
 def test_no_gradient_reaches_the_classifier():
     models = make(conditional=True)
     _, losses = MIMinimizationHook()({**models, **make_batch()})

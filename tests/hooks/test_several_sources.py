@@ -15,7 +15,7 @@ from .. import references
 from ..stand_ins import CLASSES, DIM, NUM_TARGET, SIZE, assert_same_states, make_batch, make_models, make_opts, states
 
 IDS = {"src_domain": torch.tensor([0, 2, 3, 0, 2, 3, 0, 2]), "target_domain": torch.ones(SIZE, dtype=torch.long)}
-RECIPE = DEFAULT.replace("mi", images_only=False, warmup="none")
+RECIPE = DEFAULT.replace("mi", warmup="none")
 
 
 def make(num_domains, recipe=RECIPE):

@@ -128,22 +128,9 @@ def test_features_lose_the_domain_and_keep_the_classes():
     assert min(classes, target) > 0.95
 
 
-@pytest.mark.parametrize("shape", [(SIZE, 6), (SIZE, 6, 1, 1)])
-def test_images_only_leaves_the_features_of_vectors_alone_and_trains_the_rest(shape):
-    models = make()
-    models["G"] = nn.Sequential(nn.Flatten(), models["G"])
-    images = {f"{domain}_imgs": make_batch()[f"{domain}_imgs"].view(shape) for domain in ("src", "target")}
-    _, losses = TwoBranchMIHook(images_only=True)({**models, **make_batch(), **images})
-    sum(losses.values()).backward()
-    reached = sum(parameter.grad.abs().sum() for parameter in models["G"].parameters())
-    assert (reached > 0) == (len(shape) == 4)
-    for key in ("mi_branch", "mi_estimator"):
-        assert all(parameter.grad.abs().sum() > 0 for parameter in models[key].parameters())
-
-
 def test_defaults():
     hook = TwoBranchMIHook()
-    assert (hook.strength, hook.warmup, hook.images_only) == (1.0, "linear", False)
+    assert (hook.strength, hook.warmup) == (1.0, "linear")
 
 
 def test_keys_are_declared():
