@@ -793,3 +793,22 @@ def test_a_pass_on_a_gpu_gives_the_labels_of_one_on_the_cpu(device, metric):
     assert torch.equal(labeler.labels.cpu(), twin.labels)
     torch.testing.assert_close(labeler.weights.cpu(), twin.weights, rtol=1e-3, atol=1e-5)
     assert found == expected
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("with_known", [False, True])
+def test_a_step_is_a_call_and_two_updates(metric, with_known):
+    one, other = make(metric=metric), make(metric=metric)
+    for _ in range(4):
+        source, target = torch.randn(2, 10, DIM)
+        labels, idx, probs = torch.randperm(10) % CLASSES, torch.arange(10), torch.rand(10, CLASSES).softmax(1)
+        known = torch.arange(10) % (CLASSES + 1) - 1 if with_known else None
+        found = one.step(source, labels, target, idx, probs, known)
+        expected = other(target, idx, probs)
+        other.update(source, labels)
+        is_known = torch.zeros(10, dtype=torch.bool) if known is None else known >= 0
+        moved = expected.labels if known is None else known.where(is_known, expected.labels)
+        other.update(target, moved, expected.weights.masked_fill(is_known, 1.0))
+        assert torch.equal(found.labels, expected.labels)
+    for name, buffer in one.named_buffers():
+        torch.testing.assert_close(buffer, other.get_buffer(name), msg=name)
