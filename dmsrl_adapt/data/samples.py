@@ -124,11 +124,8 @@ class Samples(Dataset[Tensor]):
         except UnreadableError as error:
             count, total = int((self.found == UNREADABLE).sum()), len(self.rows)
             if count == total or count > most_left_out(total):
-                allowed = f"more than {100 * MOST_UNREADABLE:.0f} % and more than {ALWAYS_ALLOWED}"
-                told = (
-                    f"{count} of {total} images cannot be read, {allowed}" if total > 1 else "it holds no other image"
-                )
-                raise DataError(f"{self.origin}: {error}; {told}") from error
+                allowed = f"{ALWAYS_ALLOWED} or {100 * MOST_UNREADABLE:.0f} % may be left out"
+                raise DataError(f"{error}; so are {count} of {total} in {self.origin}, of which {allowed}") from error
             return None
 
     def near(self, index: int) -> tuple[int, Tensor]:
