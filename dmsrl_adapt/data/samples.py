@@ -124,8 +124,9 @@ class Samples(Dataset[Tensor]):
         except UnreadableError as error:
             count, total = int((self.found == UNREADABLE).sum()), len(self.rows)
             if count == total or count > most_left_out(total):
-                allowed = f"{ALWAYS_ALLOWED} or {100 * MOST_UNREADABLE:.0f} % may be left out"
-                raise DataError(f"{error}; so are {count} of {total} in {self.origin}, of which {allowed}") from error
+                allowed = f"at most {ALWAYS_ALLOWED} or {100 * MOST_UNREADABLE:.0f} % may be left out"
+                told = f"{count} of the {total} images in {self.origin} cannot be read, {allowed}"
+                raise DataError(f"{error}; {told}") from error
             return None
 
     def near(self, index: int) -> tuple[int, Tensor]:

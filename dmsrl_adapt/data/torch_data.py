@@ -111,8 +111,8 @@ def as_array(value: Any, what: str) -> np.ndarray:
 
 
 def is_torch(what: Any) -> bool:
-    """Returns whether something is a data set that is read by row, or a loader of one."""
-    return isinstance(what, DataLoader) or (hasattr(what, "__getitem__") and hasattr(what, "__len__"))
+    """Returns whether something is a data set of torch, a loader of one, or anything else that is read by row."""
+    return isinstance(what, DataLoader | IterableDataset) or (hasattr(what, "__getitem__") and hasattr(what, "__len__"))
 
 
 def read_torch(what: Any, how: How) -> Samples:

@@ -207,7 +207,7 @@ def test_an_image_and_a_list_of_images_are_data_too(class_folders: Path, tmp_pat
     ]
     with pytest.raises(DataError, match=r"must be a folder with images, an image, a table .*; it is missing"):
         open_data(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"empty must hold images, .*found none"):
+    with pytest.raises(DataError, match=r"empty must hold images, .*; it holds none"):
         (tmp_path / "empty" / "class").mkdir(parents=True)
         open_data(tmp_path / "empty")
     for wrong in (3, None, object()):

@@ -50,14 +50,14 @@ def test_few_unreadable_images_are_left_out_by_name_and_many_are_an_error(tmp_pa
         samples[2]
     many = open_data(folder(tmp_path / "b", 12, torn=(1, 2, 3, 4)))
     assert [many.get(index) is None for index in range(4)] == [False, True, True, True]
-    told = r"004\.png cannot be read as an image: .*; so are 4 of 12 in .*b, of which 3 or 5 % may be left out"
+    told = r"004\.png cannot be read as an image: .*; 4 of the 12 images in .*b cannot be read, at most 3 or 5 % may"
     with pytest.raises(DataError, match=told):
         many.get(4)
-    with pytest.raises(DataError, match=r"so are 1 of 1 in"):
+    with pytest.raises(DataError, match=r"1 of the 1 images in"):
         open_data(folder(tmp_path / "c", 1, torn=(0,))).get(0)
     share = open_data(folder(tmp_path / "d", 100, torn=(0, 1, 2, 3, 4, 5)))
     assert [share.get(index) for index in range(5)] == [None] * 5
-    with pytest.raises(DataError, match="so are 6 of 100"):
+    with pytest.raises(DataError, match="6 of the 100 images"):
         share.get(5)
 
 
