@@ -24,8 +24,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def do(options: argparse.Namespace) -> int:
     """Predicts, writes the table and the contact sheet, and prints how many images each class has."""
     model = read_model(options.model)
-    check_outputs(options.folder, options.out)
     samples = open_data(options.folder, labelled=False, size=2 * model.size)
+    check_outputs(options.folder, options.out)
     tell_left_out(options.folder, samples.left_out)
     found = predict(model, samples, options.folder)
     print(write_csv(found, options.folder, options.out))

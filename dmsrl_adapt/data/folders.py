@@ -33,7 +33,7 @@ class ImageFiles:
         """Returns an image, uint8 (3, H, W), and whether its file has several frames."""
         path = os.path.join(self.root, self.paths[row])
         pixels, has_frames = decode(path, path, size)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), has_frames
+        return torch.from_numpy(pixels).permute(2, 0, 1), has_frames
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def find_images(path: str | Path, labelled: bool | None = None) -> Found:
     folders, *strays = entries(root)
     own = os.path.realpath(root)
     images_of, rest = dict[str | None, list[str]](), list[str]()
-    for folder in folders:
+    for folder in sorted(folders):
         images, others = images_below(os.path.join(root, folder), (own,))
         images_of.setdefault(unicodedata.normalize("NFC", folder), []).extend(f"{folder}/{file}" for file in images)
         rest += [f"{folder}/{file}" for file in others]
