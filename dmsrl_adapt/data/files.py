@@ -22,6 +22,7 @@ LEFT_BEHIND = {
     "system volume information",
 }
 NO_IMAGE, NO_HEIF, NOT_THERE = "no image", "needs: pip install pillow-heif", "is not there"
+BESIDE = "not in a class folder"
 
 
 @cache
@@ -45,6 +46,8 @@ def why_not(path: str) -> str:
     """Returns why a file is not read as an image."""
     if not os.path.isfile(path):
         return NOT_THERE
+    if is_image(path):
+        return BESIDE
     return NO_HEIF if os.path.splitext(path)[1].lower() in HEIF_SUFFIXES else NO_IMAGE
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .decode import decode
 from .errors import DataError
-from .files import entries, images_below, why_not
+from .files import entries, images_below, is_image, why_not
 from .how import How
 from .labels import Labels
 from .names import Names
@@ -58,6 +58,8 @@ class Found:
 def find_images(path: str | Path, labelled: bool | None = None) -> Found:
     """Returns the files of a folder: by class where subfolders have images, unless `labelled` is False.
 
+    A folder with as many images beside its subfolders as in them has no class folders, unless `labelled` is True.
+
     Raises:
         DataError: the subfolders are parts of a data set, such as train and test.
     """
@@ -73,7 +75,8 @@ def find_images(path: str | Path, labelled: bool | None = None) -> Found:
         images_of.setdefault(unicodedata.normalize("NFC", folder), []).extend(f"{folder}/{file}" for file in images)
         rest += [f"{folder}/{file}" for file in others]
     full = [str(name) for name, images in images_of.items() if images]
-    if not full:
+    beside = sum(map(is_image, strays[0])) if labelled is None else 0
+    if beside >= sum(map(len, images_of.values())):
         images, others = images_below(root)
         return Found(root, {None: images}, others)
     if len(full) == 1 and (deeper := class_root(root, full[0], images_of[full[0]])):
