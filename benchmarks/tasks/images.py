@@ -1,17 +1,19 @@
 """Images in memory, all of one size."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from dmsrl_adapt.data import DataError, Samples
 from dmsrl_adapt.data.arrays import read_arrays
+
+AT_ONCE = 256  # samples that are read before they are resized
 
 
 def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
@@ -34,12 +36,11 @@ def resized(images: Tensor, size: int | None) -> Tensor:
     return pixels.clamp(0, 255).round().byte().contiguous()
 
 
-def square(image: Tensor, size: int) -> Tensor:
-    """Returns an image, uint8 (3, H, W), as uint8 (3, size, size)."""
-    if tuple(image.shape[1:]) == (size, size):
-        return image
-    pixels = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+def square(images: Tensor, size: int) -> Tensor:
+    """Returns images, uint8 (N, 3, H, W), smoothed and resized to uint8 (N, 3, size, size)."""
+    if tuple(images.shape[2:]) == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
 
 def stacked(samples: Samples, size: int | None = None) -> tuple[Samples, Tensor]:
@@ -50,15 +51,18 @@ def stacked(samples: Samples, size: int | None = None) -> tuple[Samples, Tensor]
     Raises:
         DataError: images of several sizes without `size`, or more unreadable ones than `Samples.get` allows.
     """
-    bar = tqdm(range(len(samples)), "reading", unit=" samples", delay=2, leave=False)
-    read = [samples.get(index) for index in bar]
-    kept = [index for index, sample in enumerate(read) if sample is not None]
-    inputs = [sample for sample in read if sample is not None]
-    if samples.kind == "image" and size is not None:
-        inputs = [square(image, size) for image in inputs]
-    if len({tuple(sample.shape) for sample in inputs}) > 1:
+    kept, parts = list[int](), list[Tensor]()
+    with tqdm(total=len(samples), desc="reading", unit=" samples", delay=2, leave=False) as bar:
+        for rows in torch.arange(len(samples)).split(AT_ONCE):
+            read = {row: sample for row in rows.tolist() if (sample := samples.get(row)) is not None}
+            by_shape = groupby(read.values(), key=lambda sample: sample.shape)
+            batches = [torch.stack(list(alike)) for _, alike in by_shape]
+            parts += [square(batch, size) if size and samples.kind == "image" else batch for batch in batches]
+            kept += read
+            bar.update(len(rows))
+    if len({part.shape[1:] for part in parts}) > 1:
         raise DataError(f"{samples.origin} holds images of different sizes; name one with --size")
-    return samples.take(torch.tensor(kept)), torch.stack(inputs)
+    return samples.take(torch.tensor(kept)), torch.cat(parts)
 
 
 def count_labels(path: Path) -> Mapping[str, int]:

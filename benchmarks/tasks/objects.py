@@ -140,7 +140,7 @@ def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, 
 
 def image_of(path: Path) -> Tensor:
     """Returns an image file as uint8 (3, SIZE, SIZE)."""
-    return square(torch.from_numpy(decode(path, str(path)).pixels).permute(2, 0, 1), SIZE)
+    return square(torch.from_numpy(decode(path, str(path)).pixels).permute(2, 0, 1)[None], SIZE)[0]
 
 
 def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:

@@ -53,7 +53,7 @@ def decode(source: bytes | str | Path, name: str, size: int | None = None) -> De
     except Exception as error:  # damaged bytes raise many types, also SyntaxError and zlib.error
         raise UnreadableError(f"{name} cannot be read as an image: {error}") from error
     with image:
-        if size is not None and image.format in ("JPEG", "MPO"):
+        if size is not None and image.format in ("JPEG", "MPO") and min(image.size) >= 2 * size:
             image.draft(None, (size, size))
         return shown(image, name, size)
 
