@@ -56,11 +56,11 @@ def test_wheel_says_what_it_is_and_what_it_needs(installed: Path) -> None:
 
 
 def test_everything_the_package_imports_is_required() -> None:
-    """What is for another framework needs the extra of its own name besides; facenet-pytorch, whose requirements would
-    put back torch by years, is installed by hand without them."""
-    everywhere = set()
+    """What is for another framework needs the extra of its own name besides, and so do files of two kinds;
+    facenet-pytorch, whose requirements would put back torch by years, is installed by hand without them."""
+    everywhere, of_files = set(), {*requirements("heif"), *requirements("parquet")}
     for path in (ROOT / "dmsrl_adapt").rglob("*.py"):
-        extra = requirements(path.stem) if path.parent.name == "frameworks" and path.stem != "__init__" else []
+        extra = requirements(path.stem) if path.parent.name == "frameworks" and path.stem != "__init__" else of_files
         imported = imports(path) - {"facenet_pytorch"}
         assert imported <= {*requirements(), *extra}, path
         everywhere |= imported
@@ -73,7 +73,7 @@ def imports(path: Path) -> set[str]:
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     tops = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
-    wheels = {"faiss": "faiss-gpu", "pytorch_adapt": "pytorch-adapt"}
+    wheels = {"faiss": "faiss-gpu", "pytorch_adapt": "pytorch-adapt", "PIL": "Pillow", "pillow_heif": "pillow-heif"}
     return {wheels.get(name, name) for name in tops}
 
 

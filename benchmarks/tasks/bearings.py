@@ -9,7 +9,9 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from .images import count_labels, read_arrays
+from dmsrl_adapt.data.arrays import read_arrays
+
+from .images import count_labels
 from .task import DataPlace, Need, Split, Task
 
 DOMAINS = tuple(f"load{load}_{sensor}" for load in range(4) for sensor in ("de", "fe"))

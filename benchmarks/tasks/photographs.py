@@ -7,12 +7,11 @@ features as plain vectors (`pacs_vectors-...`), or on feature maps of two depths
 from dataclasses import replace
 from itertools import permutations
 
-import torch
-
 from dmsrl_adapt.backbones.frozen_maps import Shape
+from dmsrl_adapt.data import open_data
 
 from ..frozen_features import frozen_features, kept_maps
-from .images import count_labels, encoded_images, read_arrays, to_images
+from .images import count_labels, stacked
 from .own_data import with_frozen_features
 from .task import DataPlace, Fractions, Need, Split, Task
 
@@ -51,10 +50,8 @@ def load(name: str, place: DataPlace) -> Task:
 
 def read_domain(stem: str, place: DataPlace, inputs: str) -> tuple[Split, tuple[str, ...], tuple[Shape, ...]]:
     """Returns a domain's features or flattened feature maps, its class names, and the shapes of the maps, if any."""
-    path = place.file(f"{stem}.npz", HOW)
-    arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
-    split = Split(to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"]))
-    classes = tuple(arrays["classes"].tolist())
+    samples, images = stacked(open_data(place.file(f"{stem}.npz", HOW), labelled=True))
+    split, classes = Split(images, samples.labels), samples.classes or ()
     if inputs == "maps":
         maps = kept_maps(split.inputs)
         return replace(split, inputs=maps.rows), classes, tuple(maps.shapes)

@@ -20,8 +20,9 @@ from benchmarks.grid import OwnTask
 from benchmarks.methods import get_method
 from benchmarks.model_file import read_model, write_model
 from benchmarks.predictions import Prediction, draw_sheet, extremes, predict, sheet_path
-from benchmarks.tasks import Split, Task, own_data
+from benchmarks.tasks import Split, Task
 from benchmarks.training import Plan, infer, to_inputs, train
+from dmsrl_adapt.data import files, open_data
 
 OWN = OwnTask(Path("lab"), Path("field"), None, 12, "small")
 PLAN = Plan(steps=2, batch_size=8, scorings=1)
@@ -99,12 +100,12 @@ def test_photographs_as_phones_make_them_are_trained_on_and_labelled(
 def test_heic_without_its_package_is_told_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, photos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(own_data, "HAS_HEIF", False)
+    monkeypatch.setattr(files, "HAS_HEIF", False)
     (tmp_path / "phone").mkdir()
     photo("sky", (40, 40)).save(tmp_path / "phone" / "IMG_0001.JPG")
     for name in ("IMG_0002.HEIC", "IMG_0003.heif", "IMG_0002.MOV"):
         (tmp_path / "phone" / name).write_bytes(b"as a phone writes it")
-    note = f"3 files are left out, such as {tmp_path / 'phone' / 'IMG_0002.HEIC'}; 2 of them HEIC, which need: "
+    note = "3 files are left out, such as IMG_0002.HEIC; 2 of them HEIC, which need: "
     assert main(["predict", str(model), str(tmp_path / "phone"), "--out", str(tmp_path / "labels.csv")]) == 0
     assert f"note: {tmp_path / 'phone'}: {note}pip install pillow-heif\n" in capsys.readouterr().err
     assert [row["file"] for row in read_csv(tmp_path / "labels.csv")] == ["IMG_0001.JPG"]
@@ -113,7 +114,7 @@ def test_heic_without_its_package_is_told_with_what_to_install(
 
 
 def test_the_sheet_shows_images_most_and_least_certain_first(photos: Path, tmp_path: Path) -> None:
-    files = predictions.images_below(photos / "field")[:40]
+    files = [photos / "field" / name for name in open_data(photos / "field").names[:40]]
     found = [Prediction(file, "$x", number / 40) for number, file in enumerate(files)]
     random.Random(0).shuffle(found)
     most, least = extremes(found)
@@ -134,7 +135,7 @@ def test_training_tells_progress_classes_and_what_is_left_out(
     command = ["train", "--source", str(photos / "lab"), "--size", "8", "--steps", "8", "--out"]
     assert main([*command, str(tmp_path / "m.pt"), "--target", str(photos / "lab")]) == 0
     labelled = capsys.readouterr()
-    assert f"note: {photos / 'lab'}: 2 files are left out, such as {photos / 'lab/sky/notes.txt'}" in labelled.err
+    assert f"note: {photos / 'lab'}: 2 files are left out, such as sky/notes.txt" in labelled.err
     assert "training dmsrl on 48 of the source and 29 of the target, 2 classes: sky, wall" in labelled.err
     assert "8/8" in labelled.err
     assert labelled.out.splitlines()[0].split("  ") == ["step", "accuracy, %", "balanced, %", "label-free score"]
@@ -244,7 +245,9 @@ def test_images_are_read_in_parts_and_keep_their_order(monkeypatch: pytest.Monke
         score = images[..., :4].float().mean((1, 2, 3)) - images[..., :4, :].float().mean((1, 2, 3))
         return torch.stack([-score, score], 1).softmax(1)
 
-    found = predict(SimpleNamespace(size=8, classes=("sky", "wall"), class_probs=class_probs), photos / "third")
+    samples = open_data(photos / "third", labelled=False, size=16)
+    model = SimpleNamespace(size=8, classes=("sky", "wall"), class_probs=class_probs)
+    found = predict(model, samples, photos / "third")
     assert sizes == [5, 5, 3]
     assert [one.file for one in found] == sorted(one.file for one in found)
     assert all(one.label in str(one.file.relative_to(photos)) for one in found)
@@ -308,8 +311,8 @@ def test_wrong_paths_are_one_error(model: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "empty").mkdir()
     for arguments, told in (
         (["predict", str(tmp_path / "none.pt"), str(tmp_path)], "none.pt cannot be read as a model file: [Errno 2]"),
-        (["predict", str(model), str(tmp_path / "empty")], "empty must be a folder that holds images, found none"),
-        (["predict", str(model), str(tmp_path / "nowhere")], "nowhere must be a folder that holds images, found none"),
+        (["predict", str(model), str(tmp_path / "empty")], "empty must hold images; it holds none"),
+        (["predict", str(model), str(tmp_path / "nowhere")], "nowhere must be a folder with images, an image, a table"),
         (["train", "--source", str(tmp_path / "empty")], "--source and --target must be given together"),
         (["train", "--source", str(tmp_path / "empty"), "--target", str(tmp_path)], "empty must hold images"),
     ):
