@@ -7,9 +7,9 @@ from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
 from dmsrl_adapt import keys
+from dmsrl_adapt.trainer.frozen_features import NETWORK, frozen_features
 from dmsrl_adapt.training.checkpoints import read_archive, write
 
-from .frozen_features import NETWORK, frozen_features
 from .grid import OwnTask
 from .methods import Method, Setup, get_method
 from .provenance import commit, versions

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone
-from dmsrl_adapt.backbones import StoredMaps
+from dmsrl_adapt.backbones import FEATURE_DIM, Bottleneck, StoredMaps
 
-FEATURE_DIM = 256
 SMALL_POOLS = {"small": "flatten", "pooled": "avg"}  # global pooling, by name of the network
 
 
@@ -22,14 +21,6 @@ def small_trunk(size: int) -> nn.Sequential:
     pools = [nn.MaxPool2d(2) for _ in range(2 if size > 32 else 1)]
     early = pools[1:]
     return nn.Sequential(conv(3, 24, 5, 2), *early, conv(24, 48, 3, 1), pools[0], conv(48, 64, 3, 1))
-
-
-class Bottleneck(nn.Sequential):
-    """A linear layer from feature vectors (N, D) to features (N, feature_dim)."""
-
-    def __init__(self, inputs: int, feature_dim: int = FEATURE_DIM) -> None:
-        super().__init__(nn.Linear(inputs, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU(inplace=True))
-        self.feature_dim = feature_dim
 
 
 FeatureExtractor = Bottleneck | MultiLevelBackbone

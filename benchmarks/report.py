@@ -11,6 +11,8 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from dmsrl_adapt.trainer.validators import VALIDATORS
+
 from .comparison import CEILING, FLOOR, MARK, against, gap_closed, is_negative_transfer, scored
 from .figures import pictures
 from .figures_overall import overall_pictures
@@ -22,7 +24,6 @@ from .results import Result
 from .runs import read_sources
 from .sensitivity import sensitivity_picture, sensitivity_rows
 from .tables import as_text, by_score, by_task_and_method, headline, label, percent, task_rows
-from .validators import VALIDATORS
 
 Rows = list[list[str]]
 

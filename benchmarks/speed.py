@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from dmsrl_adapt import MultiLevelBackbone, keys
+from dmsrl_adapt.trainer.devices import make_fabric, place
 
 from .methods import Setup, get_method
 from .provenance import commit, versions
 from .results import write_whole
-from .training import to_device
 
 METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl_published")
 BARE = "bare"
@@ -54,7 +54,7 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
     def step_of(name: str) -> Callable[[], object]:
         method = get_method(name)
         adapter = method.build(setup, method.settings).adapter
-        to_device(adapter, device)
+        place(adapter, make_fabric(accelerator=device.type))
         return lambda: adapter.training_step(dict(batch))
 
     return {name: step_of(name) for name in methods}

@@ -11,7 +11,8 @@ from filelock import FileLock
 from pytorch_adapt.datasets import DomainNet126, Office31, OfficeHome
 from pytorch_adapt.datasets.base_dataset import BaseDownloadableDataset
 
-from ..frozen_features import augmented_features, frozen_features
+from dmsrl_adapt.trainer.frozen_features import augmented_features, frozen_features
+
 from .images import decode, to_images
 from .own_data import image_files
 from .task import DataError, DataPlace, Fractions, Need, Split, Task

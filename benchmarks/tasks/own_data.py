@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..frozen_features import augmented_features, frozen_features
+from dmsrl_adapt.trainer.frozen_features import augmented_features, frozen_features
+
 from .images import decode, encoded_images, read_arrays, register_heif, to_images
 from .own_classes import Pool, agree
 from .task import DataError, Fractions, Split, Task

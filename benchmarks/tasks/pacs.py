@@ -6,8 +6,8 @@ from itertools import permutations
 import torch
 
 from dmsrl_adapt.backbones.frozen_maps import Shape
+from dmsrl_adapt.trainer.frozen_features import kept_maps
 
-from ..frozen_features import kept_maps
 from .images import count_labels, encoded_images, read_arrays, to_images
 from .own_data import with_frozen_features
 from .task import DataPlace, Fractions, Need, Split, Task

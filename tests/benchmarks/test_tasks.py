@@ -17,7 +17,6 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 from torch import nn
 
-from benchmarks import frozen_features
 from benchmarks.methods import get_method
 from benchmarks.networks import feature_extractor
 from benchmarks.tasks import (
@@ -47,6 +46,7 @@ from benchmarks.tasks.own_data import (
 )
 from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.backbones.local_windows import CORNERS
+from dmsrl_adapt.trainer import frozen_features
 
 from .conftest import encode
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dmsrl_adapt import align_faces
 from dmsrl_adapt.backbones import face_landmarks
+from dmsrl_adapt.trainer.frozen_features import cache_folder
 
-from ...frozen_features import cache_folder
 from ..faces import person_disjoint
 from ..images import decode, to_images
 from ..task import DataError, DataPlace, Fractions, Need, Split, Task
