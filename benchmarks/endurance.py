@@ -19,7 +19,7 @@ from dmsrl_adapt.trainer.devices import make_fabric
 from dmsrl_adapt.trainer.loop import training_steps
 
 from .methods import get_method
-from .peak_memory import MEGABYTE, bytes_of_process
+from dmsrl_adapt.trainer.peak_memory import MEGABYTE, bytes_of_process
 from .provenance import STALE, commit, made_by, versions
 from .results import write_whole
 from .tasks import DataPlace, load_task

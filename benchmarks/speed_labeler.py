@@ -26,7 +26,7 @@ from torch import Tensor
 from dmsrl_adapt import PrototypeLabeler
 
 from .figures import plain, save
-from .peak_memory import bytes_of_process, start_peak_memory
+from dmsrl_adapt.trainer.peak_memory import bytes_of_process, start_peak_memory
 from .provenance import commit, versions
 from .results import write_whole
 from .speed import BASELINES, method_steps, ratios, step_times

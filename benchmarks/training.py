@@ -13,15 +13,16 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from torch import Tensor
 
 from dmsrl_adapt import keys
+from dmsrl_adapt.trainer.batches import row_batches
 from dmsrl_adapt.trainer.checkpoint import Checkpoint
 from dmsrl_adapt.trainer.devices import make_fabric, place
 from dmsrl_adapt.trainer.loop import training_steps
 from dmsrl_adapt.trainer.outputs import outputs_of
 from dmsrl_adapt.trainer.validators import SELECTOR, VALIDATORS, label_free_scores
 
-from .kept_labels import KeptLabels
+from dmsrl_adapt.trainer.kept_labels import KeptLabels
 from .methods import Method, Setup
-from .peak_memory import peak_memory, start_peak_memory
+from dmsrl_adapt.trainer.peak_memory import peak_memory, start_peak_memory
 from .tasks import Split, Task
 
 WARM_UP = 5  # steps excluded from the timing
@@ -66,13 +67,6 @@ class Outcome:
 def to_inputs(samples: Tensor) -> Tensor:
     """Returns images scaled to -1..1, or feature vectors unchanged, in float32."""
     return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples.float()
-
-
-def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yields shuffled batches of row numbers, pass after pass without end; incomplete batches are dropped."""
-    size = min(batch_size, count)
-    while True:
-        yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
 
 
 def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: int = 0) -> Iterator[dict[str, Tensor]]:

