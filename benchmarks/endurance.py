@@ -17,9 +17,9 @@ from torch import Tensor
 
 from dmsrl_adapt.trainer.devices import make_fabric
 from dmsrl_adapt.trainer.loop import training_steps
+from dmsrl_adapt.trainer.peak_memory import MEGABYTE, bytes_of_process
 
 from .methods import get_method
-from dmsrl_adapt.trainer.peak_memory import MEGABYTE, bytes_of_process
 from .provenance import STALE, commit, made_by, versions
 from .results import write_whole
 from .tasks import DataPlace, load_task

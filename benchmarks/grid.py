@@ -17,12 +17,14 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from tqdm import tqdm
 
+from dmsrl_adapt.data.fingerprint import fingerprint
+
 from .cluster import Cluster
 from .methods import get_method
 from .provenance import commit
 from .results import checkpoint_of, is_done, make_result, write_result
 from .tasks import DataError, DataPlace, Task, load_task
-from .tasks.own_data import fingerprint, load_own, task_name
+from .tasks.own_data import load_own, task_name
 from .training import Plan, train
 
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
+from dmsrl_adapt.data import DataError, Samples
+from dmsrl_adapt.data.decode import decode
+from dmsrl_adapt.data.files import images_below
+
 from .figures import save
 from .model_file import Model
-from .tasks import DataError
-from .tasks.images import decode
-from .tasks.own_data import images_below, read_images
+from .tasks.images import stacked
 
 AT_A_TIME = 256  # images in memory at a time
 COLUMNS, ROWS = 8, 2  # of each half of the contact sheet
@@ -28,19 +31,16 @@ class Prediction:
     confidence: float
 
 
-def predict(model: Model, folder: Path) -> list[Prediction]:
+def predict(model: Model, samples: Samples, folder: Path) -> list[Prediction]:
     """Returns predictions for all images below a folder, in the order of their names.
 
-    Raises `DataError` if there is none or one cannot be read, and `ValueError` for a model of other inputs.
+    Raises `DataError` if too many cannot be read, and `ValueError` for a model of other inputs.
     """
-    files = images_below(folder)
-    if not files:
-        raise DataError(f"{folder} must be a folder that holds images, found none")
     found = []
-    for start in range(0, len(files), AT_A_TIME):
-        part = files[start : start + AT_A_TIME]
-        for file, row in zip(part, model.class_probs(read_images(part, model.size)), strict=True):
-            found.append(Prediction(file, model.classes[int(row.argmax())], float(row.max())))
+    for rows in torch.arange(len(samples)).split(AT_A_TIME):
+        part, images = stacked(samples.take(rows), model.size)
+        for name, row in zip(part.names, model.class_probs(images), strict=True):
+            found.append(Prediction(folder / name, model.classes[int(row.argmax())], float(row.max())))
     return found
 
 
@@ -62,7 +62,7 @@ def sheet_path(table: Path) -> Path:
 
 def check_outputs(folder: Path, table: Path) -> None:
     """Raises `DataError` if the table or the contact sheet would replace an image in the folder."""
-    images = {file.resolve() for file in images_below(folder)}
+    images = {(folder / file).resolve() for file in images_below(folder)[0]}
     for path in (table, sheet_path(table)):
         if path.resolve() in images:
             raise DataError(f"{path} is one of the images to be labelled and would be written over; name another --out")
@@ -94,7 +94,7 @@ def draw_sheet(found: list[Prediction], path: Path) -> Path:
 
 def draw(axes: Axes, prediction: Prediction) -> None:
     """Draws an image with its label and confidence as title."""
-    image = Image.fromarray(decode(prediction.file, str(prediction.file)))
+    image = Image.fromarray(decode(prediction.file, str(prediction.file)).pixels)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     axes.imshow(image)
     # a class name may contain a dollar sign

@@ -24,9 +24,9 @@ from sklearn.neighbors import NearestCentroid
 from torch import Tensor
 
 from dmsrl_adapt import PrototypeLabeler
+from dmsrl_adapt.trainer.peak_memory import bytes_of_process, start_peak_memory
 
 from .figures import plain, save
-from dmsrl_adapt.trainer.peak_memory import bytes_of_process, start_peak_memory
 from .provenance import commit, versions
 from .results import write_whole
 from .speed import BASELINES, method_steps, ratios, step_times

@@ -16,13 +16,13 @@ from dmsrl_adapt import keys
 from dmsrl_adapt.trainer.batches import row_batches
 from dmsrl_adapt.trainer.checkpoint import Checkpoint
 from dmsrl_adapt.trainer.devices import make_fabric, place
+from dmsrl_adapt.trainer.kept_labels import KeptLabels
 from dmsrl_adapt.trainer.loop import training_steps
 from dmsrl_adapt.trainer.outputs import outputs_of
+from dmsrl_adapt.trainer.peak_memory import peak_memory, start_peak_memory
 from dmsrl_adapt.trainer.validators import SELECTOR, VALIDATORS, label_free_scores
 
-from dmsrl_adapt.trainer.kept_labels import KeptLabels
 from .methods import Method, Setup
-from dmsrl_adapt.trainer.peak_memory import peak_memory, start_peak_memory
 from .tasks import Split, Task
 
 WARM_UP = 5  # steps excluded from the timing

@@ -3,12 +3,15 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from dmsrl_adapt.data import open_data
+from dmsrl_adapt.data.files import NO_HEIF
 
 from ..cluster import Cluster
 from ..grid import OwnTask, Report
 from ..tasks import DataPlace, task_names
-from ..tasks.own_data import lacks_heif, left_out
 
 FROZEN_SIZE = 128  # side of the images that the frozen network takes, in pixels
 
@@ -53,20 +56,20 @@ def own_task(options: argparse.Namespace) -> OwnTask:
     if not (options.source and options.target):
         raise ValueError("--source and --target must be given together")
     for path in (options.source, options.target, options.target_test):
-        if path:
-            tell_left_out(path, left_out(path))
+        if path and path.is_dir():
+            tell_left_out(path, open_data(path).left_out)
     size = FROZEN_SIZE if options.network == "frozen" else options.size
     return OwnTask(options.source, options.target, options.target_test, positive(size, "--size"), options.network)
 
 
-def tell_left_out(path: Path, strays: list[Path]) -> None:
+def tell_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> None:
     """Prints how many files below a path are left out, and what to install to read HEIC files."""
-    if not strays:
+    if not left_out:
         return
-    heif = [file for file in strays if lacks_heif(file)]
-    hint = f"; {len(heif)} of them HEIC, which need: pip install pillow-heif" if heif else ""
-    count = "1 file is" if len(strays) == 1 else f"{len(strays)} files are"
-    print(f"note: {path}: {count} left out, such as {(heif or strays)[0]}{hint}", file=sys.stderr)
+    heif = [name for name, reason in left_out if reason == NO_HEIF]
+    hint = f"; {len(heif)} of them HEIC, which {NO_HEIF}" if heif else ""
+    count = "1 file is" if len(left_out) == 1 else f"{len(left_out)} files are"
+    print(f"note: {path}: {count} left out, such as {heif[0] if heif else left_out[0][0]}{hint}", file=sys.stderr)
 
 
 def seeds_of(options: argparse.Namespace) -> list[int]:

@@ -4,10 +4,11 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from dmsrl_adapt.data import open_data
+
 from ..model_file import read_model
 from ..predictions import check_outputs, draw_sheet, predict, sheet_path, write_csv
 from ..tables import as_text
-from ..tasks.own_data import is_image, visible_files
 from .options import tell_left_out
 
 HELP = "classify a folder of images with a model file of `train`; writes a table, and the most and least certain images"
@@ -23,9 +24,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def do(options: argparse.Namespace) -> int:
     """Predicts, writes the table and the contact sheet, and prints how many images each class has."""
     model = read_model(options.model)
-    tell_left_out(options.folder, [file for file in visible_files(options.folder) if not is_image(file)])
     check_outputs(options.folder, options.out)
-    found = predict(model, options.folder)
+    samples = open_data(options.folder, labelled=False, size=2 * model.size)
+    tell_left_out(options.folder, samples.left_out)
+    found = predict(model, samples, options.folder)
     print(write_csv(found, options.folder, options.out))
     print(draw_sheet(found, sheet_path(options.out)))
     counts = Counter(one.label for one in found)

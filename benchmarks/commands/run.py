@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from dmsrl_adapt.data import open_data
+
 from ..grid import OwnTask, Run, do_all
 from ..methods import get_method, split_names
 from ..provenance import marked
@@ -11,7 +13,6 @@ from ..report import notes, write_report
 from ..results import read_results
 from ..sensitivity import methods as changed_methods
 from ..tables import as_text, by_task_and_method, task_rows
-from ..tasks.own_data import is_labelled
 from ..training import Plan
 from .options import (
     add_grid_options,
@@ -84,7 +85,7 @@ def method_names(options: argparse.Namespace) -> list[str]:
     """Returns the methods of the options; the default leaves out those that need missing target labels."""
     names, target = split_names(options.methods or METHODS), options.target
     names = [one for name in names for one in (changed_methods() if name == "sensitivity" else [name])]
-    if options.methods or not (target and target.exists()) or is_labelled(target):
+    if options.methods or not (target and target.exists()) or open_data(target).labels is not None:
         return names
     left = [name for name in names if get_method(name).is_supervised]
     print(f"note: {target} has no labels; left out, since they need them: {', '.join(left)}", file=sys.stderr)

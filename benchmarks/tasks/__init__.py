@@ -5,7 +5,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from .task import DataError, DataPlace, Fractions, Need, Split, Task
+from dmsrl_adapt.data import DataError
+
+from .task import DataPlace, Fractions, Need, Split, Task
 
 # tasks for choosing settings; all others are for the final tables
 TUNING = ("embedded", "mnist-usps", "usps-mnist", "pacs-art_painting-cartoon", "pacs-cartoon-art_painting")

@@ -8,8 +8,11 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from .images import count_labels, encoded_images, read_arrays, to_images
-from .task import DataError, DataPlace, Need, Split, Task
+from dmsrl_adapt.data import DataError, open_data
+from dmsrl_adapt.data.arrays import read_arrays
+
+from .images import count_labels, resized, stacked, to_images
+from .task import DataPlace, Need, Split, Task
 
 DOMAINS = ("mnist", "usps", "mnistm", "svhn")
 NAMES = tuple(f"{source}-{target}" for source, target in permutations(DOMAINS, 2))
@@ -68,12 +71,10 @@ def read_domain(domain: str, part: str, place: DataPlace) -> tuple[Split, Tensor
     if place.download and (place.folder is None or not (place.folder / file).is_file()):
         return download_domain(domain, part == "train", place), None
     path = place.file(file, HOW)
-    arrays = read_arrays(path, ("images", "jpeg_bytes", "offsets", "labels", "mnist_index"))
-    if "labels" not in arrays or not arrays.keys() & {"images", "jpeg_bytes"}:
-        raise DataError(f"{path} must hold labels and images, or jpeg_bytes and offsets, got {sorted(arrays)}")
-    images = arrays["images"] if "images" in arrays else encoded_images(arrays, str(path))
-    pairs = torch.as_tensor(arrays["mnist_index"]) if "mnist_index" in arrays else None
-    return Split(to_images(images, SIZE), torch.as_tensor(arrays["labels"])), pairs
+    samples, images = stacked(open_data(path, labelled=True))
+    digits = torch.tensor([int(name) for name in samples.classes or ()])[samples.labels]
+    pairs = read_arrays(path, ("mnist_index",)).get("mnist_index")
+    return Split(resized(images, SIZE), digits), None if pairs is None else torch.as_tensor(pairs)
 
 
 def download_domain(domain: str, is_train: bool, place: DataPlace) -> Split:

@@ -3,7 +3,10 @@
 import numpy as np
 import torch
 
-from .images import count_labels, encoded_images, read_arrays, to_images
+from dmsrl_adapt.data import open_data
+from dmsrl_adapt.data.arrays import read_arrays
+
+from .images import count_labels, resized, stacked
 from .task import DataPlace, Fractions, Need, Split, Task
 
 NAMES = ("fer2013-muxspace", "muxspace-fer2013")
@@ -44,10 +47,10 @@ def read_domain(name: str, place: DataPlace) -> tuple[Split, np.ndarray | None]:
     arrays = read_arrays(path, ("subject",), required=("jpeg_bytes", "offsets", "labels", "classes"))
     numbers = {expression: number for number, expression in enumerate(EXPRESSIONS)}
     labels = np.array([numbers.get(expression, -1) for expression in arrays["classes"].tolist()])[arrays["labels"]]
-    kept = np.flatnonzero(labels >= 0)
-    images = to_images(encoded_images(arrays, str(path)), SIZE)
-    subjects = arrays["subject"][kept] if "subject" in arrays else None
-    return Split(images[torch.as_tensor(kept)], torch.as_tensor(labels[kept])), subjects
+    kept, images = stacked(open_data(arrays).take(torch.as_tensor(labels >= 0)))
+    rows = kept.names.rows.numpy()
+    subjects = arrays["subject"][rows] if "subject" in arrays else None
+    return Split(resized(images, SIZE), torch.as_tensor(labels[rows])), subjects
 
 
 def person_disjoint(pool: Split, subjects: np.ndarray | None) -> tuple[Split, Split, Split]:

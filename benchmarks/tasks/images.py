@@ -1,9 +1,6 @@
-"""Reading of images from files and arrays."""
+"""Images in memory, all of one size."""
 
-import io
-import warnings
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +8,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
-from .pixels import as_seen
-from .task import DataError
-
-# refuse images that would fill the memory when decoded
-Image.MAX_IMAGE_PIXELS = 100_000_000
-
-
-def register_heif() -> bool:
-    """Lets Pillow read HEIC, the format of iPhones, by the package pillow-heif; returns whether it is installed."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
+from dmsrl_adapt.data import DataError, Samples
+from dmsrl_adapt.data.arrays import read_arrays
 
 
 def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
@@ -38,49 +23,42 @@ def to_images(images: np.ndarray, size: int | None = None) -> Tensor:
         pixels = pixels.permute(0, 3, 1, 2)
     else:
         raise DataError(f"images must have shape (N, H, W) or (N, H, W, 3), got {tuple(pixels.shape)}")
+    return resized(pixels, size)
+
+
+def resized(images: Tensor, size: int | None) -> Tensor:
+    """Returns images (N, C, H, W), 0..255, as uint8 (N, C, size, size)."""
+    pixels = images.float()
     if size is not None and tuple(pixels.shape[2:]) != (size, size):
         pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
     return pixels.clamp(0, 255).round().byte().contiguous()
 
 
-def decode(source: bytes | Path, name: str, size: int | None = None, animated: list[str] | None = None) -> np.ndarray:
-    """Returns an encoded image as RGB, uint8 (H, W, 3), rotated by its EXIF orientation, as `as_seen` shows it.
+def square(image: Tensor, size: int) -> Tensor:
+    """Returns an image, uint8 (3, H, W), as uint8 (3, size, size)."""
+    if tuple(image.shape[1:]) == (size, size):
+        return image
+    pixels = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
 
-    HEIC is rotated by pillow-heif, which also removes the orientation. With `size` the image is resized to size x size.
-    Of several frames or pages the first is read, and the name is added to `animated`.
-    Raises `DataError`, which names the image, if it cannot be read.
+
+def stacked(samples: Samples, size: int | None = None) -> tuple[Samples, Tensor]:
+    """Returns the samples that can be read, and their inputs in memory, (N, ...).
+
+    size: side to which images are resized; None if they have one size.
+
+    Raises:
+        DataError: images of several sizes without `size`, or more unreadable ones than `Samples.get` allows.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", Image.DecompressionBombWarning
-            )  # Pillow raises an error only at twice as many pixels
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        with image:
-            # further pictures of an MPO are a camera's previews
-            if animated is not None and image.format != "MPO" and getattr(image, "is_animated", False):
-                animated.append(name)
-            upright = as_seen(image)
-            return np.asarray(upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR))
-    except Exception as error:  # damaged bytes raise many types, also SyntaxError and zlib.error
-        raise DataError(f"{name} cannot be read as an image: {error}") from error
-
-
-def read_arrays(path: Path, keys: Sequence[str], required: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Returns the arrays of an .npz file under `keys` and `required`; absent `keys` are skipped.
-
-    Raises `DataError` if it is not an .npz file, contains pickles, or lacks a required key.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {key: arrays[key] for key in (*keys, *required) if key in arrays}
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as .npz: {error}") from error
-    except Exception as error:  # zipfile.BadZipFile and zlib.error have no common base
-        raise DataError(f"{path} is damaged: {error}") from error
-    if not set(required) <= found.keys():
-        raise DataError(f"{path} must hold {', '.join(required)}, got {sorted(found)}")
-    return found
+    bar = tqdm(range(len(samples)), "reading", unit=" samples", delay=2, leave=False)
+    read = [samples.get(index) for index in bar]
+    kept = [index for index, sample in enumerate(read) if sample is not None]
+    inputs = [sample for sample in read if sample is not None]
+    if samples.kind == "image" and size is not None:
+        inputs = [square(image, size) for image in inputs]
+    if len({tuple(sample.shape) for sample in inputs}) > 1:
+        raise DataError(f"{samples.origin} holds images of different sizes; name one with --size")
+    return samples.take(torch.tensor(kept)), torch.stack(inputs)
 
 
 def count_labels(path: Path) -> Mapping[str, int]:
@@ -90,17 +68,3 @@ def count_labels(path: Path) -> Mapping[str, int]:
     names = arrays["classes"].tolist() if "classes" in arrays else range(int(numbers.max(initial=-1)) + 1)
     found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
     return {str(name): found.get(number, 0) for number, name in enumerate(names)}
-
-
-def encoded_images(arrays: dict[str, np.ndarray], name: str, size: int | None = None) -> np.ndarray:
-    """Returns the images in `jpeg_bytes` and `offsets`, uint8 (N, H, W, 3), resized to `size` if given.
-
-    Raises `DataError` for images of different sizes.
-    """
-    raw, offsets = arrays["jpeg_bytes"].tobytes(), arrays["offsets"]
-    decoded = [
-        decode(raw[start:end], f"image {row} of {name}", size) for row, (start, end) in enumerate(pairwise(offsets))
-    ]
-    if len({image.shape for image in decoded}) > 1:
-        raise DataError(f"{name} holds images of different sizes; name one with --size")
-    return np.stack(decoded)

@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock
 from pytorch_adapt.datasets import DomainNet126, Office31, OfficeHome
 from pytorch_adapt.datasets.base_dataset import BaseDownloadableDataset
+from torch import Tensor
 
+from dmsrl_adapt.data import DataError
+from dmsrl_adapt.data.decode import decode
+from dmsrl_adapt.data.folders import find_images
 from dmsrl_adapt.trainer.frozen_features import augmented_features, frozen_features
 
-from .images import decode, to_images
-from .own_data import image_files
-from .task import DataError, DataPlace, Fractions, Need, Split, Task
+from .images import square
+from .task import DataPlace, Fractions, Need, Split, Task
 
 SIZE = 128
 AT_ONCE = 2000  # images decoded at a time
@@ -130,17 +132,23 @@ def read_domain(one: Collection, domain: str, place: DataPlace) -> tuple[Split, 
     names = sorted(files)
     numbered = [(path, number) for number, name in enumerate(names) for path in files[name]]
     parts = [numbered[start : start + AT_ONCE] for start in range(0, len(numbered), AT_ONCE)]
-    images = (to_images(np.stack([decode(path, str(path), SIZE) for path, _ in part])) for part in parts)
+    images = (torch.stack([image_of(path) for path, _ in part]) for part in parts)
     computed = [(frozen_features(of_part), augmented_features(of_part)) for of_part in images]
     features, augmented = (torch.cat(of_parts) for of_parts in zip(*computed, strict=True))
     return Split(features, torch.as_tensor([number for _, number in numbered]), augmented), set(names)
 
 
+def image_of(path: Path) -> Tensor:
+    """Returns an image file as uint8 (3, SIZE, SIZE)."""
+    return square(torch.from_numpy(decode(path, str(path)).pixels).permute(2, 0, 1), SIZE)
+
+
 def files_of(one: Collection, domain: str, root: Path) -> dict[str, list[Path]]:
     """Returns the images of a domain by class. Raises `DataError` if there are none."""
     if not one.lists:
-        found = image_files(root / one.domains[domain])
-        files = {str(name): paths for name, paths in found.items() if name is not None and paths}
+        found = find_images(root / one.domains[domain], labelled=True)
+        named = {str(name): paths for name, paths in found.images.items() if name is not None and paths}
+        files = {name: [Path(found.root, path) for path in paths] for name, paths in named.items()}
     else:
         files = {}
         for name in one.lists:

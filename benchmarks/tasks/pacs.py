@@ -3,12 +3,11 @@ pacs_maps on feature maps of two depths of the same frozen network."""
 
 from itertools import permutations
 
-import torch
-
 from dmsrl_adapt.backbones.frozen_maps import Shape
+from dmsrl_adapt.data import open_data
 from dmsrl_adapt.trainer.frozen_features import kept_maps
 
-from .images import count_labels, encoded_images, read_arrays, to_images
+from .images import count_labels, stacked
 from .own_data import with_frozen_features
 from .task import DataPlace, Fractions, Need, Split, Task
 
@@ -36,9 +35,8 @@ def load(name: str, place: DataPlace) -> Task:
 def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, tuple[str, ...], tuple[Shape, ...]]:
     """Returns a domain's features or flattened feature maps, its class names, and the shapes of the maps, if any."""
     path = place.file(f"pacs_{domain}.npz", HOW)
-    arrays = read_arrays(path, (), required=("jpeg_bytes", "offsets", "labels", "classes"))
-    images, labels = to_images(encoded_images(arrays, str(path))), torch.as_tensor(arrays["labels"])
-    classes = tuple(arrays["classes"].tolist())
+    samples, images = stacked(open_data(path, labelled=True))
+    labels, classes = samples.labels, samples.classes or ()
     if kind == "pacs":
         return with_frozen_features(Split(images, labels)), classes, ()
     maps = kept_maps(images)

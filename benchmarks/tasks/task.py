@@ -7,16 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-
-class DataError(ValueError):
-    """Missing or invalid data; the message says what to do."""
+from dmsrl_adapt.data import DataError
 
 
 @dataclass(frozen=True)
 class Split:
     """Samples in memory.
 
-    inputs: images, uint8 (N, C, H, W), feature vectors, float32 (N, D), or flattened feature maps, float16 (N, D).
+    inputs: images, uint8 (N, C, H, W), feature vectors, float32 (N, D), signals, float32 (N, C, T), or flattened
+        feature maps, float16 (N, D).
     labels: int64 (N,), 0..K-1, or None if unknown.
     augmented: features of augmented copies of each sample, float16 (N, copies, D), or None. Images need none, because
         methods augment them during training.

@@ -33,7 +33,9 @@ class DrawnBatches:
         rank, processes: this process gets its share of each batch of all processes.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, done: int = 0, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self, count: int, batch_size: int, seed: int, done: int = 0, rank: int = 0, processes: int = 1
+    ) -> None:
         self.count, self.batch_size, self.seed, self.done = count, batch_size, seed, done
         self.rank, self.processes = rank, processes
 
@@ -55,9 +57,7 @@ def loader(inputs: Dataset[Any], draws: Any, workers: int = 0, pin_memory: bool 
     """Returns a loader of batches of draws."""
     # a generator of its own, so that loading changes nothing of what training draws
     generator = torch.Generator().manual_seed(0)
-    return DataLoader(
-        inputs, batch_sampler=draws, num_workers=workers, pin_memory=pin_memory, generator=generator
-    )
+    return DataLoader(inputs, batch_sampler=draws, num_workers=workers, pin_memory=pin_memory, generator=generator)
 
 
 def in_order(rows: Sequence[int], batch_size: int) -> list[list[Draw]]:

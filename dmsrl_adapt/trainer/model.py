@@ -187,4 +187,3 @@ def network_of(content: Mapping[str, Any], module: nn.Module | None) -> Network:
     network = by_name(name, (inputs.shape[1], inputs.shape[2]), RANDOM)
     network.inputs = inputs
     return network
-

@@ -40,7 +40,9 @@ class Network:
     pretrained: nn.Module | None = None
 
 
-def make_network(model: str | nn.Module, samples: Samples, size: Size = None, weights: str | Path | None = None) -> Network:
+def make_network(
+    model: str | nn.Module, samples: Samples, size: Size = None, weights: str | Path | None = None
+) -> Network:
     """Returns the feature extractor for some samples.
 
     Args:

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from dmsrl_adapt import align_faces
 from dmsrl_adapt.backbones import face_landmarks
+from dmsrl_adapt.data import DataError
+from dmsrl_adapt.data.decode import decode
 from dmsrl_adapt.trainer.frozen_features import cache_folder
 
 from ..faces import person_disjoint
-from ..images import decode, to_images
-from ..task import DataError, DataPlace, Fractions, Need, Split, Task
+from ..images import to_images
+from ..task import DataPlace, Fractions, Need, Split, Task
 from . import affectnet, ckplus, expw, fer2013, jaffe, mmi, oulucasia, rafdb, sfew
 from .database import EXPRESSIONS, Database, Face
 
@@ -117,7 +119,7 @@ def pixels_of(face: Face) -> np.ndarray:
     """Returns a face, cropped to its box if it has one, as RGB, uint8 (H, W, 3)."""
     if isinstance(face.image, np.ndarray):
         return np.repeat(face.image[:, :, None], 3, axis=2)
-    image = np.array(decode(face.image, str(face.image)))
+    image = np.array(decode(face.image, str(face.image)).pixels)
     if face.box is None:
         return image
     left, top, right, bottom = (max(0, edge) for edge in face.box)

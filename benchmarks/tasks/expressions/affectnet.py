@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+
 from .database import Database, Face, all_there, existing, expression_of, some
 
 NAMES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", None, None, None, None)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+
 from .database import Database, Face, existing, expression_of, images_in, read_lines, sequence_faces, some
 
 NAMES = ("neutral", "anger", None, "disgust", "fear", "happiness", "sadness", "surprise")

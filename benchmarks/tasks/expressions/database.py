@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..own_data import SUFFIXES
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+from dmsrl_adapt.data.files import SUFFIXES
 
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 PEAK_FRAMES = 3  # frames of a sequence that are taken as the expression

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+
 from .database import EXPRESSIONS, Database, Face, class_folders, existing, expression_of, images_in, some
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")

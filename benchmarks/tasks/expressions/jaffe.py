@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+
 from .database import Database, Face, expression_of, some
 
 CODES = {"AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness"}

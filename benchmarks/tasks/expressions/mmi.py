@@ -3,7 +3,8 @@
 import csv
 from pathlib import Path
 
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+
 from .database import PEAK_FRAMES, Database, Face, existing, expression_of, images_in, some
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..task import DataError
+from dmsrl_adapt.data import DataError
+
 from .database import Database, Face, all_there, existing, expression_of, read_lines
 
 NAMES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")

@@ -1,5 +1,6 @@
 """What a decoded image shows a person: its tones in 0..255, on white where it is transparent."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,25 +45,44 @@ def deep_grey(image: Image.Image, is_inverted: bool) -> Image.Image:
     return Image.fromarray(shown)
 
 
-def tones(values: np.ndarray) -> np.ndarray:
-    """Returns values in 0..255 as uint8.
+@dataclass(frozen=True)
+class Range:
+    """The values that are shown as black and as white, equal if there is only one tone, which stands for nothing."""
 
-    The range is 0..1 or 0..255 for floating point and 0..2^b-1 for integers, with the fewest bits b of 8, 10, 12, 14
-    and 16 that hold all. Values outside of these, or that fill less than an eighth of theirs, have their own.
+    black: float
+    white: float
+
+    def shown(self, values: np.ndarray) -> np.ndarray:
+        """Returns values in 0..255 as uint8."""
+        if self.white == self.black:
+            return np.full(values.shape, 127, dtype=np.uint8)
+        scaled = (values.astype(np.float64) - self.black) * (255 / (self.white - self.black))
+        return scaled.round().clip(0, 255).astype(np.uint8)
+
+
+def range_of(values: np.ndarray) -> Range:
+    """Returns the range of values.
+
+    It is 0..1 or 0..255 for floating point and 0..2^b-1 for integers, with the fewest bits b of 8, 10, 12, 14 and 16
+    that hold all. Values outside of these, or that fill less than an eighth of theirs, have their own.
+    """
+    low, high = float(values.min()), float(values.max())
+    tops = (1, 255) if values.dtype.kind == "f" else [2**bits - 1 for bits in BITS]
+    top = next((top for top in tops if low >= 0 and high <= top), None)
+    if top is not None and (high == low or high - low >= NARROW * top):
+        return Range(0, top)
+    return Range(low, high)
+
+
+def tones(values: np.ndarray) -> np.ndarray:
+    """Returns values in 0..255 as uint8, by their `range_of`.
 
     Raises:
         ValueError: values that are not finite.
     """
     if not np.isfinite(values).all():
         raise ValueError("it must have finite values, it holds NaN or infinite ones")
-    low, high = float(values.min()), float(values.max())
-    tops = (1, 255) if values.dtype.kind == "f" else [2**bits - 1 for bits in BITS]
-    top = next((top for top in tops if low >= 0 and high <= top), None)
-    if top is not None and (high == low or high - low >= NARROW * top):
-        low, high = 0, top
-    if high == low:  # one tone that stands for nothing
-        return np.full(values.shape, 127, dtype=np.uint8)
-    return ((values.astype(np.float64) - low) * (255 / (high - low))).round().astype(np.uint8)
+    return range_of(values).shown(values)
 
 
 def on_ground(image: Image.Image) -> Image.Image:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.tasks.pixels import tones
 from PIL import Image
 
 from benchmarks.tasks import DataError
 from benchmarks.tasks.images import decode
 from benchmarks.tasks.own_data import read_folder, read_images
-from benchmarks.tasks.pixels import tones
 
 RAMP = np.linspace(0, 1, 256).reshape(16, 16)
 WANTED = np.arange(256).reshape(16, 16)
