@@ -2,3 +2,9 @@
 
 It needs the packages of the extra `train`.
 """
+
+from .model import Model
+from .predictions import Predictions
+from .train import Run, train
+
+__all__ = ["Model", "Predictions", "Run", "train"]

@@ -19,6 +19,11 @@ class Confidence:
 
     temperature: float = 1.0
 
+    @property
+    def description(self) -> str:
+        """A sentence on how it was calibrated."""
+        return f"Logits are divided by a temperature of {self.temperature:.2f}."
+
     def __call__(self, model: "Model", prepared: Tensor) -> Tensor:
         """Returns class probabilities, float32 (N, K), of prepared inputs."""
         return (model.outputs(prepared)[1] / self.temperature).softmax(1)

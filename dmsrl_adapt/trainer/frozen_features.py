@@ -48,13 +48,16 @@ def package_weights() -> dict[str, Tensor]:
     return dict(zip(timm.create_model(NETWORK).state_dict(), weights.values(), strict=True))
 
 
-def frozen_features(images: Tensor) -> Tensor:
-    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); cached in the user's cache folder."""
+def frozen_features(images: Tensor, is_shown: bool = True) -> Tensor:
+    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); cached in the user's cache folder.
+
+    is_shown: whether to show a bar.
+    """
     net = network()
-    return cached(images, net, "", lambda part: [net((part.float() - MEAN) / STD)])
+    return cached(images, net, "", lambda part: [net((part.float() - MEAN) / STD)], is_shown=is_shown)
 
 
-def augmented_features(images: Tensor) -> Tensor:
+def augmented_features(images: Tensor, is_shown: bool = True) -> Tensor:
     """Returns features, float16 (N, COPIES, 1280), of augmented copies of images, uint8 (N, 3, H, W).
 
     The augmentation is that of `AugmentHook`, with a fixed seed. Cached in the user's cache folder.
@@ -66,7 +69,7 @@ def augmented_features(images: Tensor) -> Tensor:
         return [net((copy - MEAN) / STD).half() for copy in copies]
 
     # small batches, because the kernel size is drawn once per batch
-    rows = cached(images, net, f"{COPIES} {convolution} {affine}", compute, batch_size=8, seed=0)
+    rows = cached(images, net, f"{COPIES} {convolution} {affine}", compute, 8, 0, is_shown)
     return rows.view(len(images), COPIES, -1)
 
 
@@ -77,13 +80,14 @@ def cached(
     compute: Callable[[Tensor], list[Tensor]],
     batch_size: int = 64,
     seed: int | None = None,
+    is_shown: bool = True,
 ) -> Tensor:
     """Returns the rows of `compute` for images, uint8 (N, 3, H, W), cached in the user's cache folder.
 
     what: name of the computation, to distinguish several for the same images.
     """
     stem = cache_folder() / f"{NETWORK}-{fingerprint(images, net, what)}"
-    bar = {"desc": "features of a frozen network", "delay": 2, "leave": False}
+    bar = {"desc": "features of a frozen network", "delay": 2, "leave": False, "disable": not is_shown}
     with torch.no_grad():
         return kept_rows(stem, images, compute, batch_size, seed, **bar).clone()
 

@@ -9,7 +9,7 @@ from .frozen_features import augmented_features, frozen_features
 from .inputs import KeptInputs, ReadInputs
 from .preprocessing import Preprocessing
 
-AT_A_TIME = 256  # images in memory
+AT_A_TIME = 128  # images in memory
 
 
 def frozen_inputs(samples: Samples, preprocessing: Preprocessing, with_augmented: bool, workers: int) -> KeptInputs:
@@ -27,9 +27,9 @@ def frozen_inputs(samples: Samples, preprocessing: Preprocessing, with_augmented
     chunks = loader(ReadInputs(samples, preprocessing), in_order(range(len(samples)), AT_A_TIME), workers)
     with tqdm(total=len(samples), desc="frozen features", unit=" images", delay=2, leave=False) as bar:
         for chunk in chunks:
-            features.append(frozen_features(chunk["inputs"]).half())
+            features.append(frozen_features(chunk["inputs"], is_shown=False).half())
             if with_augmented:
-                augmented.append(augmented_features(chunk["inputs"]))
+                augmented.append(augmented_features(chunk["inputs"], is_shown=False))
             labels.append(chunk["label"])
             bar.update(len(chunk["row"]))
     known = None if samples.labels is None else torch.cat(labels)

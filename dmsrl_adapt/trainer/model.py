@@ -108,9 +108,9 @@ class Model:
             DataError: missing data, data of another kind or shape, or an `out` that is one of the files.
         """
         samples = self.open(data, **how)
-        found = Predictions.of(samples, self.classes)
+        found = Predictions(samples, self.classes)
         if out is not None:
-            found.check_out(Path(out))
+            found.check_out(Path(out), data)
         for places, prepared in readable(samples, self.inputs, batch_size, workers):
             found.add(places, self.probabilities(prepared))
         if out is not None:

@@ -1,6 +1,5 @@
 """From a sample as it is read to an input of a network."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,7 +81,7 @@ class Preprocessing:
             return sample
         height, width = self.resized
         factor = max(height / sample.shape[1], width / sample.shape[2])
-        size = [max(side, math.ceil(factor * old - 0.5)) for side, old in zip((height, width), sample.shape[1:])]
+        size = [max(height, round(factor * sample.shape[1])), max(width, round(factor * sample.shape[2]))]
         resized: Tensor = resize(sample, size, InterpolationMode(self.interpolation), antialias=True)
         cropped: Tensor = center_crop(resized, list(self.shape[1:]))
         return cropped
