@@ -5,6 +5,6 @@ It needs the packages of the extra `train`.
 
 from .model import Model
 from .predictions import Predictions
-from .train import Run, train
+from .training_call import Run, train
 
 __all__ = ["Model", "Predictions", "Run", "train"]

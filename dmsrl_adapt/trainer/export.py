@@ -22,13 +22,15 @@ class Deployed(nn.Module):
         model: the model.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.classifier, self.inputs = model.classifier, model.inputs
         self.is_image, self.temperature = model.inputs.kind == "image", model.confidence.temperature
-        if self.is_image:
-            self.register_buffer("mean", torch.tensor(model.inputs.mean).view(-1, 1, 1))
-            self.register_buffer("std", torch.tensor(model.inputs.std).view(-1, 1, 1))
+        self.register_buffer("mean", torch.tensor(model.inputs.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(model.inputs.std).view(-1, 1, 1))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Returns class probabilities, shape (N, K), of inputs, float32 (N, *shape)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.data import resolve_data_config
+from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from ..backbones import FEATURE_DIM, Bottleneck, MultiLevelBackbone

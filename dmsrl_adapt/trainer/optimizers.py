@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from pytorch_adapt.containers import LRSchedulers, Optimizers
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from torch import nn
 
 from ..recipe import Recipe
@@ -64,7 +64,7 @@ def of_timm(model: nn.Module, pretrained: nn.Module | None, settings: OptimizerS
     held = set() if pretrained is None else set(pretrained.parameters())
     trained = [one for one in model.parameters() if one.requires_grad]
     lr, decay = settings.lr or 0.0, settings.weight_decay or 0.0
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [one for one in trained if one not in held]},
         {"params": [one for one in trained if one in held and one.ndim > 1], "lr": OF_BACKBONE * lr},
         {"params": [one for one in trained if one in held and one.ndim < 2], "lr": OF_BACKBONE * lr, "weight_decay": 0},

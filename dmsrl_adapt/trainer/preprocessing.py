@@ -48,7 +48,8 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
         """Returns what `as_dict` has described."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+        return cls(**plain)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all fields as plain values, tuples as lists."""

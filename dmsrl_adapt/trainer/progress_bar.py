@@ -56,7 +56,9 @@ class ProgressBar:
 def warnings_in_one_line() -> Iterator[None]:
     """Prints warnings of this package as one line above a bar, and none of other packages."""
 
-    def show(message: Any, category: Any, filename: str, *others: Any) -> None:
+    def show(
+        message: Warning | str, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+    ) -> None:
         if f"/{PACKAGE}/" in filename.replace("\\", "/"):
             tqdm.write(f"warning: {message}", file=sys.stderr)
 

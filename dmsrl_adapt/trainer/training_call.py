@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
+from lightning.fabric.loggers.csv_logs import CSVLogger
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
 
 from .. import keys
@@ -218,11 +219,11 @@ def finished(run: TrainingRun, folder: RunFolder, is_shown: bool) -> Run:
         found = model.predict(run.data.scored, workers=run.workers)
         found.write(folder.table)
         accuracy = found.accuracy
-        facts = {"accuracy": accuracy, "seconds": progress.seconds, "peak_memory": progress.peak}
+        facts: dict[str, Any] = {"accuracy": accuracy, "seconds": progress.seconds, "peak_memory": progress.peak}
         folder.write({"settings": run.settings.as_dict(), **facts, "versions": versions(), "curve": progress.curve})
         estimate = {"estimate": float(found.confidence.mean()), "calibration": model.confidence.description}
         features = {"before": run.before, "after": run.embedding()}
-        labels = run.data.source.labels
+        labels = torch.as_tensor(run.data.source.labels)
         write_report(folder, run.settings, progress.curve, found, labels, features, {**facts, **estimate})
         if accuracy is not None:
             where = "others than it was adapted to" if run.data.is_scored_on_test else "that it was adapted to"
