@@ -15,6 +15,7 @@ ROOMS = (
     ("Labelers", "dmsrl_adapt.labelers"),
     ("Backbones", "dmsrl_adapt.backbones"),
     ("Augmentation", "dmsrl_adapt.augment"),
+    ("Data", "dmsrl_adapt.data"),
     ("Training", "dmsrl_adapt.training"),
 )
 

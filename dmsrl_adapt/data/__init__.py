@@ -2,9 +2,8 @@
 
 from .agree import Agreed, agree
 from .errors import DataError, UnreadableError
-from .how import Kind
 from .names import Names
 from .open_data import open_data
 from .samples import Samples
 
-__all__ = ["Agreed", "DataError", "Kind", "Names", "Samples", "UnreadableError", "agree", "open_data"]
+__all__ = ["Agreed", "DataError", "Names", "Samples", "UnreadableError", "agree", "open_data"]

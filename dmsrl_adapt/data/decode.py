@@ -50,16 +50,24 @@ def decode(source: bytes | str | Path, name: str, size: int | None = None) -> De
             # MOST_PIXELS is the limit, whatever Pillow's is
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        with image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise ValueError(f"it must have at most {MOST_PIXELS} pixels, it has {width} x {height}")
-            # further pictures of an MPO are a camera's previews
-            has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
-            if size is not None and image.format in ("JPEG", "MPO"):
-                image.draft(None, (size, size))
-            return Decoded(np.array(smaller(as_seen(image), size)), bool(has_frames))
     except Exception as error:  # damaged bytes raise many types, also SyntaxError and zlib.error
+        raise UnreadableError(f"{name} cannot be read as an image: {error}") from error
+    with image:
+        if size is not None and image.format in ("JPEG", "MPO"):
+            image.draft(None, (size, size))
+        return shown(image, name, size)
+
+
+def shown(image: Image.Image, name: str, size: int | None = None) -> Decoded:
+    """Returns an image that may not be decoded yet; see `decode`."""
+    try:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise ValueError(f"it must have at most {MOST_PIXELS} pixels, it has {width} x {height}")
+        # further pictures of an MPO are a camera's previews
+        has_frames = image.format != "MPO" and getattr(image, "is_animated", False)
+        return Decoded(np.array(smaller(as_seen(image), size)), bool(has_frames))
+    except Exception as error:
         raise UnreadableError(f"{name} cannot be read as an image: {error}") from error
 
 

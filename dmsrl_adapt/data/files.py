@@ -61,10 +61,18 @@ def entries(folder: str) -> tuple[list[str], list[str], list[str]]:
         with os.scandir(folder) as found:
             for entry in found:
                 if not is_hidden(entry.name):
-                    (folders if entry.is_dir() else files if entry.is_file() else others).append(entry.name)
+                    kind_of(entry, folders, files, others).append(entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be listed: {error}") from error
     return sorted(folders), sorted(files), sorted(others)
+
+
+def kind_of(entry: os.DirEntry[str], folders: list[str], files: list[str], others: list[str]) -> list[str]:
+    """Returns the list to which an entry of a folder belongs."""
+    try:
+        return folders if entry.is_dir() else files if entry.is_file() else others
+    except OSError:  # a link to itself
+        return others
 
 
 def images_below(folder: str | Path, above: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:

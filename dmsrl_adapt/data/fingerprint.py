@@ -4,7 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from .folders import find_images
+from .folders import ImageFiles, find_images
+from .how import How
+from .tables import SUFFIXES, read_table
 
 
 def fingerprint(path: Path) -> str:
@@ -21,8 +23,13 @@ def fingerprint(path: Path) -> str:
 
 def read_files(path: Path) -> list[tuple[str, str]]:
     """Returns the names of the files that are read from a path, and where they are."""
+    own = ("", os.fspath(path))
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        reader = read_table(path, How(labelled=False)).rows
+        files = reader.paths if isinstance(reader, ImageFiles) else ()
+        return [own, *((name, os.path.join(path.parent, name)) for name in files)]
     if not path.is_dir():
-        return [("", os.fspath(path))]
+        return [own]
     found = find_images(path)
     names = [name for images in found.images.values() for name in images]
     return [(name, os.path.join(found.root, name)) for name in names]

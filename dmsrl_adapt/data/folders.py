@@ -100,7 +100,8 @@ def read_folder(path: Path, how: How) -> Samples:
     found = find_images(path, how.labelled)
     names = [image for images in found.images.values() for image in images]
     if not names:
-        raise DataError(f"{path} must hold images, those of a source in class folders, found none")
+        where = "" if how.labelled is False else ", those of a source in class folders"
+        raise DataError(f"{path} must hold images{where}; it holds none")
     if how.labelled and not found.is_labelled:
         raise DataError(f"{path} must have labels: class folders with images, it has images right in it")
     skipped = [(name, why_not(os.path.join(found.root, name))) for name in found.others]

@@ -18,6 +18,11 @@ ALWAYS_ALLOWED = 3  # unreadable images, however few there are in all
 UNREADABLE, FRAMES = 1, 2  # what is found out of a row when it is read
 
 
+def most_left_out(total: int) -> float:
+    """Returns how many of so many files may be missing or unreadable while the others are used."""
+    return max(MOST_UNREADABLE * total, ALWAYS_ALLOWED)
+
+
 class Rows(Protocol):
     """Reader of samples. It must be picklable for worker processes."""
 
@@ -118,12 +123,10 @@ class Samples(Dataset[Tensor]):
             return self[index]
         except UnreadableError as error:
             count, total = int((self.found == UNREADABLE).sum()), len(self.rows)
-            if count == total or count > max(MOST_UNREADABLE * total, ALWAYS_ALLOWED):
-                allowed = f"more than {100 * MOST_UNREADABLE:.0f} % and more than {ALWAYS_ALLOWED}"
-                told = (
-                    f"{count} of {total} images cannot be read, {allowed}" if total > 1 else "it holds no other image"
-                )
-                raise DataError(f"{self.origin}: {error}; {told}") from error
+            if count == total or count > most_left_out(total):
+                allowed = f"at most {ALWAYS_ALLOWED} or {100 * MOST_UNREADABLE:.0f} % may be left out"
+                told = f"{count} of the {total} images in {self.origin} cannot be read, {allowed}"
+                raise DataError(f"{error}; {told}") from error
             return None
 
     def near(self, index: int) -> tuple[int, Tensor]:

@@ -2,21 +2,27 @@
 
 import io
 import struct
-import warnings
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.tasks.pixels import tones
+import torch
 from PIL import Image
 
-from benchmarks.tasks import DataError
-from benchmarks.tasks.images import decode
-from benchmarks.tasks.own_data import read_folder, read_images
+from dmsrl_adapt.data import DataError, open_data
+from dmsrl_adapt.data import decode as decoding
+from dmsrl_adapt.data.pixels import tones
+
+from ..conftest import encode
 
 RAMP = np.linspace(0, 1, 256).reshape(16, 16)
 WANTED = np.arange(256).reshape(16, 16)
+
+
+def decode(content: bytes, name: str) -> np.ndarray:
+    return decoding.decode(content, name).pixels
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -188,11 +194,83 @@ def test_the_first_of_several_frames_is_read_and_told(tmp_path: Path) -> None:
     for kind in ("gif", "webp", "tiff", "png"):
         frames[0].save(tmp_path / f"{kind}.{kind}", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "one.gif")
-    with pytest.warns(
-        UserWarning, match=r"4 files have several frames or pages, of which the first is read, such as .*gif\.gif"
-    ):
-        images = read_folder(tmp_path, 16).split.inputs
-    assert (images.float().mean((2, 3)) - images.new_tensor([255, 0, 0]).float()).abs().max() < 8
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        read_images([tmp_path / "one.gif"], 16)
+    samples = open_data(tmp_path)
+    images = torch.stack([samples[index] for index in range(len(samples))])
+    assert (images.float().mean((2, 3)) - torch.tensor([255.0, 0, 0])).abs().max() < 8
+    told = f"{tmp_path}: 4 files have several frames or pages, of which the first is read, such as gif.gif"
+    assert samples.notes == [told] and samples.left_out == []
+
+
+def test_images_are_turned_by_their_exif_and_lose_alpha(tmp_path: Path) -> None:
+    image = np.zeros((4, 8, 3), dtype=np.uint8)
+    image[:, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter
+    turned = decode(encode(image, exif=exif), "turned")
+    assert turned.shape == (8, 4, 3)
+    assert turned[0].mean() == 255 and turned[-1].mean() == 0
+    assert decode(encode(np.full((2, 2, 4), 128, np.uint8)), "alpha").shape == (2, 2, 3)
+    assert decode(encode(np.full((2, 2), 128, np.uint8)), "grey").shape == (2, 2, 3)
+    deep = decode(encode(np.array([[0, 257 * 100, 65535]], dtype=np.uint16)), "16 bits")
+    assert deep[0, :, 0].tolist() == [0, 100, 255]
+
+
+def heic(image: Image.Image, **options: object) -> bytes:
+    """Returns a HEIC file's bytes; like a phone's camera, pillow-heif moves a turn of the EXIF into the container."""
+    pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    image.save(buffer, "HEIF", quality=-1, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "bright"),
+    [(1, np.s_[:, :32]), (3, np.s_[:, 32:]), (6, np.s_[:32]), (8, np.s_[32:]), (5, np.s_[:32]), (7, np.s_[32:])],
+)
+def test_heic_is_turned_once(orientation: int, bright: object) -> None:
+    """Its left half is bright as it is stored; both ways of turning it twice are wrong."""
+    pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+    pixels[:, :32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = decode(heic(Image.fromarray(pixels), exif=exif.tobytes()), "IMG_0001.HEIC")
+    assert upright.shape == ((48, 64, 3) if orientation in (1, 3) else (64, 48, 3))
+    expected = np.zeros_like(upright)
+    expected[bright] = 255
+    assert np.abs(upright.astype(int) - expected).mean() < 2
+
+
+def test_image_of_too_many_pixels_is_refused_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is our own: Pillow's, which a user may set, warns only."""
+    image = encode(np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 16)
+    assert decode(image, "a.png").shape == (4, 4, 3)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 15)
+    with pytest.raises(DataError, match=r"a\.png cannot be read as an image: it must have at most 15 pixels, .* 4 x 4"):
+        decode(image, "a.png")
+
+
+def test_large_images_are_decoded_smaller_and_small_ones_as_they_are() -> None:
+    """Their shorter side has 32 to 63 pixels, and the picture is that of the whole image."""
+    shades = np.linspace(0, 255, 1200).astype(np.uint8)
+    wide = np.repeat(np.broadcast_to(shades, (600, 1200))[..., None], 3, 2)
+    for kind in ("JPEG", "PNG", "TIFF"):
+        pixels = decoding.decode(encode(wide, kind), kind, 32).pixels
+        assert 32 <= pixels.shape[0] < 64 and abs(pixels.shape[1] - 2 * pixels.shape[0]) <= 1, kind
+        expected = np.interp(np.linspace(0, 1, pixels.shape[1]), np.linspace(0, 1, 1200), shades)
+        assert np.abs(pixels[10, :, 0] - expected).max() < 6
+        assert decoding.decode(encode(wide[:20, :30], kind), kind, 32).pixels.shape == (20, 30, 3)
+    deep = np.repeat((65535 * RAMP).astype(np.uint16), 16, 0)
+    assert decoding.decode(encode(deep, "PNG"), "deep", 8).pixels.shape == (128, 8, 3)
+
+
+def test_a_draft_of_a_photograph_saves_most_of_the_time() -> None:
+    """Twelve megapixels; a loose bound, because machines differ."""
+    photo = encode(np.random.default_rng(0).integers(0, 255, (3000, 4000, 3), dtype=np.uint8), "JPEG", quality=60)
+    taken = []
+    for size in (224, None):
+        start = time.perf_counter()
+        decoding.decode(photo, "photo.jpg", size)
+        taken.append(time.perf_counter() - start)
+    assert taken[0] < 0.7 * taken[1]
