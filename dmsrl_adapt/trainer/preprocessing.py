@@ -9,7 +9,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from ..data import DataError, Kind
+from ..data import DataError
+from ..data.how import Kind
 
 
 @dataclass(frozen=True)
