@@ -28,7 +28,7 @@ class Deployed(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.classifier, self.inputs = model.classifier, model.inputs
-        self.is_image, self.temperature = model.inputs.kind == "image", model.confidence.temperature
+        self.is_image, self.temperature = model.inputs.kind == "image", model.confidence.plain_temperature
         self.register_buffer("mean", torch.tensor(model.inputs.mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(model.inputs.std).view(-1, 1, 1))
 

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from ..data import DataError, Samples, open_data
 from ..training.checkpoints import read_archive, write
-from .confidence import Confidence
+from .confidence import VIEWS, Confidence, Seen, view_of
 from .inputs import readable
 from .networks import MODULE, RANDOM, VECTORS, Network, by_name, of_module, of_vectors
 from .predictions import Predictions
 from .preprocessing import Preprocessing
 
 FORMAT = "dmsrl_adapt model, form 2"
+AT_A_TIME = 32
 
 
 class Classifier(nn.Module):
@@ -83,9 +84,28 @@ class Model:
         return features.float().cpu(), logits.float().cpu()
 
     @torch.no_grad()
-    def probabilities(self, prepared: Tensor) -> Tensor:
-        """Returns class probabilities, float32 (N, K), of inputs as `Preprocessing.prepare` returns them."""
-        return self.confidence(self, prepared)
+    def seen(self, prepared: Tensor, has_views: bool = True) -> Seen:
+        """Returns outputs for inputs as `Preprocessing.prepare` returns them, and for augmented views of images.
+
+        Args:
+            prepared: shape (N, *shape).
+            has_views: whether to compute views, each of which is one more pass; only where training augmented.
+        """
+        features, logits = self.outputs(prepared)
+        if not (has_views and self.is_augmented):
+            return Seen(features, logits)
+        inputs = self.inputs.normalise(prepared.to(self.device))
+        views = [self.classifier(view_of(inputs, number))[1].float().cpu() for number in range(VIEWS)]
+        return Seen(features, logits, torch.stack(views))
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether its inputs may be augmented as photographs."""
+        return dict(self.facts.get("settings", {})).get("augment") == "photo"
+
+    def calibrate(self, prepared: Tensor) -> None:
+        """Sets the confidence by inputs of the target, without labels."""
+        self.confidence = Confidence.fit(Seen.joined([self.seen(part) for part in prepared.split(AT_A_TIME)]))
 
     def predict(
         self,
@@ -93,6 +113,7 @@ class Model:
         out: str | Path | None = None,
         batch_size: int = 64,
         workers: int = 0,
+        has_views: bool = True,
         **how: Any,
     ) -> Predictions:
         """Labels data, and writes a table and, of images, a contact sheet if `out` is given.
@@ -102,6 +123,7 @@ class Model:
             out: path of the table, `.csv` or `.parquet`, or None. The sheet is the `.png` beside it.
             batch_size: inputs at a time.
             workers: processes that read images.
+            has_views: whether augmented views, four more passes, count for the confidence of images.
             **how: other arguments of `open_data`.
 
         Raises:
@@ -112,7 +134,8 @@ class Model:
         if out is not None:
             found.check_out(Path(out), data)
         for places, prepared in readable(samples, self.inputs, batch_size, workers):
-            found.add(places, self.probabilities(prepared))
+            seen = self.seen(prepared, has_views)
+            found.add(places, seen.logits.argmax(1), self.confidence(seen))
         if out is not None:
             found.write(Path(out))
         return found

@@ -30,10 +30,15 @@ class Predictions:
         self.samples, self.classes = samples, classes
         self.parts: list[tuple[Tensor, Tensor, Tensor]] = []  # indices, numbers of the classes, confidences
 
-    def add(self, places: Tensor, probs: Tensor) -> None:
-        """Adds samples by their indices, int64 (n,), with their class probabilities, shape (n, K)."""
-        confidences, numbers = probs.max(1)
-        self.parts.append((places, numbers, confidences))
+    def add(self, places: Tensor, numbers: Tensor, probs: Tensor) -> None:
+        """Adds samples.
+
+        Args:
+            places: their indices, int64 (n,).
+            numbers: of their predicted classes, int64 (n,).
+            probs: class probabilities, shape (n, K).
+        """
+        self.parts.append((places, numbers, probs.gather(1, numbers[:, None])[:, 0]))
 
     def _joined(self, column: int) -> Tensor:
         return torch.cat([part[column] for part in self.parts]) if self.parts else torch.zeros(0)

@@ -30,6 +30,7 @@ from .trials import best_of_trials
 from .versions import versions
 
 EXAMPLES = 8  # target inputs in a model file
+CALIBRATED = 300  # target inputs by which the confidence is set
 
 
 @dataclass
@@ -244,8 +245,11 @@ def made_model(run: TrainingRun, is_finished: bool = True) -> Model:
         "is_finished": is_finished,
         "versions": versions(),
     }
-    examples = run.examples(EXAMPLES)
-    return Model(network, C, run.data.classes, facts=facts, examples=examples).to("cpu")
+    examples = run.examples(CALIBRATED if is_finished else EXAMPLES)
+    model = Model(network, C, run.data.classes, facts=facts, examples=examples[:EXAMPLES]).to("cpu")
+    if is_finished:
+        model.calibrate(examples)
+    return model
 
 
 def number_of_steps(steps: int | None, epochs: float | None, data: RunData, batch_size: int) -> int:

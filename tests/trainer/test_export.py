@@ -26,7 +26,7 @@ def test_a_file_gives_the_models_probabilities_and_tells_how_to_use_it(
     model = Model.load(trained / "model.pt")
     images = torch.randint(0, 256, (5, 3, 24, 24), dtype=torch.uint8)
     logits = model.outputs(images)[1]
-    wanted = (logits / model.confidence.temperature).softmax(1)
+    wanted = (logits / model.confidence.plain_temperature).softmax(1)
     if form == "onnx":
         session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
         (found,) = session.run(None, {"input": images.numpy().astype(np.float32) / 255})

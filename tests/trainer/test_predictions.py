@@ -26,7 +26,8 @@ def test_the_sheet_shows_images_most_and_least_certain_first(photos: Path, tmp_p
     confidences = torch.arange(40) / 40
     order = random.Random(0).sample(range(40), 40)
     found = Predictions(samples, ("$x", "y"))
-    found.add(torch.arange(40), torch.stack([0.5 + confidences[order] / 2, 0.5 - confidences[order] / 2], 1))
+    probs = torch.stack([0.5 + confidences[order] / 2, 0.5 - confidences[order] / 2], 1)
+    found.add(torch.arange(40), torch.zeros(40, dtype=torch.int64), probs)
     most, least = extremes(found.confidence)
     assert [order[row] for row in most] == list(range(39, 23, -1))
     assert [order[row] for row in least] == list(range(16))
