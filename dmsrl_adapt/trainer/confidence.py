@@ -80,7 +80,7 @@ class Confidence:
         def mean_at(scores: Tensor) -> Callable[[float], float]:
             return lambda T: float((scores / T).softmax(1).gather(1, labels).mean())
 
-        temperatures = (matching(mean_at(one), agreement) for one in (mixed, probs.clamp(min=LEAST).log()))
+        temperatures = (matching(mean_at(one), agreement) for one in (mixed, seen.logits.float()))
         return cls(*temperatures, agreement, bank.features, bank.probs)
 
     def __call__(self, seen: Seen) -> Tensor:
