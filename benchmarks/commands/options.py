@@ -41,7 +41,7 @@ def plan_network(options: argparse.Namespace) -> str:
 def add_own_data(parser: argparse.ArgumentParser, title: str) -> None:
     """Adds the options for your own data."""
     own = parser.add_argument_group(title)
-    own.add_argument("--source", type=Path, help="labelled source: a folder of class folders, or .npz")
+    own.add_argument("--source", type=Path, help="labelled source: a folder of class folders, a table, or .npz")
     target = "target: a folder of images, or as for --source; labels are used for scoring only"
     own.add_argument("--target", type=Path, help=target)
     own.add_argument("--target-test", type=Path, help="target images for scoring (default: 30 %% of the target)")
@@ -67,7 +67,7 @@ def tell_left_out(path: Path, left_out: Sequence[tuple[str, str]]) -> None:
     if not left_out:
         return
     heif = [name for name, reason in left_out if reason == NO_HEIF]
-    hint = f"; {len(heif)} of them HEIC, which {NO_HEIF}" if heif else ""
+    hint = f"; {len(heif)} of them HEIC, which {NO_HEIF.replace('needs', 'need')}" if heif else ""
     count = "1 file is" if len(left_out) == 1 else f"{len(left_out)} files are"
     print(f"note: {path}: {count} left out, such as {heif[0] if heif else left_out[0][0]}{hint}", file=sys.stderr)
 

@@ -82,7 +82,10 @@ def rows_of(values: Any, what: str, kind: Kind | None) -> tuple[Rows, Kind]:
 
 def as_numbers(values: Any, what: str) -> np.ndarray:
     """Returns values as an array of real numbers that torch knows. Raises `DataError` if they are none."""
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    try:
+        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    except (TypeError, ValueError) as error:  # ragged lists, number formats that NumPy lacks
+        raise DataError(f"{what} cannot be read as an array: {error}") from error
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise DataError(f"{what} must hold real numbers, got {array.shape} of {array.dtype}")
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))

@@ -35,7 +35,7 @@ class EncodedRows:
         """Returns an image, uint8 (3, H, W), and whether it has several frames."""
         start, end = self.offsets[row : row + 2].tolist()
         pixels, has_frames = decode(self.content[start:end].numpy().tobytes(), f"image {row} of {self.origin}", size)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), has_frames
+        return torch.from_numpy(pixels).permute(2, 0, 1), has_frames
 
 
 def read_arrays(path: Path, keys: Sequence[str] | None = None, required: Sequence[str] = ()) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ LEFT_BEHIND = {
     "system volume information",
 }
 NO_IMAGE, NO_HEIF, NOT_THERE = "no image", "needs: pip install pillow-heif", "is not there"
+BESIDE = "not in a class folder"
 
 
 @cache
@@ -45,30 +46,32 @@ def why_not(path: str) -> str:
     """Returns why a file is not read as an image."""
     if not os.path.isfile(path):
         return NOT_THERE
+    if is_image(path):
+        return BESIDE
     return NO_HEIF if os.path.splitext(path)[1].lower() in HEIF_SUFFIXES else NO_IMAGE
 
 
-def entries(folder: str) -> tuple[list[str], list[str], list[str]]:
+def entries(folder: str) -> tuple[set[str], set[str], set[str]]:
     """Returns the names of what is not hidden in a folder: folders, files and all else, such as links to nowhere.
 
-    Links are followed. Each list is sorted.
+    Links are followed.
 
     Raises:
         DataError: the folder cannot be listed.
     """
-    folders, files, others = list[str](), list[str](), list[str]()
+    folders, files, others = set[str](), set[str](), set[str]()
     try:
         with os.scandir(folder) as found:
             for entry in found:
                 if not is_hidden(entry.name):
-                    kind_of(entry, folders, files, others).append(entry.name)
+                    kind_of(entry, folders, files, others).add(entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be listed: {error}") from error
-    return sorted(folders), sorted(files), sorted(others)
+    return folders, files, others
 
 
-def kind_of(entry: os.DirEntry[str], folders: list[str], files: list[str], others: list[str]) -> list[str]:
-    """Returns the list to which an entry of a folder belongs."""
+def kind_of(entry: os.DirEntry[str], folders: set[str], files: set[str], others: set[str]) -> set[str]:
+    """Returns the set to which an entry of a folder belongs."""
     try:
         return folders if entry.is_dir() else files if entry.is_file() else others
     except OSError:  # a link to itself
@@ -76,7 +79,7 @@ def kind_of(entry: os.DirEntry[str], folders: list[str], files: list[str], other
 
 
 def images_below(folder: str | Path, above: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
-    """Returns the paths of the images and of all else below a folder, relative to it, sorted by folder and name.
+    """Returns the paths of the images and of all else below a folder, relative to it, sorted by their parts.
 
     above: real paths of folders; what lies in them is not below the folder, where a link leads there.
 
@@ -86,10 +89,14 @@ def images_below(folder: str | Path, above: tuple[str, ...] = ()) -> tuple[list[
     here = os.path.realpath(folder)
     if here in above:
         return [], []
-    folders, files, others = entries(os.fspath(folder))
-    images = [file for file in files if is_image(file)]
-    others += [file for file in files if not is_image(file)]
-    for name in folders:
-        for own, below in zip((images, others), images_below(os.path.join(folder, name), (*above, here)), strict=True):
-            own += [f"{name}/{file}" for file in below]
+    images, others = list[str](), list[str]()
+    folders, files, rest = entries(os.fspath(folder))
+    for name in sorted(folders | files | rest):
+        if name in folders:
+            for own, below in zip(
+                (images, others), images_below(os.path.join(folder, name), (*above, here)), strict=True
+            ):
+                own += [f"{name}/{file}" for file in below]
+        else:
+            (images if name in files and is_image(name) else others).append(name)
     return images, others

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .decode import decode
 from .errors import DataError
-from .files import entries, images_below, why_not
+from .files import entries, images_below, is_image, why_not
 from .how import How
 from .labels import Labels
 from .names import Names
@@ -33,7 +33,7 @@ class ImageFiles:
         """Returns an image, uint8 (3, H, W), and whether its file has several frames."""
         path = os.path.join(self.root, self.paths[row])
         pixels, has_frames = decode(path, path, size)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), has_frames
+        return torch.from_numpy(pixels).permute(2, 0, 1), has_frames
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Found:
 def find_images(path: str | Path, labelled: bool | None = None) -> Found:
     """Returns the files of a folder: by class where subfolders have images, unless `labelled` is False.
 
+    A folder with as many images beside its subfolders as in them has no class folders, unless `labelled` is True.
+
     Raises:
         DataError: the subfolders are parts of a data set, such as train and test.
     """
@@ -68,12 +70,13 @@ def find_images(path: str | Path, labelled: bool | None = None) -> Found:
     folders, *strays = entries(root)
     own = os.path.realpath(root)
     images_of, rest = dict[str | None, list[str]](), list[str]()
-    for folder in folders:
+    for folder in sorted(folders):
         images, others = images_below(os.path.join(root, folder), (own,))
         images_of.setdefault(unicodedata.normalize("NFC", folder), []).extend(f"{folder}/{file}" for file in images)
         rest += [f"{folder}/{file}" for file in others]
     full = [str(name) for name, images in images_of.items() if images]
-    if not full:
+    beside = sum(map(is_image, strays[0])) if labelled is None else 0
+    if beside >= sum(map(len, images_of.values())):
         images, others = images_below(root)
         return Found(root, {None: images}, others)
     if len(full) == 1 and (deeper := class_root(root, full[0], images_of[full[0]])):

@@ -37,7 +37,7 @@ class ColumnImages:
         if not content:
             raise UnreadableError(f"{name} cannot be read as an image: it is empty")
         pixels, has_frames = decode(content, name, size)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), has_frames
+        return torch.from_numpy(pixels).permute(2, 0, 1), has_frames
 
 
 def is_hugging_face(what: Any) -> bool:

@@ -43,10 +43,13 @@ def read_labels(values: Any, count: int, origin: str, names: Sequence[str] | Non
         >>> read_labels(["cat", "ant", "cat"], 3, "here").classes
         ('ant', 'cat')
     """
-    array = np.asarray(values)
+    wanted = f"labels of {origin} must be {count} integers or texts"
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:  # ragged lists
+        raise DataError(f"{wanted}: {error}") from error
     if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
         array = array.astype(str)
-    wanted = f"labels of {origin} must be {count} integers or texts"
     if array.shape == (count, 1):
         array = array[:, 0]
     if array.shape != (count,) or array.dtype.kind not in "biufU":

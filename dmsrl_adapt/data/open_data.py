@@ -15,7 +15,7 @@ from .folders import read_folder
 from .how import How, Kind
 from .hugging_face import is_hugging_face, read_hugging_face
 from .samples import Samples
-from .tables import SUFFIXES, of_files, read_table
+from .tables import SUFFIXES, is_frame, of_columns, of_files, read_table
 from .torch_data import is_torch, read_torch
 
 
@@ -33,7 +33,8 @@ def open_data(
     Args:
         what: a folder of class folders or of images; a table of paths and labels (.csv, .tsv, .parquet); an .npz or
             .npy file; an image or a list of images; an array, a tuple `(inputs, labels)` of arrays or a mapping with
-            the keys of an .npz; a data set or loader of torch; a `datasets.Dataset` of Hugging Face.
+            the keys of an .npz; a data set or loader of torch; a `datasets.Dataset` of Hugging Face; a table of
+            pandas or polars.
         labelled: True requires labels, False leaves them out and reads all images below a folder, None takes what is
             there.
         kind: "image", "vector", "signal" or "tensor", where the data does not tell.
@@ -60,6 +61,8 @@ def open_data(
         return of_arrays({"X": what[0], **({} if what[1] is None else {"y": what[1]})}, "the given arrays", how)
     if isinstance(what, Sequence) and what and all(isinstance(one, str | Path) for one in what):
         return of_files(what, None, "the list of files", "", how)
+    if is_frame(what):
+        return of_columns({str(name): list(what[name]) for name in what.columns}, "the given table", "", how)
     if is_torch(what):
         return read_torch(what, how)
     raise DataError(f"data must be a path, arrays or a data set, got {type(what).__name__}")

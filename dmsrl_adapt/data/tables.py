@@ -24,35 +24,41 @@ DELIMITERS = ",;\t|"
 
 
 def read_table(path: Path, how: How) -> Samples:
+    """Returns the images that a file lists; relative paths begin at its folder. See `of_columns`."""
+    columns = read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else read_csv(path)
+    return of_columns(columns, str(path), str(path.parent), how)
+
+
+def is_frame(what: Any) -> bool:
+    """Returns whether something is a table of pandas or polars."""
+    return hasattr(what, "columns") and hasattr(what, "to_numpy")
+
+
+def of_columns(columns: Mapping[str, Sequence[Any]], origin: str, root: str, how: How) -> Samples:
     """Returns the images that a table lists, with their labels if it has a column of them.
 
     The columns are those that the user names, or those with a usual name; a column of file names is also known by its
-    values, and of two columns the other one holds labels. Relative paths begin at the folder of the table.
+    values, and of two columns the other one holds labels.
 
     Raises:
         DataError: the table cannot be read, has no such columns, or lists files that are not there.
     """
-    kind = how.only("image", f"{path}, a table,")
-    columns = read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else read_csv(path)
-    key = column_of(columns, how.input_column, INPUTS, str(path)) or by_values(columns)
+    kind = how.only("image", f"{origin}, a table,")
+    key = column_of(columns, how.input_column, INPUTS, origin) or by_values(columns)
     if key is None or not columns[key]:
         what = "rows" if key else "a column of image files; name it as input_column"
-        raise DataError(f"{path} must have {what}, it has the columns {list(columns)} and {count(columns)} rows")
-    label = None if how.labelled is False else column_of(columns, how.label_column, LABELS, str(path))
+        raise DataError(f"{origin} must have {what}, it has the columns {list(columns)} and {count(columns)} rows")
+    label = None if how.labelled is False else column_of(columns, how.label_column, LABELS, origin)
     if label is None and how.labelled is not False and len(columns) == 2:
         label = next(name for name in columns if name != key)
-    if label is None and how.labelled:
-        raise DataError(f"{path} must have labels; name their column as label_column, it has {list(columns)}")
     inputs, labels = columns[key], None if label is None else columns[label]
     if isinstance(inputs[0], bytes | dict):
-        rows, known = embedded(inputs, str(path)), labels and read_labels(labels, len(inputs), str(path))
-        return Samples.of(rows, kind, str(path), labels=known or None, size=how.size)
-    return of_files(inputs, labels, str(path), str(path.parent), how)
+        rows, known = embedded(inputs, origin), labels and read_labels(labels, len(inputs), origin)
+        return Samples.of(rows, kind, origin, labels=known or None, size=how.size)
+    return of_files(inputs, labels, origin, root, how)
 
 
-def of_files(
-    files: Sequence[Any], labels: Sequence[Any] | None, origin: str, root: str, how: How | None = None
-) -> Samples:
+def of_files(files: Sequence[Any], labels: Sequence[Any] | None, origin: str, root: str, how: How) -> Samples:
     """Returns image files, relative to `root` or whole, with labels if given; files that are not there are left out.
 
     Raises:
@@ -69,9 +75,10 @@ def of_files(
     known = None
     if labels is not None and any(label not in (None, "") for label in labels):
         known = read_labels([labels[row] for row in kept], len(kept), origin)
+    if how.labelled and known is None:
+        raise DataError(f"{origin} must have labels: a table with a column of them; name it as label_column")
     packed = Names.of(names[row] for row in kept)
-    size = None if how is None else how.size
-    return Samples.of(ImageFiles(root, packed), "image", origin, packed, known, size, skipped)
+    return Samples.of(ImageFiles(root, packed), how.only("image", origin), origin, packed, known, how.size, skipped)
 
 
 def found_name(name: str, root: str) -> str:

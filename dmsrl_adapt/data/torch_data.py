@@ -98,7 +98,7 @@ class ItemRows:
             if self.tones is not None and isinstance(reader, PixelRows):
                 reader = PixelRows(reader.values, self.tones)
             return reader.read(0, size)
-        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), has_frames
+        return torch.from_numpy(pixels).permute(2, 0, 1), has_frames
 
 
 def as_array(value: Any, what: str) -> np.ndarray:

@@ -286,6 +286,23 @@ def test_feature_vectors_are_read_and_a_target_may_lack_labels(feature_npz: Path
     assert len(task.target_train) + len(task.target_validation) + len(task.target_test) == 24
 
 
+def test_own_signals_keep_their_shape_and_own_images_may_be_in_a_table(class_folders: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "waves.npz", X=np.random.rand(12, 2, 50).astype(np.float16), y=np.arange(12) % 3)
+    task = load_own(tmp_path / "waves.npz", tmp_path / "waves.npz", None, size=12, network="frozen")
+    assert tuple(task.source.inputs.shape) == (12, 2, 50) and task.source.inputs.dtype == torch.float32
+    names = sorted(f"dark/{path.name}" for path in (class_folders / "dark").glob("*.png"))
+    (class_folders / "table.csv").write_text("".join(f"{name},{'ab'[row % 2]}\n" for row, name in enumerate(names)))
+    task = load_own(class_folders / "table.csv", class_folders / "table.csv", None, 12, "small")
+    assert task.classes == ("a", "b") and tuple(task.source.inputs.shape) == (12, 3, 12, 12)
+
+
+def test_few_unreadable_images_are_left_out_with_a_warning(class_folders: Path) -> None:
+    (class_folders / "dark" / "torn.png").write_bytes(b"not a png")
+    with pytest.warns(UserWarning, match=r"photos: 1 image left out: .*torn\.png cannot be read as an image"):
+        task = load_own(class_folders, class_folders, None, size=12, network="small")
+    assert len(task.source) == 24 and task.source.labels.tolist() == [0] * 12 + [1] * 12
+
+
 def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: Path, feature_npz: Path) -> None:
     def fails(pattern: str, source: Path, target: Path = feature_npz) -> None:
         with pytest.raises(DataError, match=pattern):
@@ -314,13 +331,14 @@ def test_bad_own_data_is_one_error_that_names_it(tmp_path: Path, class_folders: 
     fails("pickle.npz", tmp_path / "pickle.npz")
     (tmp_path / "empty" / "class").mkdir(parents=True)
     fails("empty must hold images, those of a source in class folders; it holds none", tmp_path / "empty")
-    (tmp_path / "broken" / "class").mkdir(parents=True)
-    (tmp_path / "broken" / "class" / "a.png").write_bytes(b"not a png")
-    fails("a.png cannot be read as an image", tmp_path / "broken")
+    for name in ("class", "other"):
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        (tmp_path / "broken" / name / "a.png").write_bytes(b"not a png")
+    fails("a.png cannot be read as an image", tmp_path / "broken", tmp_path / "broken")
     (tmp_path / "other" / "third").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "other" / "third" / "a.png")
     fails("other has samples of third, .* only of bright, dark; name the folders", class_folders, tmp_path / "other")
-    fails("the source .*third must have labels: class folders with images, or", tmp_path / "other" / "third")
+    fails("the source .*third must have labels: class folders with images, a table", tmp_path / "other" / "third")
 
 
 @pytest.mark.parametrize("name", ["bird", "__MACOSX", "zebra"])

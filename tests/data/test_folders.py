@@ -213,3 +213,10 @@ def test_an_image_and_a_list_of_images_are_data_too(class_folders: Path, tmp_pat
     for wrong in (3, None, object()):
         with pytest.raises(DataError, match="data must be a path, arrays or a data set, got"):
             open_data(wrong)
+
+
+def test_images_beside_few_others_in_a_subfolder_are_unlabelled(tmp_path: Path) -> None:
+    root = images_in(tmp_path, "1.png", "2.png", "old/3.png")
+    assert open_data(root).labels is None and len(open_data(root)) == 3
+    assert open_data(root, labelled=True).left_out == [(name, "not in a class folder") for name in ("1.png", "2.png")]
+    assert open_data(images_in(tmp_path, "old/4.png", "old/5.png")).classes == ("old",)

@@ -60,6 +60,7 @@ def test_axes_and_type_tell_the_kind(values: Any, kind: str, shape: tuple[int, .
         (random(4, 5, 8, 8, dtype="uint8"), r"C 1, 3 or 4, got \(4, 5, 8, 8\)"),
         (random(4, 3) + 1j, "must hold real numbers, got .* of complex128"),
         (np.array([["a", "b"]]), "must hold real numbers"),
+        (([[1.0], [1.0, 2.0]], [0, 1]), "X of the given arrays cannot be read as an array"),
         (np.zeros((0, 3)), "at least one sample"),
         (np.zeros((3, 0)), r"must have shape \(N, D\) of the kind 'vector', got \(3, 0\)"),
         (np.array([[1.0, 2.0], [np.nan, 0.0]]), "must be finite, it holds NaN or infinite values, such as in row 1"),
@@ -133,6 +134,7 @@ def test_labels_come_as_numbers_with_gaps_names_or_columns() -> None:
         (np.eye(3), r"got \(3, 3\)"),
         (["a", " ", "b"], "1 of them are empty, such as that of row 1"),
         ([None, "a", "b"], "of object"),
+        ([[0], [1, 2], [1]], "must be 3 integers or texts"),
     ):
         with pytest.raises(DataError, match=told):
             labels(wrong)
@@ -238,7 +240,12 @@ def test_a_table_without_the_columns_or_the_files_is_refused(class_folders: Path
     fails("path,label\ndark/0.png\n", "row 0 of .*table.csv must have 2 columns, it has 1")
     fails("path,label\ndark/0.png,\ndark/1.png,a\n", "1 of them are empty, such as that of row 0")
     fails("path,label\ndark/0.png,a\n", r"must have a column 'kind', it has \['path', 'label'\]", label_column="kind")
-    fails("path,a,b\ndark/0.png,1,2\n", r"must have labels; name their column as label_column", labelled=True)
+    fails(
+        "path,a,b\ndark/0.png,1,2\n",
+        "must have labels: a table with a column of them; name it as label_column",
+        labelled=True,
+    )
+    fails("path,label\ndark/0.png,\n", "must have labels: a table", labelled=True)
     fails("path,label\n" + "gone.png,a\n" * 4 + "dark/0.png,b\n", r"4 of the 5 files .*'gone.png' \(below .*photos\)")
     table.write_text("path,label\ngone.png,a\ndark/0.png,b\ndark/1.png,c\ndark/notes.txt,d\n")
     samples = open_data(table)
@@ -268,6 +275,14 @@ def test_parquet_holds_paths_or_the_images_themselves(class_folders: Path, monke
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ImportError, match="Parquet needs a package: `pip install pyarrow`"):
         open_data(class_folders / "a.parquet")
+
+
+def test_a_table_of_pandas_lists_whole_paths(class_folders: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    files = [class_folders / path for path in ("bright/12.png", "dark/0.png")]
+    samples = open_data(pandas.DataFrame({"path": files, "label": [3, 1]}))
+    assert samples.labels.tolist() == [1, 0] and list(samples.names) == list(map(str, files))
+    assert samples[0].float().mean() > 150
 
 
 class Pictures(Dataset[Any]):
