@@ -93,7 +93,7 @@ def write_confidence(folder: Path, names: list[str], place: DataPlace, seed: int
 
 def rows(result: Mapping[str, Any]) -> list[list[str]]:
     """Returns the content of `confidence.json` as a table, one row per task."""
-    of = ["error of softmax", "of confidence", "area of softmax", "of confidence"]
+    of = ["error: softmax", "error: confidence", "area: softmax", "area: confidence"]
     table = [["task", "accuracy, %", "agreement, %", *of]]
     for run in result["runs"]:
         agreement = "-" if run["agreement"] is None else f"{100 * run['agreement']:.1f}"

@@ -42,7 +42,7 @@ class NamedLayers(nn.Module):
 
     def _hook(self) -> None:
         layers = dict(self.net.named_modules())
-        self.hooks = FeatureHooks(self.names, layers.items())
+        self.hooks = FeatureHooks(self.names, self.net.named_modules())
         self.hooked = [(layers[name],) for name in self.names]  # in tuples: no second registration
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -80,8 +80,8 @@ class Confidence:
         def mean_at(scores: Tensor) -> Callable[[float], float]:
             return lambda T: float((scores / T).softmax(1).gather(1, labels).mean())
 
-        temperatures = (matching(mean_at(one), agreement) for one in (mixed, seen.logits.float()))
-        return cls(*temperatures, agreement, bank.features, bank.probs)
+        temperature, plain = (matching(mean_at(one), agreement) for one in (mixed, seen.logits.float()))
+        return cls(temperature, plain, agreement, bank.features, bank.probs)
 
     def __call__(self, seen: Seen) -> Tensor:
         """Returns class probabilities, float32 (N, K)."""

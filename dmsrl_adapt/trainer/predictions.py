@@ -121,7 +121,9 @@ class Predictions:
         try:
             from pyarrow import parquet, table
         except ImportError as error:
-            raise ImportError(f"a .parquet table needs pyarrow: pip install pyarrow ({error})") from error
+            raise ImportError(
+                f"a .parquet table needs pyarrow: pip install 'dmsrl-adapt[parquet]' ({error})"
+            ) from error
         parquet.write_table(table({column: self[column] for column in COLUMNS}), path)
 
     def check_out(self, table: Path, data: Any = None) -> None:
