@@ -246,7 +246,7 @@ def made_model(run: TrainingRun, is_finished: bool = True) -> Model:
         "versions": versions(),
     }
     examples = run.examples(CALIBRATED if is_finished else EXAMPLES)
-    model = Model(network, C, run.data.classes, facts=facts, examples=examples[:EXAMPLES]).to("cpu")
+    model = Model(network, C, run.data.classes, facts=facts, examples=examples[:EXAMPLES].clone()).to("cpu")
     if is_finished:
         model.calibrate(examples)
     return model

@@ -61,6 +61,7 @@ def test_a_run_writes_its_files_and_a_model_without_code(photos: Path, trained: 
     assert content["classes"] == ["sky", "wall"] and content["is_finished"] and content["step"] == 60
     assert content["settings"]["model"] == "test_resnet" and content["versions"]["torch"]
     assert content["preprocessing"]["shape"] == [3, 24, 24]
+    assert content["examples"].untyped_storage().nbytes() == 8 * 3 * 24 * 24
     assert len(read_csv(trained / "target.csv")) == 48
     facts = json.loads((trained / "run.json").read_text())
     assert [point["step"] for point in facts["curve"]] == [8, 15, 22, 30, 38, 45, 52, 60]
