@@ -40,8 +40,8 @@ def test_every_file_of_the_package_is_in_the_wheel(installed: Path) -> None:
         return {path.relative_to(root) for path in found if path.suffix in (".py", ".typed", ".html")}
 
     assert files(installed) == files(ROOT)
-    # pip installs nothing beside the package: no tests, no benchmarks
-    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"dmsrl_adapt"}
+    # pip installs nothing beside the package and its command: no tests, no benchmarks
+    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"dmsrl_adapt", "bin"}
 
 
 def test_wheel_says_what_it_is_and_what_it_needs(installed: Path) -> None:

@@ -146,7 +146,8 @@ class TrainingRun:
     def scores(self) -> dict[str, Any]:
         """Returns label-free scores of the target, and the accuracy of the probe where labels are known."""
         seen = self.outputs(keys.TARGET)
-        label_free = label_free_scores(seen)
+        # the same in all processes, whose batch statistics differ, so that they stop together
+        label_free = self.fabric.broadcast(label_free_scores(seen))
         truth = None if self.data.is_scored_on_test else self.data.scored.labels
         right = None if truth is None else seen["preds"].argmax(1) == truth[self.probes[keys.TARGET]["row"]]
         accuracy = None if right is None else float(right.float().mean())
@@ -180,6 +181,7 @@ class TrainingRun:
 
     def take_best(self) -> None:
         """Loads the networks of the best score."""
+        self.fabric.barrier()
         if self.best_path.is_file():
             for key, state in torch.load(self.best_path, weights_only=True).items():
                 unwrapped(self.adapter.models[key]).load_state_dict(state)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from dmsrl_adapt import Model, Recipe
 from dmsrl_adapt.cli import main
 from dmsrl_adapt.data import DataError
 from dmsrl_adapt.parts import SourceClassification
+from dmsrl_adapt.training.checkpoints import read
 
 from ..scripts import start
 from .conftest import command
@@ -135,6 +137,21 @@ def test_ctrl_c_leaves_a_usable_model(photos: Path, tmp_path: Path) -> None:
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 130 and "interrupted after step" in errors and "Traceback" not in errors, errors
     assert len(Model.load(out / "model.pt").predict(photos / "third")) == 13
+
+
+def test_a_full_disk_is_one_error_and_the_run_goes_on_from_its_checkpoint(photos: Path, tmp_path: Path) -> None:
+    out, steps = tmp_path / "run", ("--steps", "3000", "--scorings", "600")
+    process = start("-W", "ignore", "-m", "dmsrl_adapt", *command(photos, out, *steps))
+    deadline = time.monotonic() + 240
+    while not list(out.glob("checkpoints/*.pt")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4000, 4000))
+    errors = process.communicate(timeout=300)[1]
+    assert process.returncode == 2 and "Traceback" not in errors, errors
+    assert "cannot be written: " in errors.splitlines()[-1]
+    found = sorted(out.glob("checkpoints/step_*.pt"))
+    done = int(found[-1].stem.removeprefix("step_"))
+    assert len(found) >= 1 and 5 <= done < 3000 and read(found[-1])["step"] == done
 
 
 def test_other_files_are_not_written_over(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
