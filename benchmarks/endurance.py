@@ -15,8 +15,11 @@ import torch
 from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
+from dmsrl_adapt.trainer.devices import make_fabric
+from dmsrl_adapt.trainer.loop import training_steps
+from dmsrl_adapt.trainer.peak_memory import MEGABYTE, bytes_of_process
+
 from .methods import get_method
-from .peak_memory import MEGABYTE, bytes_of_process
 from .provenance import STALE, commit, made_by, versions
 from .results import write_whole
 from .tasks import DataPlace, load_task
@@ -39,19 +42,17 @@ def endure(steps: int, precision: str = "float32", seed: int = 0, method: str = 
     plan = Plan(steps=steps)
     adapter = chosen.build(setup_of(task, plan), chosen.settings).adapter
     adapter.models.train()
-    others: dict[str, Any] = {"custom_backward": scaled_backward(adapter)} if precision == "float16" else {}
+    backward = scaled_backward(adapter) if precision == "float16" else None
     before, memory, seconds, is_finite = open_things(), {}, [], True
-    for step, batch in enumerate(batches(task, plan.batch_size, chosen.is_supervised, seed), start=1):
-        start = time.process_time()
-        with torch.autocast("cpu", dtype=PRECISIONS[precision], enabled=precision != "float32"):
-            losses = adapter.training_step(batch, **others)
-        adapter.lr_schedulers.step("per_step")
-        seconds.append(time.process_time() - start)
-        is_finite &= all(math.isfinite(loss) for parts in losses.values() for loss in parts.values())
-        if step % EVERY == 0:
-            memory[step] = bytes_of_process("VmRSS") / MEGABYTE
-        if step == steps:
-            break
+    drawn = batches(task, plan.batch_size, chosen.is_supervised, seed)
+    # Fabric has no float16 on the CPU
+    with torch.autocast("cpu", dtype=PRECISIONS[precision], enabled=precision != "float32"):
+        fabric = make_fabric(accelerator="cpu")
+        for step in training_steps(adapter, drawn, steps, fabric, backward=backward, clock=time.process_time):
+            seconds.append(step.seconds)
+            is_finite &= all(math.isfinite(loss) for parts in step.losses.values() for loss in parts.values())
+            if step.number % EVERY == 0:
+                memory[step.number] = bytes_of_process("VmRSS") / MEGABYTE
     predicted = infer(adapter, task.target_test.inputs, 1)["logits"].argmax(1)
     return {
         "task": task.name,

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from dmsrl_adapt import MultiLevelBackbone
-from dmsrl_adapt.backbones import StoredMaps
+from dmsrl_adapt.backbones import FEATURE_DIM, Bottleneck, StoredMaps, signal_network
 
-FEATURE_DIM = 256
-SIGNAL_DIM = 512  # of what `signal_trunk` gives
 SMALL_POOLS = {"small": "flatten", "pooled": "avg"}  # global pooling, by name of the network
 
 
@@ -23,28 +21,6 @@ def small_trunk(size: int) -> nn.Sequential:
     pools = [nn.MaxPool2d(2) for _ in range(2 if size > 32 else 1)]
     early = pools[1:]
     return nn.Sequential(conv(3, 24, 5, 2), *early, conv(24, 48, 3, 1), pools[0], conv(48, 64, 3, 1))
-
-
-def signal_trunk(channels: int) -> nn.Sequential:
-    """Returns four 1-D convolutions from signals (N, channels, T) to vectors (N, 512).
-
-    The first is wide, as in WDCNN (Zhang et al., Sensors 2017). The input is normalised, because sensors have different
-    gains.
-    """
-    layers: list[nn.Module] = [nn.BatchNorm1d(channels, affine=False)]
-    for inputs, outputs, kernel, stride in ((channels, 16, 64, 8), (16, 32, 3, 1), (32, 64, 3, 1), (64, 64, 3, 1)):
-        convolution = nn.Conv1d(inputs, outputs, kernel, stride, kernel // 2)
-        layers += [convolution, nn.BatchNorm1d(outputs), nn.ReLU(inplace=True), nn.MaxPool1d(2, ceil_mode=True)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(8), nn.Flatten())
-
-
-class Bottleneck(nn.Sequential):
-    """A linear layer from feature vectors (N, D), or what a trunk makes of its inputs, to features (N, feature_dim)."""
-
-    def __init__(self, inputs: int, feature_dim: int = FEATURE_DIM, trunk: nn.Module | None = None) -> None:
-        layers = (nn.Linear(inputs, feature_dim), nn.BatchNorm1d(feature_dim), nn.ReLU(inplace=True))
-        super().__init__(*([] if trunk is None else [trunk]), *layers)
-        self.feature_dim = feature_dim
 
 
 FeatureExtractor = Bottleneck | MultiLevelBackbone
@@ -71,7 +47,7 @@ def feature_extractor(
     if len(shape) == 1:
         return Bottleneck(shape[0])
     if len(shape) == 2:
-        return Bottleneck(SIGNAL_DIM, trunk=signal_trunk(shape[0]))
+        return signal_network(shape[0])
     side = shape[1]
     if network in SMALL_POOLS:
         pool = SMALL_POOLS[network]

@@ -19,11 +19,6 @@ CODE = (
     "benchmarks/tasks",
     "benchmarks/training.py",
     "benchmarks/networks.py",
-    "benchmarks/frozen_features.py",
-    "benchmarks/kept_labels.py",
-    "benchmarks/validators.py",
-    "benchmarks/checkpoints.py",
-    "benchmarks/peak_memory.py",
 )
 STALE = "†"
 Made = tuple[str | None, tuple[tuple[str, str], ...]]  # commit and versions

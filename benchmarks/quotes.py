@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import endurance, labels, open_set, speed, speed_labeler
+from . import confidence, endurance, labels, open_set, speed, speed_labeler
 from .ablation import ablation_picture, ablation_rows
 from .comparison import OURS
 from .figures import classes_of, embeddings, placed_panels
@@ -44,6 +44,7 @@ VIEWS: dict[str, Callable[[list[Result]], Rows]] = {
 }
 # measurements: the file in `measured`, and the function that returns its table
 MEASURED: dict[str, tuple[str, Callable[[dict[str, Any]], Rows]]] = {
+    "confidence": ("confidence.json", confidence.rows),
     "endurance": ("endurance.json", endurance.rows),
     "labels": ("labels.json", labels.table),
     "open_set": ("open_set.json", open_set.table),

@@ -12,11 +12,12 @@ from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor
 
 from dmsrl_adapt import MultiLevelBackbone, keys
+from dmsrl_adapt.trainer.devices import device_of
 
 from .figures import save
 from .methods import get_method
 from .tasks import Split, Task
-from .training import Plan, accuracies, device_of, infer, to_inputs, train
+from .training import Plan, accuracies, infer, to_inputs, train
 
 AVERAGED = 300  # images per domain in the mean
 MOMENTS = ("before", "after")

@@ -1,15 +1,14 @@
 """The report on folders of results: `report.html`, a self-contained page, `report.md`, and the figures."""
 
-import base64
 import json
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from dmsrl_adapt.trainer.page import Chapter, Rows, write_page
+from dmsrl_adapt.trainer.validators import VALIDATORS
 
 from .comparison import CEILING, FLOOR, MARK, against, gap_closed, is_negative_transfer, scored
 from .figures import pictures
@@ -22,9 +21,6 @@ from .results import Result
 from .runs import read_sources
 from .sensitivity import sensitivity_picture, sensitivity_rows
 from .tables import as_text, by_score, by_task_and_method, headline, label, percent, task_rows
-from .validators import VALIDATORS
-
-Rows = list[list[str]]
 
 HEAD = """Mean ± standard deviation over seeds, in %. `accuracy` and `balanced_accuracy` are measured after the last
 training step, on the part of the target that is held out for scoring. `selected` is the headline score at the step
@@ -65,20 +61,6 @@ OUTDATED = f"""{STALE} marks methods with runs of another commit or of other pac
 SHARED = ("data", "network", "batch_size", "scorings")
 
 
-@dataclass
-class Chapter:
-    """A section of the report.
-
-    tables: text above each table, and its rows, the header first.
-    pictures: caption and path of each figure.
-    """
-
-    title: str
-    texts: list[str] = field(default_factory=list)
-    tables: list[tuple[str, Rows]] = field(default_factory=list)
-    pictures: list[tuple[str, Path]] = field(default_factory=list)
-
-
 def write_report(*sources: Path, out: Path | None = None, studies: Sequence[str] = ()) -> Path:
     """Writes `report.html`, `report.md` and the figures of all runs in folders and tables of results; returns the path
     of `report.md`.
@@ -92,14 +74,7 @@ def write_report(*sources: Path, out: Path | None = None, studies: Sequence[str]
         raise ValueError("a report on a table or on several folders needs an output folder: --out DIR")
     out = out or sources[0]
     parts = chapters(marked(read_sources(sources, studies)), sources, out)
-    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape())
-    page.filters |= {
-        "inlined": inlined,
-        "is_wide": is_wide,
-        "plain": lambda text: text.replace("`", "").replace("**", ""),
-    }
-    html = page.get_template("report.html").render(title=f"Results: {out.resolve().name}", chapters=parts, mark=MARK)
-    (out / "report.html").write_text(html, encoding="utf-8")
+    write_page(out / "report.html", f"Results: {out.resolve().name}", parts, MARK)
     path = out / "report.md"
     path.write_text(as_markdown(parts, out), encoding="utf-8")
     return path
@@ -208,17 +183,6 @@ def as_markdown(parts: list[Chapter], out: Path) -> str:
         for caption, path in part.pictures:
             lines.append(f"![{caption}]({quote(path.relative_to(out).as_posix())})\n")
     return "\n".join(lines)
-
-
-def is_wide(path: Path) -> bool:
-    """Whether a figure, a PNG file, has several panels side by side and needs the full width of the page."""
-    width, height = struct.unpack(">II", path.read_bytes()[16:24])
-    return bool(width > 1.9 * height)
-
-
-def inlined(path: Path) -> str:
-    """Returns a figure as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def notes(methods: Mapping[str, list[Result]]) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoints import Checkpoint
+from dmsrl_adapt.trainer.checkpoint import Checkpoint
+from dmsrl_adapt.trainer.validators import SELECTOR
+
 from .methods import Method
 from .provenance import commit, is_stale, versions
 from .tasks import Task
 from .training import Outcome, Plan, summary
-from .validators import SELECTOR
 
 Result = dict[str, Any]
 

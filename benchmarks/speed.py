@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from dmsrl_adapt import DEFAULT, MultiLevelBackbone, keys
+from dmsrl_adapt.trainer.devices import make_fabric, place
 
 from .methods import Setup, get_method
 from .methods.dmsrl import of_recipe
 from .methods.method import Method
 from .provenance import commit, versions
 from .results import write_whole
-from .training import to_device
 
 METHODS = ("dann", "source_only", "mcd", "mcc", "dmsrl", "dmsrl_published")
 BARE = "bare"
@@ -70,7 +70,7 @@ def method_steps(network: str, size: int, batch_size: int, device: torch.device,
 
     def step_of(method: Method) -> Callable[[], object]:
         adapter = method.build(setup, method.settings).adapter
-        to_device(adapter, device)
+        place(adapter, make_fabric(accelerator=device.type))
         return lambda: adapter.training_step(dict(batch))
 
     return {method.name: step_of(method) for method in methods}

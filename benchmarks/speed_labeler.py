@@ -27,10 +27,10 @@ from torch import Tensor
 
 from dmsrl_adapt import PrototypeLabeler
 from dmsrl_adapt.labelers.faiss_search import PRODUCT_CELLS, PRODUCT_QUERIES, product_rows, search_rows
+from dmsrl_adapt.trainer.peak_memory import bytes_of_process, start_peak_memory
 
 from .figures import plain, save
 from .methods import get_method
-from .peak_memory import bytes_of_process, start_peak_memory
 from .provenance import commit, versions
 from .results import write_whole
 from .speed import BASELINES, NETWORK, method_steps, ratios, step_times

@@ -1,7 +1,6 @@
 """The training loop of all methods and tasks, with scoring during training."""
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,18 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_adapt.adapters import BaseAdapter
-from pytorch_adapt.utils.common_functions import batch_to_device
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from torch import Tensor
 
 from dmsrl_adapt import keys
+from dmsrl_adapt.trainer.batches import row_batches
+from dmsrl_adapt.trainer.checkpoint import Checkpoint
+from dmsrl_adapt.trainer.devices import make_fabric, place
+from dmsrl_adapt.trainer.kept_labels import KeptLabels
+from dmsrl_adapt.trainer.loop import training_steps
+from dmsrl_adapt.trainer.outputs import outputs_of
+from dmsrl_adapt.trainer.peak_memory import peak_memory, start_peak_memory
+from dmsrl_adapt.trainer.validators import SELECTOR, VALIDATORS, label_free_scores
 
-from .checkpoints import Checkpoint
-from .kept_labels import KeptLabels
 from .methods import Method, Setup
-from .peak_memory import peak_memory, start_peak_memory
 from .tasks import Split, Task
-from .validators import SELECTOR, VALIDATORS, label_free_scores
 
 WARM_UP = 5  # steps excluded from the timing
 EMBEDDED = 500  # samples per domain whose features are kept for figures
@@ -67,13 +69,6 @@ def to_inputs(samples: Tensor) -> Tensor:
     return samples.float() / 127.5 - 1 if samples.dtype == torch.uint8 else samples.float()
 
 
-def row_batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yields shuffled batches of row numbers, pass after pass without end; incomplete batches are dropped."""
-    size = min(batch_size, count)
-    while True:
-        yield from torch.randperm(count, generator=generator)[: count // size * size].split(size)
-
-
 def batches(task: Task, batch_size: int, is_supervised: bool, seed: int, done: int = 0) -> Iterator[dict[str, Tensor]]:
     """Yields training batches with upstream's keys, starting after `done` batches.
 
@@ -105,29 +100,9 @@ def augmented_inputs(domain: str, split: Split, rows: Tensor, seed: int) -> dict
     return {keys.augmented(domain): to_inputs(split.augmented[rows, chosen])}
 
 
-@torch.no_grad()
 def infer(adapter: BaseAdapter, inputs: Tensor, domain: int, batch_size: int = 500) -> dict[str, Tensor]:
-    """Returns features, logits and predicted probabilities ("preds"), as upstream's validators expect them."""
-    adapter.models.eval()
-    parts, device = [], device_of(adapter)
-    for part in inputs.split(batch_size):
-        parts.append(adapter.inference(to_inputs(part).to(device), domain=torch.full((len(part),), domain)))
-    adapter.models.train()
-    outputs = {key: torch.cat([part[key] for part in parts]).cpu() for key in ("features", "logits")}
-    return {**outputs, "preds": outputs["logits"].softmax(1)}
-
-
-def to_device(adapter: BaseAdapter, device: torch.device) -> None:
-    """Moves all modules of an adapter to a device; upstream moves those in `models` only."""
-    adapter.models.to(device)
-    for module in adapter.misc.values():
-        module.to(device)
-
-
-def device_of(adapter: BaseAdapter) -> torch.device:
-    """Returns the device of an adapter's G."""
-    device: torch.device = next(adapter.models[keys.G].parameters()).device
-    return device
+    """Returns features, logits and predicted probabilities; see `outputs_of`."""
+    return outputs_of(adapter, map(to_inputs, inputs.split(batch_size)), domain)
 
 
 def accuracies(truth: Tensor | None, predicted: Tensor) -> dict[str, float | None]:
@@ -154,32 +129,27 @@ def train(
     torch.manual_seed(seed)
     np.random.seed(seed)
     trained = method.build(setup_of(task, plan), method.settings)
-    adapter, on_progress = trained.adapter, trained.on_progress
+    adapter = trained.adapter
     scored = task.target_test if plan.score_on == "test" else task.target_validation
     stops = set(np.linspace(0, plan.steps, plan.scorings + 1).round().astype(int)[1:])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    to_device(adapter, device)
+    fabric = make_fabric()
+    place(adapter, fabric)
     adapter.models.train()
     found = checkpoint.load(adapter) if checkpoint else None
     done, seconds, peak, curve = (found or {"done": 0, "seconds": [], "peak": None, "curve": []}).values()
     kept_labels = KeptLabels(adapter, task.target_train.labels)
-    start_peak_memory(device)
-    for step, batch in enumerate(batches(task, plan.batch_size, method.is_supervised, seed, done), start=done + 1):
-        on_progress((step - 1) / plan.steps)
-        batch = batch_to_device(batch, device)
-        start = time.perf_counter()
-        losses = adapter.training_step(batch)
-        seconds.append(time.perf_counter() - start)
-        adapter.lr_schedulers.step("per_step")
-        if step in stops:
-            peak = max(filter(None, (peak, peak_memory(device))), default=None)
-            curve.append({"step": step, **score(adapter, task, scored), "losses": losses, **kept_labels.look()})
-            if checkpoint and step < plan.steps:
-                checkpoint.save(adapter, {"done": step, "seconds": seconds, "peak": peak, "curve": curve})
+    start_peak_memory(fabric.device)
+    left = batches(task, plan.batch_size, method.is_supervised, seed, done)
+    for step in training_steps(adapter, left, plan.steps, fabric, done, trained.on_progress):
+        seconds.append(step.seconds)
+        if step.number in stops:
+            peak = max(filter(None, (peak, peak_memory(fabric.device))), default=None)
+            now = {"step": step.number, **score(adapter, task, scored), "losses": step.losses}
+            curve.append({**now, **kept_labels.look()})
+            if checkpoint and step.number < plan.steps:
+                checkpoint.save(adapter, {"done": step.number, "seconds": seconds, "peak": peak, "curve": curve})
         if on_step:
-            on_step(step)
-        if step == plan.steps:
-            break
+            on_step(step.number)
     predictions = infer(adapter, scored.inputs, 1)["logits"].argmax(1).numpy()
     return Outcome(adapter, curve, predictions, embedding(adapter, task, scored), undisturbed(seconds), peak)
 

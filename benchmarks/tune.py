@@ -16,10 +16,11 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from dmsrl_adapt.trainer.validators import BY_LABELS
+
 from .grid import Report, Run
 from .methods import Method, get_method
 from .results import Result, run_path, write_whole
-from .validators import BY_LABELS
 
 LOG = "tuning.json"
 Settings = dict[str, Any]

@@ -1,5 +1,7 @@
 """Deep margin-sensitive representation learning (DMSRL) as composable hooks for pytorch-adapt."""
 
+from typing import TYPE_CHECKING, Any
+
 from .adapter import DMSRL
 from .attach import attach_dmsrl
 from .attached_hook import AttachedHook
@@ -28,6 +30,11 @@ from .recipe import DEFAULT, PUBLISHED, Recipe
 from .training import Checkpoints
 from .version import __version__
 
+if TYPE_CHECKING:
+    from .trainer import Model, train
+
+LAZY = ("Model", "train")  # of the trainer, which imports more than a plugin should
+
 __all__ = [
     "DEFAULT",
     "DMSRL",
@@ -45,6 +52,7 @@ __all__ = [
     "MarginDisparityHook",
     "MarginMetricHook",
     "MarginMetricLoss",
+    "Model",
     "MultiLevelBackbone",
     "ProgressHook",
     "PrototypeLabeler",
@@ -60,4 +68,16 @@ __all__ = [
     "dmsrl_components",
     "face_landmarks",
     "frozen_maps",
+    "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a name of the trainer at its first use."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from . import trainer
+    except ModuleNotFoundError as error:
+        raise ImportError(f"dmsrl_adapt.{name} needs {error.name}: pip install 'dmsrl-adapt[train]'") from error
+    return getattr(trainer, name)

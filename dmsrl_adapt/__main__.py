@@ -1,51 +1,8 @@
-"""`python -m dmsrl_adapt`: versions, FAISS and devices, for bug reports."""
+"""Entry point of `python -m dmsrl_adapt`."""
 
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
-import torch
-
-from .labelers.faiss_search import load_faiss
-from .version import __version__
-
-PACKAGES = ("torch", "pytorch-adapt", "timm", "torchvision", "numpy", "pytorch-ignite", "lightning", "accelerate")
-
-
-def report() -> str:
-    """Returns the report, one line per item: this package, Python, related packages, GPUs and FAISS."""
-    lines = [f"dmsrl_adapt {__version__}", f"python {platform.python_version()} on {platform.platform()}"]
-    lines += [f"{package} {installed(package)}" for package in PACKAGES]
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return "\n".join([*lines, f"GPUs that torch sees: {', '.join(gpus) or 'none'}", faiss_line()])
-
-
-def installed(package: str) -> str:
-    """Returns the version of a package, or "is not installed"."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "is not installed"
-
-
-def faiss_line() -> str:
-    """Returns the version, kind and number of GPUs of FAISS, or why it cannot be used."""
-    try:
-        faiss = load_faiss()
-    except ImportError as error:
-        return f"faiss: {error}"
-    kind = "for GPUs" if hasattr(faiss, "StandardGpuResources") else "for CPUs"
-    return f"faiss {faiss.__version__} {kind}, sees {faiss.get_num_gpus()}"
-
-
-def main(arguments: list[str]) -> int:
-    """Prints the report, or only the version with `--version`; returns the exit status."""
-    if arguments not in ([], ["--version"]):
-        print(f"usage: python -m dmsrl_adapt [--version], got {' '.join(arguments)}", file=sys.stderr)
-        return 2
-    print(__version__ if arguments else report())
-    return 0
-
+from .cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

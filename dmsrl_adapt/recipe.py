@@ -195,7 +195,9 @@ PUBLISHED = Recipe(
     SourceClassification(label_smoothing=0.0),
 )
 
-RECIPES = {"default": DEFAULT, "published": PUBLISHED}
+SOURCE_ONLY = Recipe(SourceClassification())
+
+RECIPES = {"default": DEFAULT, "published": PUBLISHED, "source_only": SOURCE_ONLY}
 
 
 def get_recipe(recipe: str | Recipe) -> Recipe:

@@ -40,6 +40,16 @@ def test_trainer_takes_the_steps_of_a_plain_loop_and_logs_losses_and_score():
     assert any(key.startswith("misc.pseudo_labeler.") for key in module.state_dict())
 
 
+def test_predict_gives_features_and_logits_of_tensors_tuples_and_dicts():
+    adapter = make_adapter(HOSTS["GAN"])
+    module, images = LightningAdapter(adapter).eval(), make_batch()["target_imgs"]
+    settings = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
+    batches = [images, [images, torch.zeros(len(images))], {"target_imgs": images}]
+    found = lightning.Trainer(accelerator="cpu", **settings).predict(module, DataLoader(batches, batch_size=None))
+    wanted = adapter.inference(images)
+    assert all(torch.equal(one[key], wanted[key]) for one in found for key in ("features", "logits"))
+
+
 class Endless(IterableDataset):
     """Batches of which nobody knows the number."""
 

@@ -1,4 +1,4 @@
-"""What `python -m dmsrl_adapt` tells."""
+"""What the package and `dmsrl-adapt env` tell."""
 
 import configparser
 import importlib.metadata
@@ -8,14 +8,15 @@ import pytest
 import torch
 
 import dmsrl_adapt
-from dmsrl_adapt import __main__ as command
 from dmsrl_adapt import __version__
+from dmsrl_adapt.cli import main
+from dmsrl_adapt.commands import env
 
 from .scripts import ROOT, finish, start
 
 
 def test_versions_faiss_and_devices_are_told(capsys):
-    assert command.main([]) == 0
+    assert main(["env"]) == 0
     told = capsys.readouterr().out
     assert f"dmsrl_adapt {__version__}\n" in told
     assert f"torch {importlib.metadata.version('torch')}\n" in told
@@ -24,7 +25,8 @@ def test_versions_faiss_and_devices_are_told(capsys):
 
 
 def test_version_alone(capsys):
-    assert command.main(["--version"]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
@@ -32,15 +34,17 @@ def test_missing_packages_are_no_failure(monkeypatch):
     def no_faiss():
         raise ImportError("Nearest prototype search needs FAISS")
 
-    monkeypatch.setattr(command, "load_faiss", no_faiss)
-    monkeypatch.setattr(command, "PACKAGES", ("no-such-package",))
-    assert "no-such-package is not installed" in command.report()
-    assert command.report().endswith("faiss: Nearest prototype search needs FAISS")
+    monkeypatch.setattr(env, "load_faiss", no_faiss)
+    monkeypatch.setattr(env, "PACKAGES", ("no-such-package",))
+    assert "no-such-package is not installed" in env.report()
+    assert env.report().endswith("faiss: Nearest prototype search needs FAISS")
 
 
-def test_other_arguments_are_refused(capsys):
-    assert command.main(["--help", "me"]) == 2
-    assert "usage: python -m dmsrl_adapt [--version], got --help me" in capsys.readouterr().err
+def test_unknown_commands_are_one_error(capsys):
+    for arguments in ([], ["help", "me"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+    assert "usage: dmsrl-adapt" in capsys.readouterr().err
 
 
 PUBLIC = [

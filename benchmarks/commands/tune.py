@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
+from dmsrl_adapt.trainer.validators import BY_LABELS, SELECTOR, VALIDATORS
+
 from ..grid import do_all
 from ..methods import split_names
 from ..tables import as_text
 from ..tasks import TUNING
 from ..training import Plan
-from ..validators import BY_LABELS, SELECTOR, VALIDATORS
 from .options import add_grid_options, add_length, cluster, data_place, known_tasks, positive, seeds_of, show_failures
 
 HELP = "search for hyper-parameters, with the same number of trials for every method"

@@ -7,7 +7,8 @@ from typing import Any
 from pytorch_adapt.hooks import ATDOCHook
 from pytorch_adapt.weighters import SumWeighter
 
-from ..networks import FEATURE_DIM
+from dmsrl_adapt.backbones import FEATURE_DIM
+
 from .method import Method, Setup, Space, Trainable, with_variants
 from .source_only import classifier
 

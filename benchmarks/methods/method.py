@@ -1,6 +1,5 @@
 """Methods of the comparison, with the same networks, optimizers and schedule for all."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,12 +12,12 @@ from torch import nn
 
 from dmsrl_adapt import DEFAULT, BackboneHook, Recipe, attach_dmsrl, dmsrl_components, keys
 from dmsrl_adapt.parts import Sizes
+from dmsrl_adapt.trainer.cosine_schedule import CosineSchedule
 
 from ..networks import FeatureExtractor, feature_extractor
 
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 5e-4
-LAST_LEARNING_RATE = 0.05  # as a fraction of the first, reached by half a cosine
 CRITIC_WIDTH = 256
 AUGMENTATION = Recipe(*(part for part in DEFAULT if part.kind == "augmentation"))
 
@@ -61,18 +60,13 @@ class Setup:
         """
         shared = [key for key in models if key not in own]
         adam = (torch.optim.Adam, {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY})
-        cosine = (torch.optim.lr_scheduler.LambdaLR, {"lr_lambda": self.learning_rate_factor})
+        cosine = (torch.optim.lr_scheduler.LambdaLR, {"lr_lambda": CosineSchedule(self.steps)})
         return {
             "models": Models(dict(models)),
             "misc": Misc(dict(misc or {})),
             "optimizers": Optimizers(dict.fromkeys(shared, adam)),
             "lr_schedulers": LRSchedulers(dict.fromkeys(shared, cosine)),
         }
-
-    def learning_rate_factor(self, step: int) -> float:
-        """Returns the factor on the learning rate: half a cosine from 1 to LAST_LEARNING_RATE."""
-        cosine = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
-        return LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * cosine
 
 
 def nothing(progress: float) -> None:

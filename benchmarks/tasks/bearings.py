@@ -38,8 +38,9 @@ def load(name: str, place: DataPlace) -> Task:
     kind, source, target = name.split("-")
     (pool, is_late, classes), (other, is_scored, _) = (read_domain(one, place, kind) for one in (source, target))
     is_validation = ends(other.known_labels, ~is_scored)
-    parts = (other.take(rows) for rows in (~is_scored & ~is_validation, is_validation, is_scored))
-    return Task(name, classes, pool.take(~is_late), *parts, licence=LICENCE)
+    is_train = ~is_scored & ~is_validation
+    train, validation, test = (other.take(rows) for rows in (is_train, is_validation, is_scored))
+    return Task(name, classes, pool.take(~is_late), train, validation, test, licence=LICENCE)
 
 
 def read_domain(domain: str, place: DataPlace, kind: str) -> tuple[Split, Tensor, tuple[str, ...]]:

@@ -14,8 +14,8 @@ from torch import Tensor
 from dmsrl_adapt.data import DataError
 from dmsrl_adapt.data.decode import decode
 from dmsrl_adapt.data.folders import find_images
+from dmsrl_adapt.trainer.frozen_features import augmented_features, frozen_features
 
-from ..frozen_features import augmented_features, frozen_features
 from .images import square
 from .task import DataPlace, Fractions, Need, Split, Task
 

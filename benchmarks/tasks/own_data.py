@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from dmsrl_adapt.data import DataError, Samples, agree, open_data
+from dmsrl_adapt.trainer.frozen_features import augmented_features, frozen_features
 
-from ..frozen_features import augmented_features, frozen_features
 from .images import stacked
 from .task import Fractions, Split, Task
 

@@ -9,8 +9,8 @@ from itertools import permutations
 
 from dmsrl_adapt.backbones.frozen_maps import Shape
 from dmsrl_adapt.data import open_data
+from dmsrl_adapt.trainer.frozen_features import frozen_features, kept_maps
 
-from ..frozen_features import frozen_features, kept_maps
 from .images import count_labels, stacked
 from .own_data import with_frozen_features
 from .task import DataPlace, Fractions, Need, Split, Task

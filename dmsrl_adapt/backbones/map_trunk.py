@@ -38,10 +38,19 @@ class NamedLayers(nn.Module):
             raise ValueError(lack)
         self.net, self.names = net, tuple(names)
         self.output_fmt = getattr(net, "output_fmt", "NCHW")  # position of the channels, as timm defines it
-        self.hooks = FeatureHooks(self.names, net.named_modules())
+        self._hook()
+
+    def _hook(self) -> None:
+        layers = dict(self.net.named_modules())
+        self.hooks = FeatureHooks(self.names, self.net.named_modules())
+        self.hooked = [(layers[name],) for name in self.names]  # in tuples: no second registration
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Returns one output per name, in order. Raises `ValueError` for a layer that the forward pass does not use."""
+        layers = dict(self.net.named_modules())
+        now = [layers.get(name, old) for name, (old,) in zip(self.names, self.hooked, strict=True)]
+        if any(layer is not old for layer, (old,) in zip(now, self.hooked, strict=True)):
+            self._hook()  # a layer was replaced, for example by one with LoRA
         output = self.net(x)
         outputs = self.hooks.get_output(x.device)
         if parts := named_parts(output):

@@ -16,7 +16,7 @@ def column_of(columns: Iterable[str], given: str | None, usual: tuple[str, ...],
     Raises:
         DataError: there is no column of the given name.
 
-    Example:
+    Examples:
         >>> column_of(["Path", "Species", "Label"], None, LABELS, "here")
         'Label'
     """

@@ -37,7 +37,7 @@ def read_labels(values: Any, count: int, origin: str, names: Sequence[str] | Non
     Raises:
         DataError: another shape or type, missing or negative labels, or labels beyond the names.
 
-    Example:
+    Examples:
         >>> read_labels([7, 1000, 7], 3, "here")
         Labels(numbers=tensor([0, 1, 0]), classes=('7', '1000'), is_numbered=True)
         >>> read_labels(["cat", "ant", "cat"], 3, "here").classes

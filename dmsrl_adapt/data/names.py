@@ -16,7 +16,7 @@ class Names(Sequence[str]):
     texts: all texts, encoded and joined; None where a row is called by its number.
     ends: int64 (M + 1,), where each text begins and the last one ends; None without texts.
 
-    Example:
+    Examples:
         >>> names = Names.of(["a.jpg", "b.jpg", "c.jpg"])
         >>> names[1], names.take(torch.tensor([2, 0]))[:], Names.numbered(20)[17]
         ('b.jpg', ['c.jpg', 'a.jpg'], 'row 17')

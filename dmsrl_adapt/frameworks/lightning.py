@@ -109,6 +109,21 @@ class LightningAdapter(LightningModule):
         """Steps the schedulers that count epochs."""
         self.adapter.lr_schedulers.step("per_epoch")
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Returns features and logits of a batch, for `Trainer.predict`.
+
+        Args:
+            batch: inputs of G, a list or tuple that starts with them, or a dict of one domain with the keys of
+                training.
+            batch_idx: not used.
+            dataloader_idx: not used.
+        """
+        if not isinstance(batch, dict):
+            return self(batch if isinstance(batch, Tensor) else batch[0])
+        domain = keys.SRC if keys.imgs(keys.SRC) in batch else keys.TARGET
+        others = other_inputs(self.adapter.models[keys.G], batch, domain)
+        return self(batch[keys.imgs(domain)], int(domain == keys.TARGET), **others)
+
     def on_validation_epoch_start(self) -> None:
         """Clears the outputs of the last validation."""
         self.collected = defaultdict(lambda: defaultdict(list))

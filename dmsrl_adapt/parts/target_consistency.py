@@ -39,7 +39,7 @@ class TargetConsistency(Part):
         ADDAHook: "its target network is not G, with which this part predicts the original images",
         VADAHook: SAME_IMAGE,
     }
-    search_space: ClassVar[dict[str, Space]] = {"weight": (0.3, 3.0), "affine_strength": [0.0, 0.5, 1.0, 1.5]}
+    search_space: ClassVar[dict[str, Space]] = {"weight": (0.1, 1.0), "affine_strength": [0.0, 0.5, 1.0, 1.5]}
 
     weight: float
     probability: float = 0.5

@@ -49,6 +49,26 @@ def test_a_copy_has_hooks_of_its_own():
     torch.testing.assert_close(twin(x)[0], twin.net[1](twin.net[0](x)))
 
 
+class LowRank(nn.Module):
+    """A layer with a trained part of low rank beside it, as LoRA replaces layers."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+
+    def forward(self, x):
+        return 3 * self.base(x)
+
+
+def test_a_layer_that_was_replaced_gives_the_output_of_the_new_one():
+    net, x = make_net(), torch.randn(2, 3, 8, 8)
+    trunk = NamedLayers(net, ["0", "1"])
+    before = trunk(x)
+    net[1] = LowRank(net[1])
+    first, second = trunk(x)
+    assert torch.equal(first, before[0]) and torch.equal(second, 3 * before[1])
+
+
 def test_it_can_be_saved_whole():
     trunk, x, file = NamedLayers(make_net(), ["1"]), torch.randn(2, 3, 8, 8), io.BytesIO()
     torch.save(trunk, file)

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.provenance import commit, versions
 from benchmarks.results import Result, write_result
-from benchmarks.validators import VALIDATORS
+from dmsrl_adapt.trainer.validators import VALIDATORS
 
 CLASSES = ["cat", "dog", "owl"]
 

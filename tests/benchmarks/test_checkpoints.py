@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.checkpoints import Checkpoint
 from benchmarks.cli import main
-from benchmarks.kept_labels import KeptLabels
 from benchmarks.methods import get_method
 from benchmarks.results import read_results
 from benchmarks.tasks import Split, Task
 from benchmarks.tasks.own_data import task_name
 from benchmarks.training import Outcome, Plan, batches, picked, summary, train
-from benchmarks.validators import VALIDATORS, label_free_scores
+from dmsrl_adapt.trainer.checkpoint import Checkpoint
+from dmsrl_adapt.trainer.kept_labels import KeptLabels
+from dmsrl_adapt.trainer.validators import VALIDATORS, label_free_scores
 from dmsrl_adapt.training.checkpoints import read
 
 from ..scripts import start

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import endurance
 from benchmarks.cli import main
-from benchmarks.peak_memory import peak_memory, start_peak_memory
+from dmsrl_adapt.trainer.peak_memory import peak_memory, start_peak_memory
 
 CPU, MIB = torch.device("cpu"), 200
 

@@ -13,7 +13,7 @@ from benchmarks.comparison import MARK, Ranking, against, gap_closed, is_negativ
 from benchmarks.provenance import STALE
 from benchmarks.report import write_report
 from benchmarks.results import write_result
-from benchmarks.validators import VALIDATORS
+from dmsrl_adapt.trainer.validators import VALIDATORS
 
 from .fake_results import fake_result, write_fakes
 

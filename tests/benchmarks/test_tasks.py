@@ -15,7 +15,6 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 from torch import nn
 
-from benchmarks import frozen_features
 from benchmarks.methods import get_method
 from benchmarks.networks import feature_extractor
 from benchmarks.tasks import (
@@ -36,6 +35,7 @@ from benchmarks.tasks.images import to_images
 from benchmarks.tasks.own_data import load_own, task_name
 from benchmarks.training import Plan, batches, train
 from dmsrl_adapt.backbones.local_windows import CORNERS
+from dmsrl_adapt.trainer import frozen_features
 
 from ..conftest import encode
 

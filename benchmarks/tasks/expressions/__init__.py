@@ -15,8 +15,8 @@ from dmsrl_adapt import align_faces
 from dmsrl_adapt.backbones import face_landmarks
 from dmsrl_adapt.data import DataError
 from dmsrl_adapt.data.decode import decode
+from dmsrl_adapt.trainer.frozen_features import cache_folder
 
-from ...frozen_features import cache_folder
 from ..faces import person_disjoint
 from ..images import to_images
 from ..task import DataPlace, Fractions, Need, Split, Task

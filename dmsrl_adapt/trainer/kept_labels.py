@@ -1,11 +1,11 @@
-"""Quality of the pseudo labels of a method, for the report only."""
+"""Quality of pseudo labels during training, for reports only."""
 
 from typing import Any
 
 from pytorch_adapt.adapters import BaseAdapter
 from torch import Tensor, nn
 
-from dmsrl_adapt import keys
+from .. import keys
 
 
 class KeptLabels:

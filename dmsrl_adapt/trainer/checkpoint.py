@@ -8,8 +8,8 @@ from typing import Any
 
 from pytorch_adapt.adapters import BaseAdapter
 
-from dmsrl_adapt import Checkpoints
-from dmsrl_adapt.training.checkpoints import stateful
+from ..training import Checkpoints
+from ..training.checkpoints import stateful
 
 
 @dataclass
@@ -39,10 +39,12 @@ class Checkpoint:
     """The folder with the state of a run.
 
     run: see `Notes`.
+    others: further objects with a state, by name.
     """
 
     folder: Path
     run: Mapping[str, Any]
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, adapter: BaseAdapter, kept: Mapping[str, Any]) -> None:
         """Saves the adapter and the measurements, with `done`, the number of finished steps."""
@@ -53,11 +55,20 @@ class Checkpoint:
 
         Returns None, and changes nothing, if there is no readable checkpoint of this run.
         """
-        notes = Notes(self.run)
         try:
-            self._checkpoints(adapter, notes).resume()
+            return self.resume(adapter)
         except ValueError:
             self.remove()
+            return None
+
+    def resume(self, adapter: BaseAdapter) -> Mapping[str, Any] | None:
+        """Loads the state into a new adapter and returns the measurements; None without a checkpoint.
+
+        Raises:
+            ValueError: the checkpoints are of another run, or none is readable; nothing is changed.
+        """
+        notes = Notes(self.run)
+        self._checkpoints(adapter, notes).resume()
         return notes.kept or None
 
     def remove(self) -> None:
@@ -66,4 +77,4 @@ class Checkpoint:
             shutil.rmtree(self.folder)
 
     def _checkpoints(self, adapter: BaseAdapter, notes: Notes) -> Checkpoints:
-        return Checkpoints(self.folder, {"run": notes, **stateful(adapter)})
+        return Checkpoints(self.folder, {"run": notes, **self.others, **stateful(adapter)})

