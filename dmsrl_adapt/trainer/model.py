@@ -51,12 +51,12 @@ class Model:
     examples: some prepared inputs of the target, for checks.
     """
 
-    network: Network
-    C: nn.Module
+    network: Network = field(repr=False)
+    C: nn.Module = field(repr=False)
     classes: tuple[str, ...]
-    confidence: Confidence = field(default_factory=Confidence)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    examples: Tensor = field(default_factory=lambda: torch.zeros(0))
+    confidence: Confidence = field(default_factory=Confidence, repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    examples: Tensor = field(default_factory=lambda: torch.zeros(0), repr=False)
 
     def __post_init__(self) -> None:
         self.classifier = Classifier(self.network, self.C)

@@ -46,10 +46,10 @@ class Run:
     peak_memory: of training in MiB, where the system tells.
     """
 
-    model: Model
+    model: Model = field(repr=False)
     folder: Path
-    settings: dict[str, Any]
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, Any] = field(repr=False)
+    curve: list[dict[str, Any]] = field(default_factory=list, repr=False)
     accuracy: float | None = None
     seconds: float = 0.0
     peak_memory: float | None = None
