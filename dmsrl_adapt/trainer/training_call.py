@@ -200,6 +200,8 @@ def carried_out(run: TrainingRun, folder: RunFolder, resume: bool, is_shown: boo
 
     try:
         run.run(on_step, resume)
+        if run.fabric.is_global_zero:  # kept, whatever happens while the confidence is calibrated
+            made_model(run, is_finished=False).save(folder.model)
     except KeyboardInterrupt:
         made_model(run, is_finished=False).save(folder.model)
         say(f"\ninterrupted after step {run.progress.done}; the model as it is: {folder.model}", is_shown)
