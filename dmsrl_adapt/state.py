@@ -17,7 +17,7 @@ def set_state(module: nn.Module, name: str, values: Tensor) -> None:
     Args:
         module: owner of the buffer.
         name: of the buffer.
-        values: in the shape and dtype of the buffer, without a gradient.
+        values: in the shape of the buffer, without a gradient; converted to its dtype.
     """
     old = getattr(module, name)
     # nothing outside of the mode could change a tensor that was made in it
@@ -27,7 +27,7 @@ def set_state(module: nn.Module, name: str, values: Tensor) -> None:
     undo = _undo.get()
     if undo is not None:
         undo.append(partial(setattr, module, name, old))
-    setattr(module, name, values)
+    setattr(module, name, values.to(old.dtype))
 
 
 def set_rows(buffer: Tensor, values: Tensor, rows: Tensor) -> Tensor:

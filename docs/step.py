@@ -87,10 +87,10 @@ def noted(root: Call) -> Iterator[None]:
         BaseHook.__call__, common_functions.map_keys = usual, usual_keys
 
 
-def times_written(context: dict[str, Any]) -> dict[str, list[int]]:
-    """Returns the write counts of all buffers, for each module in a context."""
+def times_written(context: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
+    """Returns the place and the write count of all buffers, for each module in a context."""
     modules = {key: module for key, module in context.items() if isinstance(module, nn.Module)}
-    return {key: [one._version for one in module.buffers()] for key, module in modules.items()}
+    return {key: [(one.data_ptr(), one._version) for one in module.buffers()] for key, module in modules.items()}
 
 
 def training_step(

@@ -50,6 +50,7 @@ class AugmentHook(BaseHook):
         Xu et al., ICLR 2021, arXiv 2007.13003; French et al., ICLR 2018, arXiv 1706.05208.
 
     Examples:
+        >>> import torch
         >>> outputs, losses = AugmentHook(probability=1.0)({"src_imgs": torch.zeros(2, 3, 8, 8)})
         >>> outputs["src_imgs_input"].shape, outputs["src_imgs_is_augmented"]
         (torch.Size([2, 3, 8, 8]), tensor([True, True]))

@@ -29,7 +29,8 @@ def check_batch(
         inputs: context with `src_imgs`, `src_labels`, `target_imgs`; `src_imgs_augmented`, `target_imgs_augmented`,
             `target_labels` and `progress` where present; `target_sample_idx` if there is a `pseudo_labeler`;
             `src_domain` and `target_domain` if a layer has more than two domains; other inputs of `G`.
-        layers: modules of the step other than G and C, by key. If none has `num_classes`, labels have no upper limit.
+        layers: modules of the step other than G and C, by key. If none has `num_classes`, and C does not end with a
+            linear layer, labels have no upper limit.
         uses_target_labels: whether the recipe has `KnownTargetLabels`. If not, `target_labels` are ignored, with one
             warning.
 
@@ -42,7 +43,7 @@ def check_batch(
     images = {domain: read(hook, inputs, keys.imgs(domain)) for domain in keys.DOMAINS}
     labels = read(hook, inputs, keys.SRC_LABELS)
     read_progress(inputs)
-    num_classes = smallest_num_classes(layers.values())
+    num_classes = smallest_num_classes(layers.values(), inputs.get(keys.C))
     accuracy: Any = layers.get(keys.SOURCE_ACCURACY)
     with read_at_once(None if accuracy is None else accuracy.counts.flatten()) as counts:
         for domain, of_domain in images.items():
@@ -79,7 +80,9 @@ def warn_ignored() -> None:
     warnings.warn(f"target_labels are ignored: by default they are for scoring only; {advice}", stacklevel=2)
 
 
-def smallest_num_classes(modules: Iterable[nn.Module]) -> int:
-    """Returns the smallest `num_classes` of the modules, wrapped or not."""
+def smallest_num_classes(modules: Iterable[nn.Module], classifier: nn.Module | None) -> int:
+    """Returns the smallest `num_classes` of the modules, wrapped or not; if none has one, that of a linear classifier."""
     known = [getattr(part, "num_classes", None) for module in modules for part in module.modules()]
-    return min((number for number in known if number is not None), default=torch.iinfo(torch.int64).max)
+    last = classifier[-1] if isinstance(classifier, nn.Sequential) and len(classifier) else classifier
+    outputs = last.out_features if isinstance(last, nn.Linear) else torch.iinfo(torch.int64).max
+    return min((number for number in known if number is not None), default=outputs)

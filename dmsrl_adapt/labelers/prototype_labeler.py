@@ -352,7 +352,7 @@ class PrototypeLabeler(NearestPrototypes):
         with torch.autocast(of_class.device.type, enabled=False):
             sums = of_class @ found.weights
         sums, numbers = summed_over_processes(sums, of_class.sum(1))
-        steps = 1 - self.momentum * (self.mean_confidence > 0)
+        steps = 1 - self.momentum * self.mean_confidence.sign()  # the first samples of a class count whole
         way = torch.addcmul(sums, numbers, self.mean_confidence, value=-1) * steps
         set_state(self, "mean_confidence", self.mean_confidence.addcdiv(way, numbers.clamp(min=1)))
 
