@@ -81,8 +81,8 @@ def warn_ignored() -> None:
 
 
 def smallest_num_classes(modules: Iterable[nn.Module], classifier: nn.Module | None) -> int:
-    """Returns the smallest `num_classes` of the modules, wrapped or not; if none has one, that of a linear classifier."""
+    """Returns the smallest `num_classes` of the modules, wrapped or not; else that of a linear classifier."""
     known = [getattr(part, "num_classes", None) for module in modules for part in module.modules()]
-    last = classifier[-1] if isinstance(classifier, nn.Sequential) and len(classifier) else classifier
+    last = [*classifier.modules()][-1] if isinstance(classifier, nn.Module) else None
     outputs = last.out_features if isinstance(last, nn.Linear) else torch.iinfo(torch.int64).max
     return min((number for number in known if number is not None), default=outputs)
