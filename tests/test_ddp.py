@@ -52,7 +52,8 @@ def shared_draws(number, processes):
     """Which images are augmented is drawn as in one process with all of them, where each takes its own."""
     generator, draw = torch.Generator().manual_seed(0), torch.rand
 
-    def rand(size, **kwargs):
+    def rand(shape, **kwargs):
+        (size,) = shape
         return draw(SIZE, generator=generator)[number * size : (number + 1) * size]
 
     return mock.patch.object(torch, "rand", rand)

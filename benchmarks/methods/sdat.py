@@ -5,7 +5,7 @@ worst. The adversarial loss does not. A step takes two forward and two backward 
 much as one of `cdan`. The critic has entropy conditioning as our `cdan` has, which the authors' code has as an option.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -39,7 +39,9 @@ class SharpnessAware(CDANNE):
         super().__init__(*args, **kwargs)
         self.task, self.weighter, self.rho = task, SumWeighter(weights=dict(weights)), rho
 
-    def training_step(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, dict[str, float]]:
+    def training_step(
+        self, batch: dict[str, Any], custom_backward: Callable[[Tensor], None] | None = None, **kwargs: Any
+    ) -> dict[str, dict[str, float]]:
         """Returns the losses at the perturbed weights; the optimizers step from the weights themselves."""
         with torch.random.fork_rng():  # the second pass draws the same augmentation
             _, losses = self.task({**self.models, **self.misc, **batch})
@@ -49,7 +51,7 @@ class SharpnessAware(CDANNE):
         climb(weights, torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True), self.rho)
 
         def backward(total: Tensor) -> None:
-            total.backward()
+            (custom_backward or Tensor.backward)(total)
             with torch.no_grad():
                 for one, old in zip(weights, kept, strict=True):
                     one.copy_(old)

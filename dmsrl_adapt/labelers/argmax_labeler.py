@@ -31,7 +31,7 @@ class ArgmaxLabeler(nn.Module):
         known: Tensor | None = None,
     ) -> PseudoLabels:
         """Returns the labels of the target batch; for the interface of `PrototypeLabeler`."""
-        return self(target, sample_idx, class_probs)
+        return self.forward(target, sample_idx, class_probs)
 
     def forward(
         self, features: Tensor, sample_idx: Tensor | None = None, class_probs: Tensor | None = None

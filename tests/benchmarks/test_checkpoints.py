@@ -112,13 +112,17 @@ def test_kept_labels_are_counted_by_hand(vectors: Task) -> None:
     from types import SimpleNamespace
 
     class Labeler(torch.nn.Module):
-        def forward(self, features: torch.Tensor, sample_idx: torch.Tensor) -> SimpleNamespace:
+        def forward(self, features: torch.Tensor, sample_idx: torch.Tensor | None = None) -> SimpleNamespace:
             return SimpleNamespace(labels=features)
+
+        def step(self, source, source_labels, target, sample_idx, class_probs, known) -> SimpleNamespace:
+            return SimpleNamespace(labels=target)
 
     labeler, truth = Labeler(), torch.tensor([0, 1, 2, 0])
     kept = KeptLabels(SimpleNamespace(misc={"pseudo_labeler": labeler}), truth)
     labeler(torch.tensor([0, -1]), sample_idx=torch.tensor([3, 1]))
-    labeler(torch.tensor([0, 1]), sample_idx=torch.tensor([2, 1]))
+    assert labeler.step(None, None, torch.tensor([0, 1]), torch.tensor([2, 1]), None, None).labels.tolist() == [0, 1]
+    labeler(torch.tensor([0]))  # stores nothing, such as a prediction
     assert kept.look() == {"pseudo_labels": {"kept": 3 / 4, "accuracy": pytest.approx(2 / 3)}}
     labeler(torch.tensor([-1]), sample_idx=torch.tensor([0]))
     assert kept.look() == {"pseudo_labels": {"kept": 0.0, "accuracy": None}}
@@ -131,6 +135,8 @@ def test_kept_labels_are_counted_by_hand(vectors: Task) -> None:
 def test_the_curve_tells_of_the_labels_of_a_method_that_has_them(vectors: Task) -> None:
     points = train(vectors, get_method("dmsrl_published"), 0, PLAN).curve
     assert all(point["pseudo_labels"]["kept"] == 1.0 for point in points)
+    of_prototypes = train(vectors, get_method("dmsrl"), 0, PLAN).curve
+    assert all(0 < point["pseudo_labels"]["kept"] <= 1 for point in of_prototypes)
     assert points[-1]["pseudo_labels"]["accuracy"] > 0.5
     assert not any("pseudo_labels" in point for point in train(vectors, get_method("mcc"), 0, PLAN).curve)
 
