@@ -8,7 +8,9 @@ if __name__ == "__main__":
     # torchmetrics 0.9.3, which pytorch-adapt pins, raises this warning on import
     quiet = "pkg_resources is deprecated"
     warnings.filterwarnings("ignore", message=quiet)
-    os.environ.setdefault("PYTHONWARNINGS", f"ignore:{quiet}:UserWarning")
+    # after Ctrl-C Python's resource tracker tells of semaphores of ended workers, which it then removes
+    ignored = (quiet, "resource_tracker")
+    os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:{message}:UserWarning" for message in ignored))
     try:
         from .cli import main
 

@@ -61,8 +61,10 @@ def test_finished_results_survive_ctrl_c_and_the_same_command_goes_on(feature_np
 def test_ctrl_c_while_the_command_starts(seconds: float, feature_npz: Path, tmp_path: Path) -> None:
     process = start("-m", "benchmarks", *command(feature_npz, tmp_path / "results"), start_new_session=True)
     time.sleep(seconds)
-    interrupt(process)
-    assert process.returncode in (130, -signal.SIGINT)
+    errors = interrupt(process)
+    # 1 where a busy machine has not even started the interpreter
+    is_early = process.returncode == 1 and "Fatal Python error: init" in errors
+    assert process.returncode in (130, -signal.SIGINT) or is_early, errors
     assert not list(tmp_path.glob("results/*.json"))
 
 
