@@ -181,7 +181,7 @@ def part_of(kind: str, name: str, settings: Mapping[str, Any]) -> Part:
 DEFAULT = Recipe(
     PrototypeLabels(threshold=0.5),
     CosineMargin(weight=0.2, margin=0.2, scale=8.0),
-    ConditionalMI(weight=1.0, warmup=WarmUp.LINEAR),
+    ConditionalMI(weight=0.3, warmup=WarmUp.LINEAR),
     MinimumClassConfusion(weight=0.5, temperature=2.5, warmup=WarmUp.SIGMOID),
     SourceAugmentation(probability=0.5),
     TargetConsistency(weight=0.3, probability=0.5, warmup=WarmUp.SIGMOID),
