@@ -11,8 +11,16 @@ from ..stand_ins import CLASSES, DIM, SIZE, make_batch
 
 def test_smallest_num_classes_of_layers_however_they_are_wrapped():
     wrapped = nn.Sequential(CosineMarginLoss(4, DIM))
-    assert smallest_num_classes([AdversarialMILoss(DIM, 5), wrapped]) == 4
-    assert smallest_num_classes([AdversarialMILoss(DIM), wrapped]) == 4
+    assert smallest_num_classes([AdversarialMILoss(DIM, 5), wrapped], None) == 4
+    assert smallest_num_classes([AdversarialMILoss(DIM), wrapped], nn.Linear(DIM, 3)) == 4
+
+
+def test_without_such_layers_a_linear_classifier_tells_the_number_of_classes():
+    linear = nn.Linear(DIM, 3)
+    for classifier in (linear, nn.Sequential(nn.Flatten(), linear), nn.DataParallel(linear)):
+        assert smallest_num_classes([AdversarialMILoss(DIM)], classifier) == 3
+    for classifier in (None, nn.Sequential(linear, nn.Conv1d(3, 5, 1))):
+        assert smallest_num_classes([], classifier) == torch.iinfo(torch.int64).max
 
 
 def test_gives_the_labels_as_int64():
