@@ -1,14 +1,14 @@
 """Provenance of results: the commit and the package versions, and whether they are current."""
 
 import hashlib
-import platform
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from dmsrl_adapt.trainer.versions import versions as versions_of
 
 PACKAGES = ("torch", "pytorch-adapt", "dmsrl-adapt", "timm", "numpy", "scikit-learn", "faiss-gpu", "faiss-cpu")
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,13 +27,7 @@ Made = tuple[str | None, tuple[tuple[str, str], ...]]  # commit and versions
 @cache
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of `PACKAGES`."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions_of(PACKAGES)
 
 
 @cache
